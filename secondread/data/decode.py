@@ -1,0 +1,86 @@
+"""Encoded bytes (JPEG, PNG, DICOM) to a grey uint8 picture. Bounded: what is too large is refused before it is decoded."""
+
+from __future__ import annotations
+
+import io
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import simplejpeg
+from PIL import Image, UnidentifiedImageError
+
+from secondread.data.dicom import decode_dicom
+from secondread.errors import ImageError, TooLargeError
+
+GreyImage = npt.NDArray[np.uint8]
+
+_DICOM_MAGIC_AT = 128
+_PNG_MAGIC = b"\x89PNG\r\n\x1a\n"
+_JPEG_MAGIC = b"\xff\xd8\xff"
+_KINDS = "JPEG, PNG or DICOM"
+
+
+@dataclass(frozen=True)
+class DecodeLimits:
+    """Bounds on one image, so that no file can exhaust memory."""
+
+    max_bytes: int = 64 << 20  # bytes as encoded; a large DICOM film is about 30 MB
+    max_pixels: int = 64_000_000  # decoded pixels; the largest digital mammograms have 30 million
+
+
+DEFAULT_LIMITS = DecodeLimits()
+
+
+def decode(data: bytes, *, min_side: int = 0, limits: DecodeLimits = DEFAULT_LIMITS) -> GreyImage:
+    """Decode one image to grey.
+
+    Args:
+        data: JPEG, PNG or DICOM, told apart by their first bytes.
+        min_side: pixels. A JPEG may come back smaller than it is, by the decoder's own scaling, but with no side
+            below this. 0 gives full size.
+        limits: bounds on bytes and pixels.
+    Returns:
+        uint8 (height, width), 0 black. Colour is reduced to luma (ITU-R BT.601).
+    Raises:
+        ImageError: not one of the kinds, corrupt or truncated.
+        TooLargeError: above a limit.
+    """
+    if not data:
+        raise ImageError("the file is empty (0 bytes).")
+    if len(data) > limits.max_bytes:
+        raise TooLargeError(f"{len(data)} bytes are more than the limit of {limits.max_bytes}. Send a smaller image.")
+    if data.startswith(_JPEG_MAGIC):
+        return _decode_jpeg(data, min_side, limits)
+    if data.startswith(_PNG_MAGIC):
+        return _decode_png(data, limits)
+    if data[_DICOM_MAGIC_AT : _DICOM_MAGIC_AT + 4] == b"DICM":
+        return decode_dicom(data, max_pixels=limits.max_pixels)
+    raise ImageError(f"the first bytes are of no {_KINDS} file. Convert it to one of these.")
+
+
+def _decode_jpeg(data: bytes, min_side: int, limits: DecodeLimits) -> GreyImage:
+    try:
+        height, width, _, _ = simplejpeg.decode_jpeg_header(data)
+        _check_pixels(height, width, limits)
+        # libjpeg-turbo scales by n/8 while it inverts the DCT, which skips most of the work of a large film
+        picture = simplejpeg.decode_jpeg(data, "GRAY", min_height=min_side, min_width=min_side, strict=True)
+    except ValueError as error:
+        raise ImageError(f"the JPEG is corrupt or truncated ({error}).") from error
+    return picture[:, :, 0]
+
+
+def _decode_png(data: bytes, limits: DecodeLimits) -> GreyImage:
+    try:
+        with Image.open(io.BytesIO(data), formats=["PNG"]) as image:
+            _check_pixels(image.height, image.width, limits)
+            if image.mode in ("I;16", "I"):
+                return (np.asarray(image, dtype=np.uint32) >> 8).clip(0, 255).astype(np.uint8)
+            return np.asarray(image.convert("L"))
+    except (UnidentifiedImageError, OSError, SyntaxError, ValueError) as error:
+        raise ImageError(f"the PNG is corrupt or truncated ({error}).") from error
+
+
+def _check_pixels(height: int, width: int, limits: DecodeLimits) -> None:
+    if height * width > limits.max_pixels:
+        raise TooLargeError(f"{width} x {height} pixels are more than the limit of {limits.max_pixels}. Send it smaller.")

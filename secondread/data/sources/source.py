@@ -1,0 +1,63 @@
+"""What a source of labelled images gives, whatever it is made of."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Protocol
+
+from secondread.taxonomy import Taxonomy
+
+
+@dataclass(frozen=True)
+class SourceImage:
+    """One labelled image, its bytes not read yet.
+
+    Attributes:
+        name: path inside the source, for messages and for the record of what was left out.
+        label: class name.
+        read: gives the encoded bytes (JPEG, PNG or DICOM).
+        patient_id: as the source has it; empty where it is not known.
+        age: years.
+        acquired_at: ISO 8601, empty where it is not known.
+    """
+
+    name: str
+    label: str
+    read: Callable[[], bytes]
+    patient_id: str = ""
+    study_id: str = ""
+    modality: str = ""
+    source: str = ""
+    site: str = ""
+    license: str = ""
+    sex: str = ""
+    age: float | None = None
+    view: str = ""
+    acquired_at: str = ""
+
+
+class Source(Protocol):
+    """A place that labelled images come from.
+
+    Attributes:
+        uri: as the user gave it.
+        public: patient ids are published or made up, so that they need no hashing.
+        synthetic: the images are generated.
+    """
+
+    uri: str
+    public: bool
+    synthetic: bool
+
+    def taxonomy(self) -> Taxonomy:
+        """The classes, in order."""
+        ...
+
+    def images(self) -> Iterator[SourceImage]:
+        """Every image, in a stable order."""
+        ...
+
+    def fingerprint(self) -> str:
+        """A hash, hex, that changes whenever any image or label does."""
+        ...

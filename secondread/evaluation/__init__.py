@@ -1,0 +1,1 @@
+"""What the model knows, measured on the graph that is served."""

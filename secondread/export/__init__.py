@@ -1,0 +1,1 @@
+"""The ONNX graph: export, quantization and the Triton model repository."""

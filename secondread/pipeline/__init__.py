@@ -1,0 +1,1 @@
+"""The pipeline's steps, and how they are compiled, run and submitted."""

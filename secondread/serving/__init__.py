@@ -1,0 +1,1 @@
+"""The second reader behind the Open Inference Protocol."""
