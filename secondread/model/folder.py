@@ -1,0 +1,139 @@
+"""The model folder: one trained model with everything that says what it is. Read without torch, and no pickle in it.
+
+    model.safetensors   weights, for training on
+    fp32.onnx           the served graph (int8.onnx beside it once quantized)
+    config.json         this file's `ModelConfigFile`
+    metrics.json        figures on val
+    reference.parquet   embeddings and scores of val, for drift
+    MODEL_CARD.md       for people
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from secondread.atomic import read_json, sha256_file, write_json
+from secondread.data.preprocess import Preprocessing
+from secondread.errors import IntegrityError
+from secondread.taxonomy import Taxonomy
+
+CONFIG_FILE = "config.json"
+WEIGHTS_FILE = "model.safetensors"
+METRICS_FILE = "metrics.json"
+REFERENCE_FILE = "reference.parquet"
+CARD_FILE = "MODEL_CARD.md"
+FP32_GRAPH = "fp32.onnx"
+INT8_GRAPH = "int8.onnx"
+
+
+@dataclass(frozen=True)
+class Thresholds:
+    """Limits that belong to the model, in the units of its own outputs.
+
+    Attributes:
+        abstain: confidence in [0, 1] below which the model should not be relied on.
+        out_of_distribution: `ood_score` above which an image is none of the model's field.
+    """
+
+    abstain: float
+    out_of_distribution: float
+
+
+@dataclass(frozen=True)
+class ModelConfigFile:
+    """What `config.json` says.
+
+    Attributes:
+        name: of the model, as in the registry.
+        architecture: settings of the network, enough to build it again.
+        taxonomy: classes in the order of the outputs.
+        preprocessing: how bytes become the graph's pixels.
+        temperature: by which the graph divides the logits; above 0.
+        dataset_version: name (content hash) of the dataset version it was trained on.
+        graph: file name of the graph to serve.
+        synthetic: trained on generated images.
+        library_version: of SecondRead, that wrote the folder.
+    """
+
+    name: str
+    architecture: Mapping[str, Any]
+    taxonomy: Taxonomy
+    preprocessing: Preprocessing
+    temperature: float
+    thresholds: Thresholds
+    dataset_version: str
+    graph: str
+    synthetic: bool
+    library_version: str
+
+    def to_dict(self) -> dict[str, Any]:
+        """As JSON."""
+        document = asdict(self)
+        document["taxonomy"] = self.taxonomy.to_dict()
+        return document
+
+    @classmethod
+    def from_dict(cls, document: Mapping[str, Any]) -> ModelConfigFile:
+        """From the JSON that `to_dict` gives.
+
+        Raises:
+            IntegrityError: a field is missing or not known.
+        """
+        try:
+            values = {field.name: document[field.name] for field in fields(cls)}
+            values["taxonomy"] = Taxonomy.from_dict(values["taxonomy"])
+            values["preprocessing"] = Preprocessing.from_dict(values["preprocessing"])
+            values["thresholds"] = Thresholds(**values["thresholds"])
+            return cls(**values)
+        except (KeyError, TypeError) as error:
+            raise IntegrityError(f"{CONFIG_FILE} of the model is not complete ({error}). Train or fetch it again.") from error
+
+    @classmethod
+    def read(cls, path: Path | str) -> ModelConfigFile:
+        """Read a `config.json`."""
+        return cls.from_dict(read_json(path))
+
+    def write(self, folder: Path) -> None:
+        """Write `config.json` into a model folder."""
+        write_json(folder / CONFIG_FILE, self.to_dict())
+
+
+@dataclass(frozen=True)
+class ModelFolder:
+    """A model folder that was opened.
+
+    Attributes:
+        root: the folder.
+        config: what `config.json` says.
+    """
+
+    root: Path
+    config: ModelConfigFile
+
+    @classmethod
+    def open(cls, path: Path | str) -> ModelFolder:
+        """Open a model folder.
+
+        Raises:
+            IntegrityError: it is no model folder, or its graph is missing.
+        """
+        root = Path(path)
+        if not (root / CONFIG_FILE).is_file():
+            raise IntegrityError(f"{root} is no model folder: it has no {CONFIG_FILE}. Name the folder that train wrote.")
+        folder = cls(root, ModelConfigFile.read(root / CONFIG_FILE))
+        if not folder.graph_path().is_file():
+            raise IntegrityError(f"{folder.graph_path()} is missing. Train or fetch the model again.")
+        return folder
+
+    def graph_path(self, graph: str | None = None) -> Path:
+        """Path of a graph of this model; the one to serve by default."""
+        return self.root / (graph or self.config.graph)
+
+    def digest(self) -> str:
+        """SHA-256, hex, of what is served: the graph's bytes and `config.json`'s."""
+        both = sha256_file(self.graph_path()) + sha256_file(self.root / CONFIG_FILE)
+        return hashlib.sha256(both.encode()).hexdigest()

@@ -1,0 +1,76 @@
+"""Runs a graph with onnxruntime: what is evaluated is what is served."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import onnxruntime
+
+from secondread.cpus import cpu_limit
+from secondread.errors import InputError, IntegrityError
+
+INPUT = "pixels"
+OUTPUTS = ("probabilities", "embedding", "ood_score")
+
+
+@dataclass(frozen=True)
+class Outputs:
+    """What the graph says of some images.
+
+    Attributes:
+        probabilities: float32 (images, classes), rows sum to 1, temperature-scaled.
+        embedding: float32 (images, dim).
+        ood_score: float32 (images,), larger is farther from the training images.
+    """
+
+    probabilities: npt.NDArray[np.float32]
+    embedding: npt.NDArray[np.float32]
+    ood_score: npt.NDArray[np.float32]
+
+
+class GraphSession:
+    """One graph, opened once and run many times.
+
+    Args:
+        path: an ONNX file that follows the contract: input `pixels`, outputs `OUTPUTS`.
+        threads: of one run; the container's CPU limit by default.
+    Raises:
+        IntegrityError: the file is no graph that onnxruntime can open, or one of another contract.
+    """
+
+    def __init__(self, path: Path | str, *, threads: int | None = None) -> None:
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = threads or cpu_limit()
+        options.inter_op_num_threads = 1
+        options.log_severity_level = 3
+        try:
+            self._session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+        except Exception as error:  # onnxruntime's own errors share no public base class
+            raise IntegrityError(f"{path} cannot be opened by onnxruntime ({str(error).splitlines()[0]}).") from error
+        inputs = [node.name for node in self._session.get_inputs()]
+        outputs = {node.name for node in self._session.get_outputs()}
+        if inputs != [INPUT] or not outputs.issuperset(OUTPUTS):
+            raise IntegrityError(f"{path} takes {inputs} and gives {sorted(outputs)}, not '{INPUT}' and {list(OUTPUTS)}.")
+        self.size = int(self._session.get_inputs()[0].shape[-1])
+
+    def run(self, pixels: npt.NDArray[np.uint8], *, batch_size: int = 64) -> Outputs:
+        """Run images through the graph.
+
+        Args:
+            pixels: uint8 (images, 1, size, size), at least one image.
+            batch_size: images at a time.
+        Raises:
+            InputError: another shape or dtype.
+        """
+        if pixels.dtype != np.uint8 or pixels.shape[1:] != (1, self.size, self.size) or not len(pixels):
+            raise InputError(
+                f"the graph takes uint8 (images, 1, {self.size}, {self.size}), not {pixels.dtype} {pixels.shape}."
+            )
+        parts = [
+            self._session.run(list(OUTPUTS), {INPUT: np.ascontiguousarray(pixels[start : start + batch_size])})
+            for start in range(0, len(pixels), batch_size)
+        ]
+        return Outputs(*(np.concatenate(column) for column in zip(*parts, strict=True)))
