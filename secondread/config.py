@@ -95,6 +95,65 @@ class PreprocessConfig:
 
 
 @dataclass(frozen=True)
+class EvaluateConfig:
+    """How a model is evaluated."""
+
+    batch_size: int = 32  # images a run of the graph; larger gains nothing on a CPU
+    resamples: int = 1_000  # bootstrap draws; bounds then move by about 0.001 from seed to seed
+    level: float = 0.95  # share of the draws inside an interval; the custom of the field
+    seed: int = 0  # of the draws
+    shown_images: int = 12  # pictures in each of the report's two galleries; two rows on a desk, six on a phone
+
+    def __post_init__(self) -> None:
+        require(self.batch_size > 0, f"batch_size must be above 0, not {self.batch_size}.")
+        require(self.resamples >= 100, f"resamples must be at least 100 for a 95 % interval, not {self.resamples}.")
+        require(0.5 <= self.level < 1, f"level must be in [0.5, 1), not {self.level}.")
+        require(self.shown_images >= 0, f"shown_images must not be negative, not {self.shown_images}.")
+
+
+@dataclass(frozen=True)
+class GateConfig:
+    """What a model's figures must reach before it goes on; read from a `gate.yaml`. None: not asked for."""
+
+    accuracy_above: float | None = 0.70  # share of images, exclusive: the seed project's gate
+    auroc_macro_above: float | None = None  # exclusive; ask for it where classes are rare and accuracy says little
+    balanced_accuracy_above: float | None = None  # mean recall, exclusive
+    ece_below: float | None = None  # expected calibration error, exclusive
+    images_at_least: int = 1  # images, inclusive; raise it so that a handful of lucky images decides nothing
+
+    def __post_init__(self) -> None:
+        for field in fields(self):
+            limit = getattr(self, field.name)
+            if field.name.endswith(("_above", "_below")):
+                number = limit is None or (isinstance(limit, int | float) and 0 <= limit <= 1)
+                require(number, f"gate: {field.name} must be a share from 0 to 1 or null, not {limit!r}.")
+        whole = isinstance(self.images_at_least, int) and self.images_at_least >= 1
+        require(whole, f"gate: images_at_least must be a whole number from 1, not {self.images_at_least!r}.")
+
+
+@dataclass(frozen=True)
+class QuantizeConfig:
+    """How INT8 graphs are made, compared and chosen."""
+
+    calibration_images: int = 256  # train images, as many of each class as there are; ranges settle by then
+    accuracy_points: float = 0.5  # percentage points of val accuracy that a faster graph may cost
+    latency_gain: float = 0.10  # share of fp32's latency that it must save, else the simpler graph stays
+    batch_sizes: tuple[int, ...] = (1, 8)  # images a request that are timed; the first decides: a physician waits for one
+    timed_runs: int = 40  # runs of each graph and batch size, taken in turns; the median is kept
+    threads: int = 0  # of each session; 0: the CPUs of the container
+    seed: int = 0  # picks the calibration images
+
+    def __post_init__(self) -> None:
+        require(self.calibration_images > 0, f"calibration_images must be above 0, not {self.calibration_images}.")
+        require(self.accuracy_points >= 0, f"accuracy_points must not be negative, not {self.accuracy_points}.")
+        require(0 <= self.latency_gain < 1, f"latency_gain must be in [0, 1), not {self.latency_gain}.")
+        sizes = bool(self.batch_sizes) and all(size > 0 for size in self.batch_sizes)
+        require(sizes, f"batch_sizes must be numbers above 0, not {self.batch_sizes}.")
+        require(self.timed_runs > 0, f"timed_runs must be above 0, not {self.timed_runs}.")
+        require(self.threads >= 0, f"threads must not be negative, not {self.threads}.")
+
+
+@dataclass(frozen=True)
 class RegisterConfig:
     """Under which name, and where, a model is registered."""
 
