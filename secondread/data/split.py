@@ -1,7 +1,8 @@
-"""Which group goes into which split: by group, stratified by class, and stable when data is added.
+"""Which group goes into which split: by group, and stratified by class.
 
 Every group is given a place in [0, 1) by a hash of its id and the seed. Within each class the groups are put in the
-order of that place and dealt out so that images come close to 7:2:1.
+order of that place and dealt out so that images come close to 7:2:1. The same rows and seed give the same splits,
+in whatever order the rows stand.
 """
 
 from __future__ import annotations

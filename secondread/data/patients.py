@@ -1,0 +1,62 @@
+"""Patient ids leave a source only as a keyed hash, so that a patient can be recognised again but not named.
+
+Ingest and serving share one versioned key. Source: HMAC, RFC 2104, with SHA-256.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import os
+import secrets
+from pathlib import Path
+
+from secondread.errors import InputError
+
+_KEY_BYTES = 32
+_DIGEST_HEX = 32  # 128 bits: no two patients of any hospital meet by chance
+
+
+class PatientHasher:
+    """Turns a patient id into `k<version>-<hash>`.
+
+    Args:
+        key: at least 16 bytes, kept secret.
+        version: of the key, so that a new key can be told from the old one.
+    Raises:
+        InputError: the key is too short.
+    """
+
+    def __init__(self, key: bytes, *, version: int = 1) -> None:
+        if len(key) < 16:
+            raise InputError(f"the patient key has {len(key)} bytes; it needs at least 16. Write a longer one.")
+        self._key = key
+        self._version = version
+
+    def hash(self, patient_id: str) -> str:
+        """The keyed hash; empty stays empty, since that means not known."""
+        if not patient_id:
+            return ""
+        digest = hmac.new(self._key, patient_id.encode(), hashlib.sha256).hexdigest()
+        return f"k{self._version}-{digest[:_DIGEST_HEX]}"
+
+    @classmethod
+    def from_file(cls, path: Path) -> PatientHasher:
+        """Use the key of a file; a new one, readable by its owner alone, is made where there is none.
+
+        Raises:
+            InputError: the file cannot be read or made.
+        """
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            try:
+                handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+                with os.fdopen(handle, "wb") as file:
+                    file.write(secrets.token_bytes(_KEY_BYTES))
+            except FileExistsError:
+                pass
+            return cls(path.read_bytes())
+        except OSError as error:
+            raise InputError(
+                f"the patient key {path} cannot be used ({error.strerror}). Set SECONDREAD_PATIENT_KEY_FILE."
+            ) from error
