@@ -1,4 +1,4 @@
-"""Typed settings, one frozen dataclass per stage, passed explicitly. The environment is read once, by `Environment.read`.
+"""Typed settings, one frozen dataclass per stage, passed explicitly; `Environment.read` reads the environment once.
 
 Every field states its unit and why that default. Bad values are refused when the object is made.
 """
@@ -138,7 +138,7 @@ class QuantizeConfig:
     calibration_images: int = 256  # train images, as many of each class as there are; ranges settle by then
     accuracy_points: float = 0.5  # percentage points of val accuracy that a faster graph may cost
     latency_gain: float = 0.10  # share of fp32's latency that it must save, else the simpler graph stays
-    batch_sizes: tuple[int, ...] = (1, 8)  # images a request that are timed; the first decides: a physician waits for one
+    batch_sizes: tuple[int, ...] = (1, 8)  # images a request, timed; the first decides: a physician waits for one
     timed_runs: int = 40  # runs of each graph and batch size, taken in turns; the median is kept
     threads: int = 0  # of each session; 0: the CPUs of the container
     seed: int = 0  # picks the calibration images

@@ -19,6 +19,7 @@ class EcsFormatter(logging.Formatter):
     """One JSON document a line, with ECS field names."""
 
     def format(self, record: logging.LogRecord) -> str:
+        """The record as JSON."""
         document: dict[str, Any] = {
             "@timestamp": datetime.fromtimestamp(record.created, UTC).isoformat(),
             "log.level": record.levelname.lower(),

@@ -86,4 +86,6 @@ class Taxonomy:
         try:
             return cls(tuple(ClassInfo(**info) for info in document["classes"]))
         except (KeyError, TypeError) as error:
-            raise InputError(f"this is no taxonomy ({error}): it needs a list 'classes' of name, title, modality, urgency.") from error
+            raise InputError(
+                f"this is no taxonomy ({error}): it needs a list 'classes' of name, title, modality, urgency."
+            ) from error

@@ -1,8 +1,8 @@
 """A dataset version on disk: what a model is trained and judged on. Named by the hash of its content.
 
-    dataset.json          taxonomy, size, preprocessing, counts, content hash, parent
-    manifest.parquet      one row an image; a split's rows in the order of its pixels
-    images-<split>.npy    uint8 (images, size, size), memory-mapped when read
+dataset.json          taxonomy, size, preprocessing, counts, content hash, parent
+manifest.parquet      one row an image; a split's rows in the order of its pixels
+images-<split>.npy    uint8 (images, size, size), memory-mapped when read
 """
 
 from __future__ import annotations
@@ -88,7 +88,9 @@ class DatasetVersion:
         """
         root = Path(path)
         if not (root / DATASET_FILE).is_file():
-            raise IntegrityError(f"{root} is no dataset version: it has no {DATASET_FILE}. Run preprocess, or name its output.")
+            raise IntegrityError(
+                f"{root} is no dataset version: it has no {DATASET_FILE}. Run preprocess, or name its output."
+            )
         document = read_json(root / DATASET_FILE)
         try:
             version = cls(

@@ -1,4 +1,4 @@
-"""Encoded bytes (JPEG, PNG, DICOM) to a grey uint8 picture. Bounded: what is too large is refused before it is decoded."""
+"""Encoded bytes (JPEG, PNG, DICOM) to a grey uint8 picture. What is too large is refused before it is decoded."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def _decode_jpeg(data: bytes, min_side: int, limits: DecodeLimits) -> GreyImage:
         picture = simplejpeg.decode_jpeg(data, "GRAY", min_height=min_side, min_width=min_side, strict=True)
     except ValueError as error:
         raise ImageError(f"the JPEG is corrupt or truncated ({error}).") from error
-    return picture[:, :, 0]
+    return np.asarray(picture)[:, :, 0]
 
 
 def _decode_png(data: bytes, limits: DecodeLimits) -> GreyImage:
@@ -75,7 +75,7 @@ def _decode_png(data: bytes, limits: DecodeLimits) -> GreyImage:
         with Image.open(io.BytesIO(data), formats=["PNG"]) as image:
             _check_pixels(image.height, image.width, limits)
             if image.mode in ("I;16", "I"):
-                return (np.asarray(image, dtype=np.uint32) >> 8).clip(0, 255).astype(np.uint8)
+                return np.asarray(np.asarray(image, np.uint32) >> 8, np.uint8)
             return np.asarray(image.convert("L"))
     except (UnidentifiedImageError, OSError, SyntaxError, ValueError) as error:
         raise ImageError(f"the PNG is corrupt or truncated ({error}).") from error
@@ -83,4 +83,6 @@ def _decode_png(data: bytes, limits: DecodeLimits) -> GreyImage:
 
 def _check_pixels(height: int, width: int, limits: DecodeLimits) -> None:
     if height * width > limits.max_pixels:
-        raise TooLargeError(f"{width} x {height} pixels are more than the limit of {limits.max_pixels}. Send it smaller.")
+        raise TooLargeError(
+            f"{width} x {height} pixels are more than the limit of {limits.max_pixels}. Send it smaller."
+        )

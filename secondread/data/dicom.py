@@ -42,16 +42,17 @@ def decode_dicom(data: bytes, *, max_pixels: int) -> npt.NDArray[np.uint8]:
 
 
 def _to_grey(dataset: FileDataset) -> npt.NDArray[np.uint8]:
-    from pydicom.pixels import apply_modality_lut, apply_voi_lut, pixel_array
+    from pydicom.pixels.processing import apply_modality_lut, apply_voi_lut
+    from pydicom.pixels.utils import pixel_array
 
     try:
         stored = pixel_array(dataset, index=0 if int(dataset.get("NumberOfFrames") or 1) > 1 else None)
         if stored.ndim == 3:
-            stored = stored.astype(np.float32) @ np.float32([0.299, 0.587, 0.114])
-        values = apply_voi_lut(apply_modality_lut(stored, dataset), dataset).astype(np.float32)
+            stored = stored.astype(np.float32) @ np.array([0.299, 0.587, 0.114], np.float32)
+        values = np.asarray(apply_voi_lut(apply_modality_lut(stored, dataset), dataset), np.float32)
     except (AttributeError, NotImplementedError, RuntimeError, ValueError) as error:
         reason = " ".join(str(error).split())
         raise ImageError(f"the DICOM pixels cannot be decoded ({reason}).") from error
     low, high = float(values.min()), float(values.max())
-    grey = np.rint((values - low) * (255.0 / (high - low or 1.0))).astype(np.uint8)
+    grey = np.asarray(np.rint((values - low) * (255.0 / (high - low or 1.0))), np.uint8)
     return 255 - grey if dataset.get("PhotometricInterpretation") == "MONOCHROME1" else grey

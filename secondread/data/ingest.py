@@ -1,9 +1,9 @@
 """From a source to a stored folder of images and its manifest. Nothing but pixels and listed facts leaves the source.
 
-    images/ab/<sha256>.jpg   named by the hash of the stored bytes, so that a file name says nothing of a patient
-    manifest.parquet         one row an image that was kept
-    rejected.parquet         one row an image that was left out, with the reason
-    source.json              where it came from: URI, fingerprint, taxonomy
+images/ab/<sha256>.jpg   named by the hash of the stored bytes, so that a file name says nothing of a patient
+manifest.parquet         one row an image that was kept
+rejected.parquet         one row an image that was left out, with the reason
+source.json              where it came from: URI, fingerprint, taxonomy
 """
 
 from __future__ import annotations
@@ -81,7 +81,9 @@ def ingest(config: IngestConfig, output: Path, *, hasher: PatientHasher | None =
         kept, rejected = _sort_out(stored)
         if not kept:
             reasons = ", ".join(f"{count} {reason}" for reason, count in _by_reason(rejected).items())
-            raise InputError(f"{config.source}: none of its {len(stored)} images can be used ({reasons}). Mend the source.")
+            raise InputError(
+                f"{config.source}: none of its {len(stored)} images can be used ({reasons}). Mend the source."
+            )
         _remove_unused(folder, kept)
         rows = [_manifest_row(item, source.public, hasher) for item in kept]
         write_manifest(typed(pd.DataFrame(rows)), folder / MANIFEST_FILE)
@@ -164,7 +166,9 @@ def _manifest_row(item: _Stored, public: bool, hasher: PatientHasher | None) -> 
     patient_id, study_id = image.patient_id, image.study_id
     if not public and (patient_id or study_id):
         if hasher is None:
-            raise InputError("this source has patient ids, which need a key to be hashed. Set SECONDREAD_PATIENT_KEY_FILE.")
+            raise InputError(
+                "this source has patient ids, which need a key to be hashed. Set SECONDREAD_PATIENT_KEY_FILE."
+            )
         patient_id, study_id = hasher.hash(patient_id), hasher.hash(study_id)
     names = ("label", "modality", "source", "site", "license", "sex", "view", "acquired_at")
     known = {name: getattr(image, name) for name in names}

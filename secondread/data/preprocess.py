@@ -50,9 +50,7 @@ class Preprocessing:
         return cls(**document)
 
 
-def preprocess(
-    data: bytes, spec: Preprocessing, *, limits: DecodeLimits = DEFAULT_LIMITS
-) -> npt.NDArray[np.uint8]:
+def preprocess(data: bytes, spec: Preprocessing, *, limits: DecodeLimits = DEFAULT_LIMITS) -> npt.NDArray[np.uint8]:
     """Turn one encoded image into the model's pixels.
 
     Args:

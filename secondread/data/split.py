@@ -88,14 +88,14 @@ def check_disjoint(rows: pd.DataFrame) -> None:
     """Refuse a manifest in which a group is in two splits.
 
     Raises:
-        IntegrityError: with how many groups, and one of them.
+        IntegrityError: with how many groups; which ones is not said, since a group may be a patient.
     """
     splits = rows[rows["split"] != ""].groupby("group_id")["split"].nunique()
     leaking = splits[splits > 1]
     if len(leaking):
         raise IntegrityError(
-            f"{len(leaking)} group(s) are in two splits (group_id {leaking.index[0]!r} for one), so a model would be judged on "
-            "patients it has seen. Split by group again."
+            f"{len(leaking)} group(s) are in two splits, so a model would be judged on patients it has seen. "
+            "Split by group again."
         )
 
 

@@ -40,7 +40,9 @@ def write_dataset_version(ingested: Path, output: Path, config: PreprocessConfig
     rows = read_manifest(ingested / MANIFEST_FILE)
     taxonomy = Taxonomy.from_dict(source["taxonomy"])
     if len(taxonomy.names) < 2:
-        raise InputError(f"{source['uri']} has the single class '{taxonomy.names[0]}': a classifier needs at least two.")
+        raise InputError(
+            f"{source['uri']} has the single class '{taxonomy.names[0]}': a classifier needs at least two."
+        )
     spec = Preprocessing(size=config.image_size)
     pixels = _pixels(ingested, rows, spec)
     rows["pixel_hash"] = pd.array([sha256_bytes(image.tobytes()) for image in pixels], dtype="string")
@@ -90,7 +92,7 @@ def _read(ingested: Path, spec: Preprocessing, path: str) -> npt.NDArray[np.uint
 def _write_shards(folder: Path, rows: pd.DataFrame, pixels: npt.NDArray[np.uint8]) -> pd.DataFrame:
     """Write one memory-mappable array a split and give the rows in the order of the pixels.
 
-    Within a split the order is that of the pixel hash: it does not depend on the order of the source, and mixes classes.
+    Within a split the order is that of the pixel hash: it mixes classes and does not depend on the source's order.
     """
     parts = []
     for split in SPLITS:

@@ -1,4 +1,4 @@
-"""A folder with `manifest.csv`: one row an image, `path` and `label` required, the manifest's other columns optional."""
+"""A folder with `manifest.csv`: one row an image; `path` and `label` are required, the others not."""
 
 from __future__ import annotations
 
@@ -69,7 +69,9 @@ class ManifestCsvSource:
         if not path.resolve().is_relative_to(self._root.resolve()):
             raise InputError(f"{where}: path '{row['path']}' leads out of {self._root}. Use a path inside the folder.")
         if not path.is_file():
-            raise InputError(f"{where}: path '{row['path']}' does not exist in {self._root}. Mend it, or remove the row.")
+            raise InputError(
+                f"{where}: path '{row['path']}' does not exist in {self._root}. Mend it, or remove the row."
+            )
         _age(row.get("age", ""), where)
 
     def taxonomy(self) -> Taxonomy:

@@ -47,7 +47,8 @@ class MedMnistSource:
         self.uri = str(path)
         self._path = path
         known = next((value for prefix, value in KNOWN.items() if path.name.startswith(prefix)), None)
-        self._modality, self._names = known or (modality, None)
+        self._modality: str = known[0] if known else modality
+        self._names: tuple[str, ...] | None = known[1] if known else None
         if not self._arrays:
             raise InputError(f"{path} holds no arrays '<split>_images' and '<split>_labels'. Is it of MedMNIST?")
 
