@@ -103,7 +103,9 @@ def intervals(
         InputError: the arrays differ in length.
     """
     if not len(probabilities) == len(labels) == len(groups):
-        raise InputError(f"{len(probabilities)} predictions, {len(labels)} labels and {len(groups)} groups: lengths differ.")
+        raise InputError(
+            f"{len(probabilities)} predictions, {len(labels)} labels and {len(groups)} groups: lengths differ."
+        )
     if len(np.unique(groups)) < 2:
         nothing = Interval(np.nan, np.nan)
         return {"accuracy": nothing, "auroc_macro": nothing}
@@ -125,9 +127,9 @@ def _macro_auroc(
     probabilities: FloatArray, labels: IntArray, weights: npt.NDArray[np.number]
 ) -> npt.NDArray[np.float64]:
     """Mean over the classes of each draw, float64 (resamples,); NaN where none is defined."""
-    areas = np.stack([
-        weighted_auroc(labels == index, probabilities[:, index], weights) for index in range(probabilities.shape[1])
-    ])
+    areas = np.stack(
+        [weighted_auroc(labels == index, probabilities[:, index], weights) for index in range(probabilities.shape[1])]
+    )
     defined = ~np.isnan(areas)
     total, count = np.where(defined, areas, 0).sum(axis=0), defined.sum(axis=0)
     return np.divide(total, count, out=np.full(len(total), np.nan), where=count > 0)

@@ -77,7 +77,9 @@ def check(probabilities: FloatArray, labels: IntArray) -> None:
         raise InputError(f"labels are {labels.dtype}: give class indices as integers.")
     inside = np.isfinite(probabilities).all() and probabilities.min() >= 0 and probabilities.max() <= 1 + _SUM_TOLERANCE
     if not inside or not np.allclose(probabilities.sum(axis=1), 1, atol=_SUM_TOLERANCE):
-        raise InputError("these are no probabilities (each row in [0, 1] and summing to 1): apply softmax to logits first.")
+        raise InputError(
+            "these are no probabilities (each row in [0, 1] and summing to 1): apply softmax to logits first."
+        )
     if labels.min() < 0 or labels.max() >= classes:
         raise InputError(f"labels run from {labels.min()} to {labels.max()}, but there are {classes} classes.")
 
@@ -118,7 +120,7 @@ def per_class(probabilities: FloatArray, labels: IntArray) -> tuple[ClassMetrics
     """Precision, recall, F1 and AUROC of every class, in the order of the columns."""
     matrix = confusion(probabilities, labels)
     hits, support, predicted = np.diag(matrix), matrix.sum(axis=1), matrix.sum(axis=0)
-    precision, recall, f1 = _ratio(hits, predicted), _ratio(hits, support), _ratio(2 * hits, support + predicted)
+    precision, recall, f1 = _ratio(hits, predicted), _ratio(hits, support), _f1(hits, support, predicted)
     areas = auroc_by_class(probabilities, labels)
     return tuple(
         ClassMetrics(
@@ -137,17 +139,16 @@ def overall(probabilities: FloatArray, labels: IntArray) -> Mapping[str, float]:
     """Figures over all classes.
 
     Returns:
-        `accuracy`; `balanced_accuracy` (mean recall), `f1_macro` and `auroc_macro`, means over the classes that have
+        `accuracy`; `auroc_macro`, `balanced_accuracy` (mean recall) and `f1_macro`, means over the classes that have
         an image. All in [0, 1]; `auroc_macro` is NaN where all images have one class.
     """
     matrix = confusion(probabilities, labels)
     hits, support, predicted = np.diag(matrix), matrix.sum(axis=1), matrix.sum(axis=0)
-    f1 = np.where(support > 0, _ratio(2 * hits, support + predicted), np.nan)
     return {
         "accuracy": float(hits.sum() / matrix.sum()),
-        "balanced_accuracy": mean_of_defined(_ratio(hits, support)),
-        "f1_macro": mean_of_defined(f1),
         "auroc_macro": mean_of_defined(auroc_by_class(probabilities, labels)),
+        "balanced_accuracy": mean_of_defined(_ratio(hits, support)),
+        "f1_macro": mean_of_defined(_f1(hits, support, predicted)),
     }
 
 
@@ -173,6 +174,13 @@ def _roc(positive: npt.NDArray[np.bool_], scores: FloatArray) -> RocCurve:
         keep = np.unique(np.linspace(0, len(fpr) - 1, _ROC_POINTS).round().astype(int))
         fpr, tpr, thresholds = fpr[keep], tpr[keep], thresholds[keep]
     return RocCurve(tuple(map(float, fpr)), tuple(map(float, tpr)), tuple(map(float, thresholds)))
+
+
+def _f1(
+    hits: npt.NDArray[np.int64], support: npt.NDArray[np.int64], predicted: npt.NDArray[np.int64]
+) -> npt.NDArray[np.float64]:
+    """F1 of each class; NaN for a class without an image, as its recall is."""
+    return np.where(support > 0, _ratio(2 * hits, support + predicted), np.nan)
 
 
 def _ratio(part: npt.NDArray[np.integer], whole: npt.NDArray[np.integer]) -> npt.NDArray[np.float64]:

@@ -1,0 +1,249 @@
+"""Judge a model: run the graph that will be served over labelled images and write down how good it is.
+
+    evaluation.json       the figures, for machines
+    predictions.parquet   one row an image: image_id, label, predicted, confidence, probabilities; no patient
+    report.html           the figures and pictures, for people, in one file
+    summary.md            the headline
+
+Used twice in the pipeline: on val, to stop a hopeless run early, and on test for the chosen graph.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from secondread.atomic import atomic_folder, write_json
+from secondread.config import EvaluateConfig, GateConfig
+from secondread.data.dataset import DatasetVersion
+from secondread.data.preprocess import Preprocessing
+from secondread.errors import InputError
+from secondread.evaluation import bootstrap, calibration, metrics
+from secondread.evaluation.gate import GateResult, decide
+from secondread.evaluation.report import Gallery, render_html, summary_markdown
+from secondread.evaluation.results import Evaluation, Figure
+from secondread.logging import get_logger
+from secondread.model.folder import ModelFolder
+from secondread.model.session import GraphSession
+
+EVALUATION_FILE = "evaluation.json"
+PREDICTIONS_FILE = "predictions.parquet"
+REPORT_FILE = "report.html"
+SUMMARY_FILE = "summary.md"
+
+log = get_logger(__name__)
+
+
+@dataclass(frozen=True)
+class LabelledImages:
+    """What a model is judged on: a split of a dataset version, or any labelled images made ready the same way.
+
+    Attributes:
+        images: uint8 (images, 1, size, size).
+        labels: int64 (images,), positions in `classes`.
+        image_ids: (images,) of str, content hashes; the only name an image keeps in what is written.
+        groups: (images,) of str, the patient (hashed) or else the image; intervals resample these.
+        classes: names of the data's classes.
+        preprocessing: how the pixels came about.
+        name: what the images are called in the report, such as the dataset version.
+        split: `val`, `test` or another word for which images they are.
+        synthetic: the images are generated.
+    """
+
+    images: npt.NDArray[np.uint8]
+    labels: npt.NDArray[np.int64]
+    image_ids: npt.NDArray[Any]
+    groups: npt.NDArray[Any]
+    classes: tuple[str, ...]
+    preprocessing: Preprocessing
+    name: str
+    split: str
+    synthetic: bool = False
+
+    @classmethod
+    def from_version(cls, dataset: DatasetVersion, split: str) -> LabelledImages:
+        """One split of a dataset version."""
+        data = dataset.split(split)
+        return cls(
+            images=data.images,
+            labels=data.labels,
+            image_ids=data.rows["image_id"].to_numpy(dtype=object),
+            groups=data.rows["group_id"].to_numpy(dtype=object),
+            classes=dataset.taxonomy.names,
+            preprocessing=dataset.preprocessing,
+            name=dataset.name,
+            split=split,
+            synthetic=dataset.synthetic,
+        )
+
+
+def evaluate(
+    model: ModelFolder,
+    data: LabelledImages,
+    *,
+    output: Path | None = None,
+    policy: GateConfig | None = None,
+    config: EvaluateConfig | None = None,
+    graph: str | None = None,
+) -> Evaluation:
+    """Run a model's graph over labelled images, measure it, and ask the gate.
+
+    A gate that refuses is an answer, not an error: see `Evaluation.gate`.
+
+    Args:
+        model: the model folder.
+        data: images made with the model's own preprocessing.
+        output: folder to write, replaced as a whole; nothing is written without it.
+        policy: the gate's limits.
+        config: intervals, batch size and pictures.
+        graph: file name of the graph, where it is not the one that will be served.
+    Raises:
+        InputError: the images were made another way, or have a class that the model does not know.
+    """
+    policy, config = policy or GateConfig(), config or EvaluateConfig()
+    labels = _labels_of_model(model, data)
+    session = GraphSession(model.graph_path(graph))
+    log.info("evaluating %s on %d images (%s of %s)", graph or model.config.graph, len(labels), data.split, data.name)
+    probabilities = session.run(data.images, batch_size=config.batch_size).probabilities
+    evaluation = measure(model, data, probabilities, labels, policy=policy, config=config, graph=graph)
+    if output is not None:
+        _write(output, evaluation, data=data, probabilities=probabilities, labels=labels, shown=config.shown_images)
+    log.info("%s", evaluation.gate)
+    return evaluation
+
+
+def measure(
+    model: ModelFolder,
+    data: LabelledImages,
+    probabilities: npt.NDArray[np.float32],
+    labels: npt.NDArray[np.int64],
+    *,
+    policy: GateConfig,
+    config: EvaluateConfig,
+    graph: str | None = None,
+) -> Evaluation:
+    """All figures of some probabilities, float32 (images, classes), against labels in the model's class order."""
+    metrics.check(probabilities, labels)
+    classes = model.config.taxonomy.names
+    bins = calibration.reliability(probabilities, labels)
+    figures = _figures(probabilities, labels, data.groups, bins, config)
+    return Evaluation(
+        model=model.config.name,
+        digest=model.digest(),
+        graph=graph or model.config.graph,
+        trained_on=model.config.dataset_version,
+        dataset=data.name,
+        split=data.split,
+        synthetic=data.synthetic or model.config.synthetic,
+        classes=classes,
+        titles=tuple(info.title or info.name for info in model.config.taxonomy.classes),
+        n=len(labels),
+        groups=len(np.unique(data.groups)),
+        level=config.level,
+        metrics=figures,
+        per_class=dict(zip(classes, metrics.per_class(probabilities, labels), strict=True)),
+        confusion=tuple(tuple(map(int, row)) for row in metrics.confusion(probabilities, labels)),
+        roc=dict(zip(classes, metrics.roc_by_class(probabilities, labels), strict=True)),
+        roc_micro=metrics.roc_micro(probabilities, labels),
+        reliability=bins,
+        gate=gate_of(figures, images=len(labels), policy=policy),
+    )
+
+
+def gate_of(figures: Mapping[str, Figure], *, images: int, policy: GateConfig) -> GateResult:
+    """The gate's answer to these figures."""
+    return decide(policy, {name: asdict(figure) for name, figure in figures.items()}, images=images)
+
+
+def _figures(
+    probabilities: npt.NDArray[np.float32],
+    labels: npt.NDArray[np.int64],
+    groups: npt.NDArray[Any],
+    bins: tuple[calibration.ReliabilityBin, ...],
+    config: EvaluateConfig,
+) -> dict[str, Figure]:
+    """Every figure over all classes, with an interval where one is computed."""
+    values = {
+        **metrics.overall(probabilities, labels),
+        "ece": calibration.ece(bins),
+        "nll": calibration.nll(probabilities, labels),
+        "brier": calibration.brier(probabilities, labels),
+    }
+    bounds = bootstrap.intervals(
+        probabilities, labels, groups, resamples=config.resamples, level=config.level, seed=config.seed
+    )
+    return {
+        name: Figure(value, bounds[name].low, bounds[name].high) if name in bounds else Figure(value)
+        for name, value in values.items()
+    }
+
+
+def _labels_of_model(model: ModelFolder, data: LabelledImages) -> npt.NDArray[np.int64]:
+    """The data's labels as positions in the model's classes.
+
+    Raises:
+        InputError: no image, another preprocessing, or a class that the model does not know.
+    """
+    if not len(data.labels):
+        raise InputError(f"{data.name} has no images in '{data.split}': there is nothing to evaluate.")
+    if data.preprocessing != model.config.preprocessing:
+        raise InputError(
+            f"{data.name} was made with {data.preprocessing}, but model '{model.config.name}' takes "
+            f"{model.config.preprocessing}. Preprocess the images with the model's settings."
+        )
+    known = model.config.taxonomy.names
+    for position in np.unique(data.labels):
+        if data.classes[position] not in known:
+            raise InputError(
+                f"label '{data.classes[position]}' in {data.name} is not a class of model '{model.config.name}' "
+                f"({', '.join(known)}). Leave these images out, or train on a dataset version that has it."
+            )
+    positions = [known.index(name) if name in known else -1 for name in data.classes]
+    return np.asarray(positions, dtype=np.int64)[data.labels]
+
+
+def _write(
+    output: Path,
+    evaluation: Evaluation,
+    *,
+    data: LabelledImages,
+    probabilities: npt.NDArray[np.float32],
+    labels: npt.NDArray[np.int64],
+    shown: int,
+) -> None:
+    """Write the output folder, whole or not at all."""
+    gallery = Gallery.choose(
+        data.images, labels, probabilities, evaluation.classes, image_ids=data.image_ids, count=shown
+    )
+    with atomic_folder(output) as folder:
+        write_json(folder / EVALUATION_FILE, evaluation.to_json())
+        _predictions(evaluation.classes, data.image_ids, labels, probabilities).to_parquet(
+            folder / PREDICTIONS_FILE, index=False, compression="zstd"
+        )
+        (folder / REPORT_FILE).write_text(render_html(evaluation, gallery), encoding="utf-8")
+        (folder / SUMMARY_FILE).write_text(summary_markdown(evaluation), encoding="utf-8")
+
+
+def _predictions(
+    classes: tuple[str, ...],
+    image_ids: npt.NDArray[Any],
+    labels: npt.NDArray[np.int64],
+    probabilities: npt.NDArray[np.float32],
+) -> pd.DataFrame:
+    """One row an image, without anything that leads to a person."""
+    names = np.asarray(classes, dtype=object)
+    return pd.DataFrame(
+        {
+            "image_id": pd.array(image_ids, dtype="string"),
+            "label": pd.array(names[labels], dtype="string"),
+            "predicted": pd.array(names[probabilities.argmax(axis=1)], dtype="string"),
+            "confidence": probabilities.max(axis=1).astype(np.float32),
+            "probabilities": list(probabilities.astype(np.float32)),  # in the order of the model's classes
+        }
+    )

@@ -1,0 +1,190 @@
+"""The report's pictures, drawn as SVG: sharp at any size, readable by machines, and coloured by the page's own style.
+
+Every function returns safe markup. Colours come from the page's classes (`c0`, `c1`, ... for the classes), so that one
+drawing serves light and dark; each curve also has a dash pattern of its own, so that no meaning hangs on colour alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from markupsafe import Markup, escape
+
+from secondread.evaluation.calibration import ReliabilityBin
+from secondread.evaluation.metrics import RocCurve
+
+COLOURS = 9  # colours of the page; a tenth class begins again, with another dash pattern
+_DASHES = ("", "7 3", "2 3", "10 3 2 3")
+_STRONG = 0.6  # opacity from which a cell is so dark that its text must turn light
+
+
+def colour_class(index: int) -> str:
+    """Style class of the colour of a class."""
+    return f"c{index % COLOURS}"
+
+
+def dash(index: int) -> str:
+    """Dash pattern of a class: solid, then others, so that neighbours differ without colour."""
+    return _DASHES[index % len(_DASHES)]
+
+
+def confusion_svg(matrix: Sequence[Sequence[int]], names: Sequence[str]) -> Markup:
+    """Confusion matrix: counts, shaded by the share of the row's images; right in one hue, wrong in another."""
+    cell, font = 58, 13
+    left = 46 + int(7.2 * max(map(len, names)))
+    bottom = 26 + int(4.3 * max(map(len, names)))
+    side = cell * len(names)
+    parts = [
+        f'<text class="axis" x="{left + side / 2}" y="14" text-anchor="middle">called by the model</text>',
+        f'<text class="axis" transform="translate(12 {26 + side / 2}) rotate(-90)" text-anchor="middle">true class</text>',
+    ]
+    for row, counts in enumerate(matrix):
+        y = 26 + row * cell
+        parts.append(f'<text x="{left - 8}" y="{y + cell / 2 + 4}" text-anchor="end">{escape(names[row])}</text>')
+        parts += [_cell(counts, row, column, x=left + column * cell, y=y, size=cell) for column in range(len(counts))]
+    for column, name in enumerate(names):
+        place = f"translate({left + column * cell + cell / 2 + 4} {26 + side + 16}) rotate(-35)"
+        parts.append(f'<text transform="{place}" text-anchor="end">{escape(name)}</text>')
+    label = "Confusion matrix: rows are true classes, columns are the model's answers"
+    return _svg(
+        parts, width=left + side + 12, height=26 + side + bottom, font=font, label=label, kind="confusion", fixed=True
+    )
+
+
+def _cell(counts: Sequence[int], row: int, column: int, *, x: float, y: float, size: float) -> str:
+    total = sum(counts)
+    share = counts[column] / total if total else 0.0
+    hue = "right" if row == column else "wrong"
+    depth = share**0.7  # a few per cent stay visible
+    text = f"strong-{hue}" if depth > _STRONG else ("" if counts[column] else "faint")
+    percent = f'<tspan class="small" x="{x + size / 2}" dy="15">{share:.0%}</tspan>' if counts[column] else ""
+    middle = y + size / 2 + (-2 if counts[column] else 5)
+    return (
+        f'<rect class="well" x="{x + 1}" y="{y + 1}" width="{size - 2}" height="{size - 2}" rx="5"/>'
+        f'<rect class="{hue}" x="{x + 1}" y="{y + 1}" width="{size - 2}" height="{size - 2}" rx="5" opacity="{depth:.3f}"/>'
+        f'<text class="{text}" x="{x + size / 2}" y="{middle}" text-anchor="middle">{counts[column]}{percent}</text>'
+    )
+
+
+@dataclass(frozen=True)
+class _Plot:
+    """A unit square on the page: x and y in [0, 1], y upwards."""
+
+    left: float = 52
+    top: float = 10
+    side: float = 380
+
+    def x(self, value: float) -> float:
+        return round(self.left + value * self.side, 2)
+
+    def y(self, value: float) -> float:
+        return round(self.top + (1 - value) * self.side, 2)
+
+    def points(self, xs: Sequence[float], ys: Sequence[float]) -> str:
+        return " ".join(f"{self.x(a)},{self.y(b)}" for a, b in zip(xs, ys, strict=True))
+
+    def frame(self, *, x_title: str, y_title: str, below: float = 0) -> list[str]:
+        """Grid, ticks, diagonal and axis titles; `below` is room for another strip under the plot."""
+        parts = []
+        for tick in (0.0, 0.25, 0.5, 0.75, 1.0):
+            parts += [
+                f'<line class="grid" x1="{self.x(tick)}" x2="{self.x(tick)}" y1="{self.y(0)}" y2="{self.y(1)}"/>',
+                f'<line class="grid" x1="{self.x(0)}" x2="{self.x(1)}" y1="{self.y(tick)}" y2="{self.y(tick)}"/>',
+                f'<text class="small" x="{self.x(0) - 8}" y="{self.y(tick) + 4}" text-anchor="end">{tick:g}</text>',
+                f'<text class="small" x="{self.x(tick)}" y="{self.y(0) + 18 + below}" text-anchor="middle">{tick:g}</text>',
+            ]
+        middle = self.left + self.side / 2
+        return [
+            *parts,
+            f'<line class="chance" x1="{self.x(0)}" y1="{self.y(0)}" x2="{self.x(1)}" y2="{self.y(1)}"/>',
+            f'<text class="axis" x="{middle}" y="{self.y(0) + 40 + below}" text-anchor="middle">{escape(x_title)}</text>',
+            f'<text class="axis" transform="translate(12 {self.top + self.side / 2}) rotate(-90)" '
+            f'text-anchor="middle">{escape(y_title)}</text>',
+        ]
+
+
+def roc_svg(curves: Mapping[str, RocCurve | None]) -> Markup:
+    """ROC curve of each class against the rest."""
+    plot = _Plot()
+    parts = plot.frame(x_title="false positive rate (1 - specificity)", y_title="true positive rate (sensitivity)")
+    for index, (name, curve) in enumerate(curves.items()):
+        if curve is not None:
+            parts.append(
+                f'<polyline class="curve {colour_class(index)}" stroke-dasharray="{dash(index)}" '
+                f'points="{plot.points(curve.fpr, curve.tpr)}"><title>{escape(name)}</title></polyline>'
+            )
+    label = "ROC curve of each class against the rest"
+    return _svg(
+        parts, width=plot.left + plot.side + 14, height=plot.top + plot.side + 48, font=13, label=label, kind="plot"
+    )
+
+
+def reliability_svg(bins: Sequence[ReliabilityBin]) -> Markup:
+    """Reliability diagram: accuracy of the images of each confidence, and below how many images there are."""
+    plot, strip = _Plot(), 64.0
+    parts = plot.frame(x_title="confidence of the model", y_title="share that is right", below=strip + 8)
+    most = max(item.count for item in bins)
+    for item in bins:
+        if not item.count:
+            continue
+        parts += _reliability_bar(plot, item, depth=strip * item.count / most)
+    parts.append(
+        f'<text class="small" x="{plot.left - 8}" y="{plot.y(0) + 8 + strip / 2 + 4}" text-anchor="end">images</text>'
+    )
+    label = "Reliability diagram: how often the model is right, by its confidence"
+    height = plot.top + plot.side + strip + 56
+    return _svg(parts, width=plot.left + plot.side + 14, height=height, font=13, label=label, kind="plot")
+
+
+def _reliability_bar(plot: _Plot, item: ReliabilityBin, *, depth: float) -> list[str]:
+    """One bin: a bar as high as its accuracy, the gap to its confidence, and how many images it has."""
+    x, width = plot.x(item.low) + 1, plot.side * (item.high - item.low) - 2
+    solid = min(item.accuracy, item.confidence)
+    gap = abs(item.accuracy - item.confidence) * plot.side
+    kind = "too-sure" if item.accuracy < item.confidence else "too-modest"
+    text = f"confidence {item.confidence:.2f}, right {item.accuracy:.2f}, {item.count} images"
+    place = f'x="{x:.2f}" width="{width:.2f}"'
+    return [
+        f'<g><title>{text}</title><rect class="right" {place} y="{plot.y(solid)}" height="{solid * plot.side:.2f}"/>',
+        f'<rect class="{kind}" {place} y="{plot.y(solid) - gap:.2f}" height="{gap:.2f}"/>',
+        f'<rect class="count" {place} y="{plot.y(0) + 8:.2f}" height="{max(depth, 1):.2f}" rx="2"/></g>',
+    ]
+
+
+def interval_svg(value: float, low: float, high: float) -> Markup:
+    """A figure in [0, 1] as a dot on a line, with its interval as a bar; from 0.5 where it all lies above."""
+    width, y = 200.0, 8
+    start = 0.5 if min(value, low) >= 0.5 else 0.0
+
+    def x(figure: float) -> str:
+        return f"{28 + (figure - start) / (1 - start) * (width - 46):.1f}"
+
+    parts = [
+        f'<text class="axis" x="0" y="{y + 4}">{start:g}</text>',
+        f'<text class="axis" x="{width}" y="{y + 4}" text-anchor="end">1</text>',
+        f'<line class="track" x1="{x(start)}" x2="{x(1)}" y1="{y}" y2="{y}"/>',
+        f'<line class="span" x1="{x(low)}" x2="{x(high)}" y1="{y}" y2="{y}"/>',
+        f'<circle class="dot" cx="{x(value)}" cy="{y}" r="4"/>',
+    ]
+    return _svg(
+        parts, width=width, height=16, font=12, label=f"{value:.3f}, from {low:.3f} to {high:.3f}", kind="interval"
+    )
+
+
+def swatch_svg(index: int) -> Markup:
+    """The line of a class, for legends and tables."""
+    line = f'<line class="curve {colour_class(index)}" stroke-dasharray="{dash(index)}" x1="0" x2="30" y1="6" y2="6"/>'
+    return _svg([line], width=30, height=12, font=10, label="", kind="swatch")
+
+
+def _svg(
+    parts: Sequence[str], *, width: float, height: float, font: int, label: str, kind: str, fixed: bool = False
+) -> Markup:
+    """Join the parts; `fixed` keeps the text readable on a phone, where the drawing then scrolls."""
+    role = f'role="img" aria-label="{escape(label)}"' if label else 'aria-hidden="true"'
+    limits = f' style="min-width:{0.8 * width:.0f}px;max-width:{1.25 * width:.0f}px"' if fixed else ""
+    # Every piece is a number, a constant of this file or was escaped where it was put in.
+    return Markup(  # noqa: S704
+        f'<svg class="{kind}" viewBox="0 0 {width:.0f} {height:.0f}" font-size="{font}"{limits} {role}>{"".join(parts)}</svg>'
+    )

@@ -1,0 +1,183 @@
+"""The evaluation for people: one HTML file that needs nothing else, and a Markdown summary.
+
+No script and no address in it: it opens on a phone, in a mail and in Kubeflow's sandboxed frame alike. Images are named
+by their content hash; nothing in it leads to a person.
+"""
+
+from __future__ import annotations
+
+import base64
+import io
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from PIL import Image
+
+import secondread
+from secondread.evaluation import figures
+from secondread.evaluation.metrics import FloatArray, IntArray
+from secondread.evaluation.results import Evaluation, Figure
+
+NOTICE = (
+    "A preliminary reading aid: a second look for a physician, who decides. Not a diagnosis, and not a medical device."
+)
+TITLES = {
+    "accuracy": "Accuracy",
+    "auroc_macro": "AUROC, mean of classes",
+    "balanced_accuracy": "Balanced accuracy",
+    "f1_macro": "F1, mean of classes",
+    "ece": "Calibration error (ECE)",
+    "nll": "Log loss (nats)",
+    "brier": "Brier score",
+}
+_TEMPLATES = Path(__file__).parent  # report.html and report.css lie beside this file
+_PICTURE_SIDE = 192  # pixels; larger images are reduced, so that two dozen of them stay below a megabyte
+
+
+@dataclass(frozen=True)
+class Shown:
+    """One picture of the report.
+
+    Attributes:
+        picture: the image as a `data:` URI of a PNG.
+        image_id: content hash, hex.
+        label, predicted: class names.
+        confidence: probability of the predicted class, in [0, 1].
+        truth: probability that the model gave to the true class, in [0, 1].
+    """
+
+    picture: str
+    image_id: str
+    label: str
+    predicted: str
+    confidence: float
+    truth: float
+
+    @property
+    def right(self) -> bool:
+        """The model is right."""
+        return self.label == self.predicted
+
+
+@dataclass(frozen=True)
+class Gallery:
+    """The images that teach most: where the model is sure and wrong, and where it does not know."""
+
+    confidently_wrong: tuple[Shown, ...] = ()
+    least_confident: tuple[Shown, ...] = ()
+
+    @classmethod
+    def choose(
+        cls,
+        images: npt.NDArray[np.uint8],
+        labels: IntArray,
+        probabilities: FloatArray,
+        classes: Sequence[str],
+        *,
+        image_ids: npt.NDArray[Any],
+        count: int,
+    ) -> Gallery:
+        """Pick the pictures.
+
+        Args:
+            images: uint8 (images, 1, size, size).
+            labels: int (images,), positions in `classes`.
+            probabilities: float (images, classes).
+            classes: class names.
+            image_ids: (images,) of str.
+            count: pictures at most, of each kind.
+        """
+        confidence, predicted = probabilities.max(axis=1), probabilities.argmax(axis=1)
+        order = np.argsort(confidence, kind="stable")
+        wrong = [int(index) for index in order[::-1] if predicted[index] != labels[index]]
+
+        def show(index: int) -> Shown:
+            return Shown(
+                picture=_data_uri(images[index, 0]),
+                image_id=str(image_ids[index]),
+                label=classes[labels[index]],
+                predicted=classes[predicted[index]],
+                confidence=float(confidence[index]),
+                truth=float(probabilities[index, labels[index]]),
+            )
+
+        return cls(tuple(map(show, wrong[:count])), tuple(show(int(index)) for index in order[:count]))
+
+
+def render_html(evaluation: Evaluation, gallery: Gallery) -> str:
+    """The report as one HTML document."""
+    environment = Environment(
+        loader=FileSystemLoader(_TEMPLATES),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["figure"] = format_figure
+    document: str = environment.get_template("report.html").render(
+        evaluation=evaluation,
+        gallery=gallery,
+        notice=NOTICE,
+        titles=TITLES,
+        figures=figures,
+        version=secondread.__version__,
+    )
+    return document
+
+
+def summary_markdown(evaluation: Evaluation) -> str:
+    """The headline, gate and class table as Markdown."""
+    lines = [
+        f"## {evaluation.model}: {'passed' if evaluation.gate.passed else 'refused'} on {evaluation.split}",
+        "",
+        *(["**SYNTHETIC IMAGES: these figures say nothing about patients.**", ""] if evaluation.synthetic else []),
+        f"{evaluation.n} images of {evaluation.groups} patients or independent groups, dataset version "
+        f"`{evaluation.dataset}`, graph `{evaluation.graph}`, digest `{evaluation.digest[:12]}`.",
+        "",
+        "| figure | value | interval |",
+        "|---|---:|---|",
+        *(_markdown_row(TITLES.get(name, name), figure) for name, figure in evaluation.metrics.items()),
+        "",
+        "| class | images | precision | recall | F1 | AUROC |",
+        "|---|---:|---:|---:|---:|---:|",
+        *(
+            f"| {_cell(name)} | {item.support} | {format_figure(item.precision)} | {format_figure(item.recall)} "
+            f"| {format_figure(item.f1)} | {format_figure(item.auroc)} |"
+            for name, item in evaluation.per_class.items()
+        ),
+        "",
+        *(f"- {_cell(reason)}" for reason in evaluation.gate.reasons),
+        "",
+        f"*{NOTICE}*",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def format_figure(value: float | None) -> str:
+    """Three decimals, or a dash where there is no figure."""
+    return "–" if value is None or not math.isfinite(value) else f"{value:.3f}"
+
+
+def _markdown_row(title: str, figure: Figure) -> str:
+    interval = "" if figure.low is None else f"{format_figure(figure.low)} to {format_figure(figure.high)}"
+    return f"| {title} | {format_figure(figure.value)} | {interval} |"
+
+
+def _cell(text: str) -> str:
+    """Text that cannot break out of a Markdown table."""
+    return text.replace("|", "\\|").replace("\n", " ")
+
+
+def _data_uri(pixels: npt.NDArray[np.uint8]) -> str:
+    """A grey image, uint8 (height, width), as a `data:` URI."""
+    image = Image.fromarray(np.ascontiguousarray(pixels))
+    image.thumbnail((_PICTURE_SIDE, _PICTURE_SIDE), Image.Resampling.LANCZOS)
+    buffer = io.BytesIO()
+    image.save(buffer, format="PNG", optimize=True)
+    return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")
