@@ -1,7 +1,7 @@
 """95 % intervals by resampling patients.
 
 Images of one patient are alike, so an interval that resamples images is too narrow. Here whole groups (patients) are
-drawn with replacement, and a figure is recomputed on each draw; the interval runs between two percentiles of the results.
+drawn with replacement, and a figure is recomputed on each draw; the interval runs between two percentiles of those.
 Source: Efron & Tibshirani 1993, chapter 13 (percentile interval); Field & Welsh 2007 (resampling clusters).
 
 A draw is held as weights, how often each image was drawn, so that all draws are computed at once.
@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from secondread.errors import InputError
-from secondread.evaluation.metrics import FloatArray, IntArray
+from secondread.evaluation.metrics import FloatArray, IntArray, ratio
 
 _WEIGHTS_AT_ONCE = 2_000_000  # (resamples x images) held at a time: 16 MB of float64
 
@@ -73,7 +73,7 @@ def weighted_auroc(
     below = np.cumsum(negatives, axis=1) - 0.5 * negatives
     pairs = positives.sum(axis=1) * negatives.sum(axis=1)
     ordered = (positives * below).sum(axis=1)
-    return np.divide(ordered, pairs, out=np.full(len(pairs), np.nan), where=pairs > 0)
+    return ratio(ordered, pairs)
 
 
 def intervals(
@@ -132,7 +132,7 @@ def _macro_auroc(
     )
     defined = ~np.isnan(areas)
     total, count = np.where(defined, areas, 0).sum(axis=0), defined.sum(axis=0)
-    return np.divide(total, count, out=np.full(len(total), np.nan), where=count > 0)
+    return ratio(total, count)
 
 
 def _percentile(values: npt.NDArray[np.float64], level: float) -> Interval:

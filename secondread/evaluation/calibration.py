@@ -34,7 +34,7 @@ class ReliabilityBin:
 
 
 def nll(probabilities: FloatArray, labels: IntArray) -> float:
-    """Negative log-likelihood: mean of -ln p(true class), in nats, from 0; p is kept above float32's epsilon (1.2e-7)."""
+    """Negative log-likelihood: mean of -ln p(true class), in nats, from 0; p is at least float32's epsilon (1.2e-7)."""
     true = probabilities[np.arange(len(labels)), labels].astype(np.float64)
     return float(-np.log(np.clip(true, _LEAST, 1)).mean())
 

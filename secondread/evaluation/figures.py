@@ -37,7 +37,7 @@ def confusion_svg(matrix: Sequence[Sequence[int]], names: Sequence[str]) -> Mark
     side = cell * len(names)
     parts = [
         f'<text class="axis" x="{left + side / 2}" y="14" text-anchor="middle">called by the model</text>',
-        f'<text class="axis" transform="translate(12 {26 + side / 2}) rotate(-90)" text-anchor="middle">true class</text>',
+        _upright("true class", y=26 + side / 2),
     ]
     for row, counts in enumerate(matrix):
         y = 26 + row * cell
@@ -60,9 +60,9 @@ def _cell(counts: Sequence[int], row: int, column: int, *, x: float, y: float, s
     text = f"strong-{hue}" if depth > _STRONG else ("" if counts[column] else "faint")
     percent = f'<tspan class="small" x="{x + size / 2}" dy="15">{share:.0%}</tspan>' if counts[column] else ""
     middle = y + size / 2 + (-2 if counts[column] else 5)
+    square = f'x="{x + 1}" y="{y + 1}" width="{size - 2}" height="{size - 2}" rx="5"'
     return (
-        f'<rect class="well" x="{x + 1}" y="{y + 1}" width="{size - 2}" height="{size - 2}" rx="5"/>'
-        f'<rect class="{hue}" x="{x + 1}" y="{y + 1}" width="{size - 2}" height="{size - 2}" rx="5" opacity="{depth:.3f}"/>'
+        f'<rect class="well" {square}/><rect class="{hue}" {square} opacity="{depth:.3f}"/>'
         f'<text class="{text}" x="{x + size / 2}" y="{middle}" text-anchor="middle">{counts[column]}{percent}</text>'
     )
 
@@ -87,20 +87,21 @@ class _Plot:
     def frame(self, *, x_title: str, y_title: str, below: float = 0) -> list[str]:
         """Grid, ticks, diagonal and axis titles; `below` is room for another strip under the plot."""
         parts = []
+        zero, one, bottom = self.x(0), self.x(1), self.y(0)
         for tick in (0.0, 0.25, 0.5, 0.75, 1.0):
+            x, y = self.x(tick), self.y(tick)
             parts += [
-                f'<line class="grid" x1="{self.x(tick)}" x2="{self.x(tick)}" y1="{self.y(0)}" y2="{self.y(1)}"/>',
-                f'<line class="grid" x1="{self.x(0)}" x2="{self.x(1)}" y1="{self.y(tick)}" y2="{self.y(tick)}"/>',
-                f'<text class="small" x="{self.x(0) - 8}" y="{self.y(tick) + 4}" text-anchor="end">{tick:g}</text>',
-                f'<text class="small" x="{self.x(tick)}" y="{self.y(0) + 18 + below}" text-anchor="middle">{tick:g}</text>',
+                f'<line class="grid" x1="{x}" x2="{x}" y1="{bottom}" y2="{self.y(1)}"/>',
+                f'<line class="grid" x1="{zero}" x2="{one}" y1="{y}" y2="{y}"/>',
+                f'<text class="small" x="{zero - 8}" y="{y + 4}" text-anchor="end">{tick:g}</text>',
+                f'<text class="small" x="{x}" y="{bottom + 18 + below}" text-anchor="middle">{tick:g}</text>',
             ]
-        middle = self.left + self.side / 2
+        middle, title_y = self.left + self.side / 2, bottom + 40 + below
         return [
             *parts,
-            f'<line class="chance" x1="{self.x(0)}" y1="{self.y(0)}" x2="{self.x(1)}" y2="{self.y(1)}"/>',
-            f'<text class="axis" x="{middle}" y="{self.y(0) + 40 + below}" text-anchor="middle">{escape(x_title)}</text>',
-            f'<text class="axis" transform="translate(12 {self.top + self.side / 2}) rotate(-90)" '
-            f'text-anchor="middle">{escape(y_title)}</text>',
+            f'<line class="chance" x1="{zero}" y1="{bottom}" x2="{one}" y2="{self.y(1)}"/>',
+            f'<text class="axis" x="{middle}" y="{title_y}" text-anchor="middle">{escape(x_title)}</text>',
+            _upright(y_title, y=self.top + self.side / 2),
         ]
 
 
@@ -178,13 +179,17 @@ def swatch_svg(index: int) -> Markup:
     return _svg([line], width=30, height=12, font=10, label="", kind="swatch")
 
 
+def _upright(text: str, *, y: float) -> str:
+    """The title of a vertical axis, at the left edge."""
+    return f'<text class="axis" transform="translate(12 {y}) rotate(-90)" text-anchor="middle">{escape(text)}</text>'
+
+
 def _svg(
     parts: Sequence[str], *, width: float, height: float, font: int, label: str, kind: str, fixed: bool = False
 ) -> Markup:
     """Join the parts; `fixed` keeps the text readable on a phone, where the drawing then scrolls."""
     role = f'role="img" aria-label="{escape(label)}"' if label else 'aria-hidden="true"'
     limits = f' style="min-width:{0.8 * width:.0f}px;max-width:{1.25 * width:.0f}px"' if fixed else ""
+    head = f'<svg class="{kind}" viewBox="0 0 {width:.0f} {height:.0f}" font-size="{font}"{limits} {role}>'
     # Every piece is a number, a constant of this file or was escaped where it was put in.
-    return Markup(  # noqa: S704
-        f'<svg class="{kind}" viewBox="0 0 {width:.0f} {height:.0f}" font-size="{font}"{limits} {role}>{"".join(parts)}</svg>'
-    )
+    return Markup(head + "".join(parts) + "</svg>")  # noqa: S704

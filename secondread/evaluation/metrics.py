@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -68,7 +69,8 @@ def check(probabilities: FloatArray, labels: IntArray) -> None:
     """
     if probabilities.ndim != 2 or labels.ndim != 1 or len(probabilities) != len(labels):
         raise InputError(
-            f"probabilities {probabilities.shape} and labels {labels.shape} do not fit: give (images, classes) and (images,)."
+            f"probabilities {probabilities.shape} and labels {labels.shape} do not fit: "
+            "give (images, classes) and (images,)."
         )
     images, classes = probabilities.shape
     if images == 0 or classes < 2:
@@ -120,7 +122,7 @@ def per_class(probabilities: FloatArray, labels: IntArray) -> tuple[ClassMetrics
     """Precision, recall, F1 and AUROC of every class, in the order of the columns."""
     matrix = confusion(probabilities, labels)
     hits, support, predicted = np.diag(matrix), matrix.sum(axis=1), matrix.sum(axis=0)
-    precision, recall, f1 = _ratio(hits, predicted), _ratio(hits, support), _f1(hits, support, predicted)
+    precision, recall, f1 = ratio(hits, predicted), ratio(hits, support), _f1(hits, support, predicted)
     areas = auroc_by_class(probabilities, labels)
     return tuple(
         ClassMetrics(
@@ -147,7 +149,7 @@ def overall(probabilities: FloatArray, labels: IntArray) -> Mapping[str, float]:
     return {
         "accuracy": float(hits.sum() / matrix.sum()),
         "auroc_macro": mean_of_defined(auroc_by_class(probabilities, labels)),
-        "balanced_accuracy": mean_of_defined(_ratio(hits, support)),
+        "balanced_accuracy": mean_of_defined(ratio(hits, support)),
         "f1_macro": mean_of_defined(_f1(hits, support, predicted)),
     }
 
@@ -180,9 +182,10 @@ def _f1(
     hits: npt.NDArray[np.int64], support: npt.NDArray[np.int64], predicted: npt.NDArray[np.int64]
 ) -> npt.NDArray[np.float64]:
     """F1 of each class; NaN for a class without an image, as its recall is."""
-    return np.where(support > 0, _ratio(2 * hits, support + predicted), np.nan)
+    return np.where(support > 0, ratio(2 * hits, support + predicted), np.nan)
 
 
-def _ratio(part: npt.NDArray[np.integer], whole: npt.NDArray[np.integer]) -> npt.NDArray[np.float64]:
+def ratio(part: npt.NDArray[Any], whole: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
     """part / whole, NaN where the whole is 0."""
-    return np.divide(part, whole, out=np.full(len(whole), np.nan), where=whole > 0)
+    shares: npt.NDArray[np.float64] = np.divide(part, whole, out=np.full(len(whole), np.nan), where=whole > 0)
+    return shares

@@ -161,7 +161,7 @@ def summary_markdown(evaluation: Evaluation) -> str:
 
 def format_figure(value: float | None) -> str:
     """Three decimals, or a dash where there is no figure."""
-    return "–" if value is None or not math.isfinite(value) else f"{value:.3f}"
+    return "-" if value is None or not math.isfinite(value) else f"{value:.3f}"
 
 
 def _markdown_row(title: str, figure: Figure) -> str:
