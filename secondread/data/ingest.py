@@ -65,13 +65,14 @@ class _Stored:
     reason: str = ""
 
 
-def ingest(config: IngestConfig, output: Path, *, hasher: PatientHasher | None = None) -> IngestResult:
+def ingest(config: IngestConfig, output: Path, *, patient_key: Path | None = None) -> IngestResult:
     """Copy a source's images and write their manifest.
 
     Args:
         config: which source.
         output: folder to write; it appears whole or not at all.
-        hasher: keyed hash of the patient ids; needed unless the source is public.
+        patient_key: file of the secret that patient ids are hashed with; made on first use; needed where a source
+            that is not public has patient ids.
     Raises:
         InputError: the source cannot be read, or no image of it can be used.
     """
@@ -85,7 +86,7 @@ def ingest(config: IngestConfig, output: Path, *, hasher: PatientHasher | None =
                 f"{config.source}: none of its {len(stored)} images can be used ({reasons}). Mend the source."
             )
         _remove_unused(folder, kept)
-        rows = [_manifest_row(item, source.public, hasher) for item in kept]
+        rows = _manifest_rows(kept, public=source.public, patient_key=patient_key)
         write_manifest(typed(pd.DataFrame(rows)), folder / MANIFEST_FILE)
         write_rejected([_rejected_row(item) for item in rejected], folder / REJECTED_FILE)
         result = IngestResult(
@@ -161,18 +162,23 @@ def _remove_unused(folder: Path, kept: list[_Stored]) -> None:
             path.unlink()
 
 
-def _manifest_row(item: _Stored, public: bool, hasher: PatientHasher | None) -> dict[str, Any]:
+def _manifest_rows(kept: list[_Stored], *, public: bool, patient_key: Path | None) -> list[dict[str, Any]]:
+    hasher = None
+    if not public and any(item.image.patient_id or item.image.study_id for item in kept):
+        if patient_key is None:
+            raise InputError("this source has patient ids, which leave it only hashed. Name a patient key file.")
+        hasher = PatientHasher.from_file(patient_key)
+    return [_manifest_row(item, hasher) for item in kept]
+
+
+def _manifest_row(item: _Stored, hasher: PatientHasher | None) -> dict[str, Any]:
     image = item.image
-    patient_id, study_id = image.patient_id, image.study_id
-    if not public and (patient_id or study_id):
-        if hasher is None:
-            raise InputError(
-                "this source has patient ids, which need a key to be hashed. Set SECONDREAD_PATIENT_KEY_FILE."
-            )
-        patient_id, study_id = hasher.hash(patient_id), hasher.hash(study_id)
     names = ("label", "modality", "source", "site", "license", "sex", "view", "acquired_at")
     known = {name: getattr(image, name) for name in names}
-    return item.row | known | {"patient_id": patient_id, "study_id": study_id, "age": image.age}
+    ids = {"patient_id": image.patient_id, "study_id": image.study_id}
+    if hasher is not None:
+        ids = {name: hasher.hash(value) for name, value in ids.items()}
+    return item.row | known | ids | {"age": image.age}
 
 
 def _rejected_row(item: _Stored) -> dict[str, str]:

@@ -1,0 +1,46 @@
+"""KFP component: judge a model's graph on a split and ask the gate."""
+
+from typing import NamedTuple
+
+from kfp import dsl
+
+from secondread_components.image import BASE_IMAGE
+
+
+@dsl.component(base_image=BASE_IMAGE, install_kfp_package=False)
+def evaluate(
+    model: dsl.Input[dsl.Model],
+    dataset: dsl.Input[dsl.Dataset],
+    evaluation: dsl.Output[dsl.Artifact],
+    metrics: dsl.Output[dsl.Metrics],
+    curves: dsl.Output[dsl.ClassificationMetrics],
+    report: dsl.Output[dsl.HTML],
+    summary: dsl.Output[dsl.Markdown],
+    split: str,
+    model_step: str,
+    gate: dict,
+    settings: dict,
+) -> NamedTuple("Verdict", [("passed", bool), ("reason", str)]):
+    """Judge a model's graph on a split and ask the gate.
+
+    Args:
+        model: the model folder.
+        dataset: what preprocess wrote.
+        evaluation: figures, predictions and report.
+        metrics: the figures.
+        curves: confusion matrix and ROC curve.
+        report: the page for people.
+        summary: the headline.
+        split: val or test.
+        model_step: the step that wrote the model, train or quantize.
+        gate: fields of GateConfig.
+        settings: fields of EvaluateConfig.
+    """
+    from secondread.pipeline.show import show_evaluation
+    from secondread.pipeline.steps import evaluate as step
+
+    result = step(
+        model.path, dataset.path, evaluation.path, split=split, model_step=model_step, gate=gate, settings=settings
+    )
+    show_evaluation(result, evaluation.path, metrics=metrics, curves=curves, report=report.path, summary=summary.path)
+    return result.gate.passed, "; ".join(result.gate.reasons)

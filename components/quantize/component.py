@@ -1,0 +1,32 @@
+"""KFP component: make INT8 graphs, compare them with fp32 and choose the one to serve."""
+
+from kfp import dsl
+
+from secondread_components.image import BASE_IMAGE
+
+
+@dsl.component(base_image=BASE_IMAGE, install_kfp_package=False)
+def quantize(
+    model: dsl.Input[dsl.Model],
+    dataset: dsl.Input[dsl.Dataset],
+    quantized: dsl.Output[dsl.Model],
+    table: dsl.Output[dsl.Markdown],
+    settings: dict,
+):
+    """Make INT8 graphs, compare them with fp32 and choose the one to serve.
+
+    Args:
+        model: what train wrote.
+        dataset: calibrated on its train split, chosen on val.
+        quantized: the model folder with the choice made.
+        table: accuracy, size and latency of each candidate.
+        settings: fields of QuantizeConfig.
+    """
+    from pathlib import Path
+
+    from secondread.pipeline.steps import quantize as step
+
+    facts = step(model.path, dataset.path, quantized.path, settings=settings)
+    quantized.framework = "onnx"
+    quantized.metadata.update(graph=facts["graph"], reason=facts["reason"])
+    Path(table.path).write_text(facts["table"], encoding="utf-8")

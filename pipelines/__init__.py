@@ -1,0 +1,1 @@
+"""Kubeflow pipelines, one file each; compiled/ holds the YAML that the code gives."""

@@ -1,0 +1,59 @@
+"""What a step shows in Kubeflow's pages: metrics, curves, the report and a paragraph for people."""
+
+from __future__ import annotations
+
+import math
+import shutil
+from pathlib import Path
+from typing import Any
+
+from secondread.evaluation.evaluate import REPORT_FILE, SUMMARY_FILE
+from secondread.evaluation.results import Evaluation
+from secondread.logging import configure, get_logger
+
+log = get_logger(__name__)
+
+_CURVE_POINTS = 200  # as many as a page can show
+
+
+def show_evaluation(
+    result: Evaluation, folder: str, *, metrics: Any, curves: Any, report: str, summary: str
+) -> None:
+    """Fill KFP's artifacts from an evaluation.
+
+    Args:
+        result: the figures.
+        folder: what the evaluate step wrote.
+        metrics: `dsl.Metrics`.
+        curves: `dsl.ClassificationMetrics`; gets the confusion matrix and the ROC over all pairs of image and class.
+        report: path of the `dsl.HTML` artifact.
+        summary: path of the `dsl.Markdown` artifact.
+    """
+    for name, figure in result.metrics.items():
+        if math.isfinite(figure.value):
+            metrics.log_metric(name, figure.value)
+    curves.log_confusion_matrix(list(result.classes), [list(row) for row in result.confusion])
+    curve = result.roc_micro
+    keep = [i for i, threshold in enumerate(curve.thresholds) if math.isfinite(threshold)]
+    keep = keep[:: max(1, math.ceil(len(keep) / _CURVE_POINTS))]
+    curves.log_roc_curve(*([float(axis[i]) for i in keep] for axis in (curve.fpr, curve.tpr, curve.thresholds)))
+    shutil.copyfile(Path(folder) / REPORT_FILE, report)
+    shutil.copyfile(Path(folder) / SUMMARY_FILE, summary)
+
+
+def show_conclusion(name: str, *, state: str, error: str, path: str) -> None:
+    """Write how a run ended, for people, and log it.
+
+    Args:
+        name: of the model.
+        state: as the runner sees it, such as `SUCCEEDED`. A gate that refuses is no failure of the run.
+        error: the runner's message, if any.
+        path: of the `dsl.Markdown` artifact.
+    """
+    configure()
+    text = f"The run of model **{name}** ended as {state}."
+    if error:
+        text += f" The runner says: {error}"
+    text += " If `register` was skipped, a gate said no: see the summary of the last evaluate step."
+    Path(path).write_text(text + "\n", encoding="utf-8")
+    log.info("the run of model %s ended as %s", name, state)

@@ -1,0 +1,78 @@
+"""What a person sees of a local run: which step is on, what it says of itself, and how long each took."""
+
+from __future__ import annotations
+
+import io
+import re
+import sys
+from pathlib import Path
+from typing import TextIO
+
+from rich.console import Console
+
+from secondread.pipeline.cache import StepRun
+
+# a step's own log lines, which KFP prints indented: "    I secondread.training.module: epoch 3 of 12"
+_OWN_LINE = re.compile(r"^\s*([IWE]) (secondread[\w.]*): (.*)$")
+
+
+class RunView(io.TextIOBase):
+    """Takes the runner's output: all of it goes to a file, a step's own lines to the person as well.
+
+    Args:
+        log_path: file for everything.
+        terminal: where the person looks; stderr by default, since stdout is for results.
+    """
+
+    def __init__(self, log_path: Path, *, terminal: TextIO | None = None) -> None:
+        self._log = log_path.open("w", encoding="utf-8")
+        self._console = Console(file=terminal or sys.stderr, highlight=False, soft_wrap=True)
+        self._status = self._console.status("starting") if self._console.is_terminal else None
+        self._rest = ""
+        self._step = ""
+
+    def __enter__(self) -> RunView:
+        if self._status:
+            self._status.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._status:
+            self._status.stop()
+        self._log.close()
+
+    def start(self, step: str) -> None:
+        """A step was looked up."""
+        self._step = step
+        if self._status:
+            self._status.update(step)
+
+    def end(self, run: StepRun) -> None:
+        """A step ended well."""
+        took = "from the cache" if run.cached else f"{run.seconds:.1f} s"
+        self._console.print(f"[green]✔[/green] {run.name:<18} {took}")
+
+    def writable(self) -> bool:
+        """Always."""
+        return True
+
+    def write(self, text: str) -> int:
+        """Take a piece of the runner's output."""
+        self._log.write(text)
+        self._log.flush()
+        *lines, self._rest = (self._rest + text).split("\n")
+        for line in lines:
+            self._show(line)
+        return len(text)
+
+    def _show(self, line: str) -> None:
+        match = _OWN_LINE.match(line)
+        if match is None:
+            return
+        level, _, message = match.groups()
+        if level in "WE":
+            self._console.print(f"[yellow]![/yellow] {message}", markup=True)
+        elif self._status:
+            self._status.update(f"{self._step}: {message}")
+        else:
+            self._console.print(f"  {self._step}: {message}", markup=False)

@@ -1,0 +1,138 @@
+"""One run of training in MLflow: parameters, figures per epoch, files. Written by rank zero alone."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from mlflow import MlflowClient
+from mlflow.entities import Metric, Param
+from mlflow.exceptions import MlflowException
+from mlflow.utils.time import get_current_time_millis
+
+from secondread.errors import DependencyError
+
+_LONGEST_PARAM = 6000  # characters that MLflow stores
+
+
+class RunTracker(Protocol):
+    """Where a training run is written down."""
+
+    run_id: str
+
+    def log_params(self, params: Mapping[str, object]) -> None:
+        """Write settings down, once."""
+        ...
+
+    def log_metrics(self, metrics: Mapping[str, float], step: int) -> None:
+        """Write the figures of one epoch down."""
+        ...
+
+    def log_folder(self, path: Path) -> None:
+        """Keep a folder's files with the run."""
+        ...
+
+
+@dataclass(frozen=True)
+class TrackingConfig:
+    """Where runs are written down.
+
+    Attributes:
+        uri: of MLflow: `sqlite:///...`, `postgresql://...` or a server.
+        experiment: name that runs are grouped under; the model's name.
+        tags: of the run, such as the dataset version.
+    """
+
+    uri: str
+    experiment: str
+    tags: Mapping[str, str]
+
+
+class MlflowRun:
+    """A run in MLflow, through a client of its own: no global state is touched.
+
+    Args:
+        client: of the tracking store.
+        run_id: of a run that exists.
+    """
+
+    def __init__(self, client: MlflowClient, run_id: str) -> None:
+        self._client = client
+        self.run_id = run_id
+
+    def log_params(self, params: Mapping[str, object]) -> None:
+        """Write settings down, once."""
+        entries = [Param(key, str(value)[:_LONGEST_PARAM]) for key, value in params.items()]
+        self._client.log_batch(self.run_id, params=entries)
+
+    def log_metrics(self, metrics: Mapping[str, float], step: int) -> None:
+        """Write the figures of one epoch down."""
+        now = get_current_time_millis()
+        self._client.log_batch(self.run_id, metrics=[Metric(key, value, now, step) for key, value in metrics.items()])
+
+    def log_folder(self, path: Path) -> None:
+        """Keep a folder's files with the run."""
+        self._client.log_artifacts(self.run_id, str(path), artifact_path=path.name)
+
+    def set_tags(self, tags: Mapping[str, str]) -> None:
+        """Put tags on the run."""
+        for key, value in tags.items():
+            self._client.set_tag(self.run_id, key, value)
+
+
+def open_client(uri: str) -> MlflowClient:
+    """A client of MLflow's tracking store and registry.
+
+    Raises:
+        DependencyError: the store does not answer, or is one that a pod would lose.
+    """
+    path = uri.removeprefix("sqlite:///")
+    if path != uri:
+        if "KUBERNETES_SERVICE_HOST" in os.environ:
+            raise DependencyError("a pod loses a SQLite store when it ends. Set MLFLOW_TRACKING_URI to a server.")
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
+    # a server that is down is asked for 2 minutes by default; a person waits for the answer
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
+    try:
+        client = MlflowClient(tracking_uri=uri, registry_uri=uri)
+        client.search_experiments(max_results=1)
+    except MlflowException as error:
+        reason = str(error).splitlines()[0]
+        raise DependencyError(f"MLflow at {_without_password(uri)} does not answer ({reason}). Start it.") from error
+    return client
+
+
+@contextmanager
+def open_run(config: TrackingConfig) -> Iterator[MlflowRun]:
+    """Start a run; it ends as finished, or as failed when the block raises.
+
+    Raises:
+        DependencyError: MLflow does not answer.
+    """
+    client = open_client(config.uri)
+    run = client.create_run(_experiment(client, config), tags=dict(config.tags))
+    try:
+        yield MlflowRun(client, run.info.run_id)
+    except BaseException:
+        client.set_terminated(run.info.run_id, status="FAILED")
+        raise
+    client.set_terminated(run.info.run_id, status="FINISHED")
+
+
+def _experiment(client: MlflowClient, config: TrackingConfig) -> str:
+    """Id of the experiment, made on first use; a SQLite store keeps its files beside the database."""
+    found = client.get_experiment_by_name(config.experiment)
+    if found is not None:
+        return str(found.experiment_id)
+    path = config.uri.removeprefix("sqlite:///")
+    location = None if path == config.uri else (Path(path).parent / "artifacts").as_uri()
+    return str(client.create_experiment(config.experiment, artifact_location=location))
+
+
+def _without_password(uri: str) -> str:
+    scheme, _, rest = uri.partition("://")
+    return f"{scheme}://{rest.rpartition('@')[2]}"
