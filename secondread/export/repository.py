@@ -1,0 +1,166 @@
+"""The Triton model repository: the folder that a model server loads, here and on a cluster alike.
+
+    <root>/<name>/<digest>/          storage_uri: what Triton gets as its repository
+        <name>/
+            config.pbtxt             read by Triton
+            <version>/model.onnx     the graph
+            <version>/config.json    read by the transformer: `ModelConfigFile` with the digest
+
+Source: Triton's model repository layout and model configuration; the parameters are those of its ONNX Runtime backend.
+"""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from secondread.atomic import atomic_folder, read_json, sha256_file, write_json
+from secondread.errors import InputError, IntegrityError
+from secondread.model.folder import CONFIG_FILE, ModelConfigFile, ModelFolder
+from secondread.model.session import GraphSession
+
+GRAPH_FILE = "model.onnx"
+TRITON_CONFIG_FILE = "config.pbtxt"
+MAX_BATCH_SIZE = 32  # images; the most that one request may hold
+
+# With two threads the model fills the two CPUs that the InferenceService asks for. A server that knows its own
+# limit overrides it: NVIDIA's with `--backend-config=onnxruntime,intra_op_thread_count`, the local one always.
+_INTRA_OP_THREADS = 2
+
+_CONFIG = """\
+name: "{name}"
+backend: "onnxruntime"
+default_model_filename: "model.onnx"
+max_batch_size: {max_batch}
+input [ {{ name: "pixels" data_type: TYPE_UINT8 dims: [ 1, {size}, {size} ] }} ]
+output [
+  {{ name: "probabilities" data_type: TYPE_FP32 dims: [ {classes} ] }},
+  {{ name: "embedding" data_type: TYPE_FP32 dims: [ {embedding} ] }},
+  {{ name: "ood_score" data_type: TYPE_FP32 dims: [ 1 ] reshape: {{ shape: [ ] }} }}
+]
+instance_group [ {{ kind: KIND_CPU count: 1 }} ]
+# Requests that wait while a batch runs go together into the next; none waits for company.
+dynamic_batching {{ }}
+version_policy: {{ latest: {{ num_versions: 1 }} }}
+parameters [
+  {{ key: "intra_op_thread_count" value: {{ string_value: "{threads}" }} }},
+  {{ key: "inter_op_thread_count" value: {{ string_value: "1" }} }}
+]
+# The first answer is as fast as the second.
+model_warmup [ {{
+  name: "zeros"
+  batch_size: 1
+  inputs {{ key: "pixels" value: {{ data_type: TYPE_UINT8 dims: [ 1, {size}, {size} ] zero_data: true }} }}
+}} ]
+"""
+
+
+@dataclass(frozen=True)
+class RepositoryModel:
+    """One version of a model in a repository, as the transformer sees it.
+
+    Attributes:
+        name: of the model.
+        version: number of the model version in the registry, as Triton names it.
+        digest: SHA-256 of what is served, hex.
+        config: classes, preprocessing and thresholds of that version.
+    """
+
+    name: str
+    version: str
+    digest: str
+    config: ModelConfigFile
+
+
+def write_repository(model: ModelFolder, root: Path, *, name: str, version: int) -> Path:
+    """Write a model, ready to be served.
+
+    The graph is run once first, so that nothing is stored that a server could not load. Writing the same version
+    again changes nothing; another version of the same model stands beside the first, and the latest is served.
+
+    Args:
+        model: with the graph to serve.
+        root: under which `<name>/<digest>/` is made.
+        name: of the model, as in the inference API.
+        version: number of the version in the registry, from 1.
+    Returns:
+        `<root>/<name>/<digest>`.
+    Raises:
+        InputError: the version is below 1, or the folder cannot be written.
+        IntegrityError: the graph does not run, or does not fit the model's `config.json`.
+    """
+    if version < 1:
+        raise InputError(f"model version {version} is below 1: use the number that the registry gave.")
+    folder = Path(root) / name / model.digest()
+    config_file, version_folder = folder / name / TRITON_CONFIG_FILE, folder / name / str(version)
+    text = triton_config(model, name)
+    if not config_file.is_file():
+        with atomic_folder(folder) as aside:
+            (aside / name).mkdir()
+            (aside / name / TRITON_CONFIG_FILE).write_text(text, encoding="utf-8")
+            _write_version(model, aside / name / str(version))
+    elif not version_folder.is_dir():
+        with atomic_folder(version_folder) as aside:
+            _write_version(model, aside)
+    return folder
+
+
+def triton_config(model: ModelFolder, name: str) -> str:
+    """Triton's configuration of a model, as text protobuf. The graph is run on one black image to learn its shapes.
+
+    Raises:
+        IntegrityError: the graph does not run, or its classes or size are not those of `config.json`.
+    """
+    size, classes = model.config.preprocessing.size, len(model.config.taxonomy.classes)
+    outputs = GraphSession(model.graph_path()).run(np.zeros((1, 1, size, size), np.uint8))
+    if outputs.probabilities.shape != (1, classes) or outputs.ood_score.shape != (1,):
+        raise IntegrityError(
+            f"{model.graph_path()} gives probabilities {outputs.probabilities.shape} and ood_score "
+            f"{outputs.ood_score.shape} for one image, but {CONFIG_FILE} names {classes} classes. Export it again."
+        )
+    return _CONFIG.format(
+        name=name,
+        max_batch=MAX_BATCH_SIZE,
+        size=size,
+        classes=classes,
+        embedding=outputs.embedding.shape[1],
+        threads=_INTRA_OP_THREADS,
+    )
+
+
+def _write_version(model: ModelFolder, folder: Path) -> None:
+    folder.mkdir(exist_ok=True)
+    shutil.copyfile(model.graph_path(), folder / GRAPH_FILE)
+    if sha256_file(folder / GRAPH_FILE) != sha256_file(model.graph_path()):
+        raise IntegrityError(f"{folder / GRAPH_FILE} is not what was copied. Check the disk and register again.")
+    write_json(folder / CONFIG_FILE, {**model.config.to_dict(), "digest": model.digest()})
+
+
+def read_repository(folder: Path, name: str) -> RepositoryModel:
+    """The version of a model that a server of this repository answers with: the latest. Reads `config.json` only.
+
+    Args:
+        folder: `<root>/<name>/<digest>`, or where it is mounted.
+        name: of the model.
+    Raises:
+        IntegrityError: there is no such model, or its `config.json` is not complete.
+    """
+    versions = sorted(int(path.parent.name) for path in folder.glob(f"{name}/*/{CONFIG_FILE}") if _numbered(path))
+    if not versions:
+        there = sorted(path.parent.name for path in folder.glob(f"*/{TRITON_CONFIG_FILE}"))
+        found = f"it has {', '.join(there)}" if there else "it is no model repository"
+        raise IntegrityError(
+            f"{folder} holds no model '{name}' ({found}). Name the folder that register wrote, and its model."
+        )
+    path = folder / name / str(versions[-1]) / CONFIG_FILE
+    document = read_json(path)
+    if not isinstance(document, dict) or not isinstance(document.get("digest"), str):
+        raise IntegrityError(f"{path} names no digest. Register the model again.")
+    return RepositoryModel(name, str(versions[-1]), document["digest"], ModelConfigFile.from_dict(document))
+
+
+def _numbered(config_path: Path) -> bool:
+    return config_path.parent.name.isdecimal()
