@@ -1,0 +1,61 @@
+"""The transformer on its own, in a predictor pod beside Triton: `python -m secondread.serving --predictor-host ...`."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from pathlib import Path
+
+from secondread import logging
+from secondread.config import ServeConfig
+from secondread.errors import SecondReadError, exit_code_of
+from secondread.serving.server import Endpoints, run_transformer
+
+
+def main(arguments: list[str]) -> int:
+    """Serve until SIGTERM.
+
+    Args:
+        arguments: of the command line.
+    Returns:
+        Exit code.
+    """
+    options = _parser().parse_args(arguments)
+    logging.configure(as_json=os.environ.get("SECONDREAD_LOG") == "json")
+    log = logging.get_logger("secondread.serving")
+
+    def listening(endpoints: Endpoints) -> None:
+        log.info("listening on %s and gRPC %s, Triton at %s", endpoints.url, endpoints.grpc_url, options.predictor_host)
+
+    try:
+        config = ServeConfig(
+            name=options.model_name, host=options.host, http_port=options.http_port, grpc_port=options.grpc_port
+        )
+        run_transformer(options.model_dir, options.predictor_host, config, on_listening=listening)
+    except SecondReadError as error:
+        log.error("%s", error)
+        return exit_code_of(error)
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m secondread.serving",
+        description="The inference API in front of a Triton that runs in the same pod.",
+        epilog="Example: python -m secondread.serving --model-dir /mnt/models --predictor-host localhost:9000",
+    )
+    parser.add_argument("--model-name", default="secondread", help="model, as the repository names it")
+    parser.add_argument(
+        "--model-dir", type=Path, default=Path("/mnt/models"), help="model repository, as Triton has it"
+    )
+    parser.add_argument("--predictor-host", default="localhost:9000", help="host:port of Triton's gRPC service")
+    # In a pod the network policy decides who comes in.
+    parser.add_argument("--host", default="0.0.0.0", help="address to listen on")  # noqa: S104
+    parser.add_argument("--http-port", type=int, default=8080, help="REST; 0 picks a free port")
+    parser.add_argument("--grpc-port", type=int, default=8081, help="gRPC; 0 picks a free port")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,183 @@
+"""The inference API: the Open Inference Protocol (V2) with these inputs and outputs, over REST and over gRPC.
+
+Request, input `image` BYTES `[n]`: encoded JPEG, PNG or DICOM. In JSON each element is base64; in the binary extension
+and in gRPC it is the bytes themselves, as V2 packs them: a length of four bytes, little-endian, before each element.
+
+Answer, one element or row an image, in the order of the request:
+
+    label                BYTES [n]            name of the most probable class
+    probabilities        FP32  [n, classes]   calibrated, rows sum to 1; classes in the order of `parameters.classes`
+    confidence           FP32  [n]            the largest of them
+    urgency              BYTES [n]            of the label: urgent, routine or unknown; unknown if out of distribution
+    out_of_distribution  BOOL  [n]            unlike what the model was trained for; then the label means nothing
+    image_id             BYTES [n]            SHA-256 of the bytes that came, hex
+    reading_id           BYTES [n]            UUID, fresh for every answer, so that feedback can name it
+
+and `parameters`: `model_version` and `digest` of the model that answered, `classes` and `titles` (JSON lists),
+`synthetic` (it learned from generated images) and `notice`.
+
+Source: https://github.com/kserve/open-inference-protocol and Triton's binary tensor data extension.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import json
+import struct
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from secondread.errors import InputError, TooLargeError
+from secondread.export.repository import MAX_BATCH_SIZE, RepositoryModel
+from secondread.serving.interpret import Interpretation
+
+INPUT = "image"
+DATATYPES = {
+    "label": "BYTES",
+    "probabilities": "FP32",
+    "confidence": "FP32",
+    "urgency": "BYTES",
+    "out_of_distribution": "BOOL",
+    "image_id": "BYTES",
+    "reading_id": "BYTES",
+}
+MAX_IMAGES = MAX_BATCH_SIZE
+INPUT_TYPES = [{"name": INPUT, "datatype": "BYTES", "shape": [-1]}]
+NOTICE = "Preliminary reading by software, not a diagnosis: a physician decides."
+
+Tensor = npt.NDArray[np.generic] | npt.NDArray[np.object_]
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What is said of the images of one request.
+
+    Attributes:
+        tensors: output name to array: object (n,) of str for BYTES, float32 for FP32, bool for BOOL.
+        parameters: about the answer as a whole.
+    """
+
+    tensors: dict[str, Tensor]
+    parameters: dict[str, str | bool]
+
+
+def output_types(model: RepositoryModel) -> list[dict[str, Any]]:
+    """The outputs as V2's metadata describes them; -1 is the number of images."""
+    classes = len(model.config.taxonomy.classes)
+    return [
+        {"name": name, "datatype": datatype, "shape": [-1, classes] if name == "probabilities" else [-1]}
+        for name, datatype in DATATYPES.items()
+    ]
+
+
+def image_id(data: bytes) -> str:
+    """SHA-256 of an image's bytes, hex."""
+    return hashlib.sha256(data).hexdigest()
+
+
+def answer(images: Sequence[bytes], reading: Interpretation, model: RepositoryModel) -> Answer:
+    """Put an answer together.
+
+    Args:
+        images: as they came, in order.
+        reading: of these images.
+        model: that gave it.
+    """
+    tensors: dict[str, Tensor] = {
+        "label": _strings(reading.labels),
+        "probabilities": reading.probabilities,
+        "confidence": reading.confidence,
+        "urgency": _strings(reading.urgency),
+        "out_of_distribution": reading.out_of_distribution,
+        "image_id": _strings([image_id(data) for data in images]),
+        "reading_id": _strings([str(uuid.uuid4()) for _ in images]),
+    }
+    return Answer(tensors, answer_parameters(model))
+
+
+def answer_parameters(model: RepositoryModel) -> dict[str, str | bool]:
+    """Which model answered, in what order its classes stand, and what the answer is not."""
+    return {
+        "model_version": model.version,
+        "digest": model.digest,
+        "classes": json.dumps(model.config.taxonomy.names),
+        "titles": json.dumps([info.title for info in model.config.taxonomy.classes]),
+        "synthetic": model.config.synthetic,
+        "notice": NOTICE,
+    }
+
+
+def check_input(name: str, datatype: str, shape: Sequence[int]) -> int:
+    """Check what a request says of its only input.
+
+    Returns:
+        Number of images.
+    Raises:
+        InputError: another name, type or shape.
+        TooLargeError: more images than one request may hold.
+    """
+    if name != INPUT or datatype != "BYTES":
+        raise InputError(f"the input is '{name}' {datatype}: send one input '{INPUT}' of type BYTES, shape [n].")
+    if not shape or len(shape) > 2 or shape[1:] not in ([], [1]) or shape[0] < 1:
+        raise InputError(f"input '{INPUT}' has shape {list(shape)}: send [n], the number of images, at least 1.")
+    if shape[0] > MAX_IMAGES:
+        raise TooLargeError(f"{shape[0]} images are more than the {MAX_IMAGES} of one request: send them in several.")
+    return shape[0]
+
+
+def from_base64(strings: Sequence[object]) -> list[bytes]:
+    """Images out of the `data` of a JSON request.
+
+    Raises:
+        InputError: an element is no base64; the message names its index.
+    """
+    images = []
+    for index, text in enumerate(strings):
+        try:
+            if not isinstance(text, str):
+                raise TypeError(f"it is a {type(text).__name__}")
+            images.append(base64.b64decode(text, validate=True))
+        except (TypeError, ValueError, binascii.Error) as error:
+            raise InputError(
+                f"image {index} is not base64 ({error}): encode the file's bytes, or use the binary extension."
+            ) from error
+    return images
+
+
+def from_packed(data: bytes | memoryview) -> list[bytes]:
+    """Images out of a packed BYTES tensor.
+
+    Raises:
+        InputError: the lengths do not add up.
+    """
+    view, offset = memoryview(data), 0
+    images: list[bytes] = []
+    while offset < len(view):
+        if offset + 4 > len(view):
+            raise InputError(f"input '{INPUT}' ends inside a length: give each image its 4 bytes of length first.")
+        (length,) = struct.unpack_from("<I", view, offset)
+        offset += 4
+        if offset + length > len(view):
+            raise InputError(
+                f"image {len(images)} is said to have {length} bytes, but only {len(view) - offset} came: "
+                "give each image its own length, 4 bytes, little-endian."
+            )
+        images.append(bytes(view[offset : offset + length]))
+        offset += length
+    return images
+
+
+def to_packed(elements: Sequence[bytes]) -> bytes:
+    """A packed BYTES tensor, the way back of `from_packed`."""
+    return b"".join(part for element in elements for part in (struct.pack("<I", len(element)), element))
+
+
+def _strings(values: Sequence[str]) -> npt.NDArray[np.object_]:
+    return np.array(values, dtype=np.object_)

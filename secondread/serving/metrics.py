@@ -1,0 +1,78 @@
+"""What the transformer counts, for Prometheus. Rollout, dashboards and alerts read these names."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from prometheus_client import Counter, Histogram
+
+from secondread.serving.interpret import Interpretation
+
+# Seconds. Dense around the limits that gates and rollout look at: 0.3 and 0.5.
+_SECONDS = (0.005, 0.01, 0.02, 0.03, 0.05, 0.075, 0.1, 0.15, 0.2, 0.25, 0.3, 0.4, 0.5, 0.75, 1.0, 2.5, 5.0, 10.0)
+_SHARES = (0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.75, 0.8, 0.85, 0.9, 0.95, 0.99, 1.0)
+
+REQUEST_SECONDS = Histogram(
+    "secondread_request_seconds",
+    "Time of a request by stage: total, decode (bytes to pixels), predict (Triton's answer).",
+    ["name", "version", "stage"],
+    buckets=_SECONDS,
+)
+REQUESTS = Counter(
+    "secondread_requests_total", "Requests by HTTP status, gRPC's included.", ["name", "version", "code"]
+)
+PREDICTIONS = Counter("secondread_predictions_total", "Images by predicted class.", ["name", "version", "label"])
+CONFIDENCE = Histogram(
+    "secondread_confidence", "Largest probability of an image.", ["name", "version"], buckets=_SHARES
+)
+OUT_OF_DISTRIBUTION = Counter(
+    "secondread_out_of_distribution_total", "Images that the model was not trained for.", ["name", "version"]
+)
+
+
+class Measures:
+    """The figures of one model version.
+
+    Args:
+        name: of the model.
+        version: of the model.
+        classes: names, so that a class that was never predicted shows as 0 and not as missing.
+    """
+
+    def __init__(self, name: str, version: str, classes: tuple[str, ...]) -> None:
+        self._name, self._version = name, version
+        self._seconds = {
+            stage: REQUEST_SECONDS.labels(name, version, stage) for stage in ("total", "decode", "predict")
+        }
+        self._predictions = {label: PREDICTIONS.labels(name, version, label) for label in classes}
+        self._confidence = CONFIDENCE.labels(name, version)
+        self._out_of_distribution = OUT_OF_DISTRIBUTION.labels(name, version)
+
+    @contextmanager
+    def stage(self, stage: str) -> Iterator[None]:
+        """Time a stage of a request; one that fails is not timed."""
+        started = time.perf_counter()
+        yield
+        self._seconds[stage].observe(time.perf_counter() - started)
+
+    def request(self, code: int, seconds: float) -> None:
+        """Count a finished request.
+
+        Args:
+            code: HTTP status.
+            seconds: from its first byte to its answer.
+        """
+        REQUESTS.labels(self._name, self._version, str(code)).inc()
+        self._seconds["total"].observe(seconds)
+
+    def reading(self, reading: Interpretation) -> None:
+        """Count what was said of the images of a request."""
+        for label, confidence, outside in zip(
+            reading.labels, reading.confidence, reading.out_of_distribution, strict=True
+        ):
+            self._predictions[label].inc()
+            self._confidence.observe(float(confidence))
+            if outside:
+                self._out_of_distribution.inc()

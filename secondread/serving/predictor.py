@@ -1,0 +1,106 @@
+"""The transformer's line to Triton: raw tensors over gRPC, on one channel that stays open.
+
+It speaks with the SDK's messages, not with `tritonclient`: both register the same V2 message names with protobuf, so
+one process can load only one of them.
+"""
+
+from __future__ import annotations
+
+import grpc
+import numpy as np
+import numpy.typing as npt
+
+from secondread.errors import DependencyError, OverloadedError
+from secondread.logging import get_logger
+from secondread.serving.sdk import GRPCInferenceServiceStub, messages
+
+_READY_SECONDS = 2.0  # patience of a readiness check
+_OUTPUTS = ("probabilities", "ood_score")  # the embedding is for batch jobs, not for every answer
+_CHANNEL = [
+    ("grpc.max_send_message_length", -1),
+    ("grpc.max_receive_message_length", -1),
+    # Triton may start after the transformer; gRPC's own pause between attempts grows to two minutes.
+    ("grpc.initial_reconnect_backoff_ms", 100),
+    ("grpc.min_reconnect_backoff_ms", 100),
+    ("grpc.max_reconnect_backoff_ms", 1_000),
+    # Triton is a neighbour; a proxy that the machine uses for the world has no part in this.
+    ("grpc.enable_http_proxy", 0),
+]
+
+log = get_logger(__name__)
+
+
+class Predictor:
+    """One model on a Triton.
+
+    Args:
+        address: host:port of its gRPC service.
+        name: of the model.
+        version: of the model; asked for by number, so that no other one can answer.
+        timeout_seconds: for one answer.
+    """
+
+    def __init__(self, address: str, name: str, version: str, *, timeout_seconds: float) -> None:
+        self._address, self._name, self._version = address, name, version
+        self._timeout_seconds = timeout_seconds
+        self._channel: grpc.aio.Channel | None = None
+
+    def _stub(self) -> GRPCInferenceServiceStub:
+        # Opened on first use: a channel belongs to the event loop that runs at that moment.
+        if self._channel is None:
+            self._channel = grpc.aio.insecure_channel(self._address, options=_CHANNEL)
+            self._calls = GRPCInferenceServiceStub(self._channel)
+        return self._calls
+
+    async def ready(self) -> bool:
+        """Whether Triton answers and has this version of the model loaded."""
+        request = messages.ModelReadyRequest(name=self._name, version=self._version)
+        try:
+            return bool((await self._stub().ModelReady(request, timeout=_READY_SECONDS)).ready)
+        except grpc.aio.AioRpcError:
+            return False
+
+    async def infer(self, pixels: npt.NDArray[np.uint8]) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+        """Ask for the figures of some images.
+
+        Args:
+            pixels: uint8 (images, 1, size, size).
+        Returns:
+            probabilities float32 (images, classes) and ood_score float32 (images,).
+        Raises:
+            OverloadedError: Triton's queue is full, or it did not answer in time.
+            DependencyError: Triton is down, or has no such model.
+        """
+        request = messages.ModelInferRequest(
+            model_name=self._name,
+            model_version=self._version,
+            inputs=[{"name": "pixels", "datatype": "UINT8", "shape": pixels.shape}],
+            outputs=[{"name": name} for name in _OUTPUTS],
+            raw_input_contents=[pixels.tobytes()],
+        )
+        try:
+            response = await self._stub().ModelInfer(request, timeout=self._timeout_seconds)
+        except grpc.aio.AioRpcError as error:
+            raise self._failure(error) from error
+        figures = {
+            output.name: np.frombuffer(raw, np.float32).reshape(len(pixels), -1)
+            for output, raw in zip(response.outputs, response.raw_output_contents, strict=True)
+        }
+        return figures["probabilities"], figures["ood_score"][:, 0]
+
+    def _failure(self, error: grpc.aio.AioRpcError) -> DependencyError:
+        log.error("Triton at %s: %s %s", self._address, error.code().name, error.details())
+        if error.code() == grpc.StatusCode.DEADLINE_EXCEEDED:
+            return OverloadedError(f"the model server did not answer within {self._timeout_seconds:g} s. Try again.")
+        if error.code() == grpc.StatusCode.RESOURCE_EXHAUSTED:
+            return OverloadedError("the model server's queue is full. Try again.")
+        return DependencyError(
+            f"the model server does not answer for {self._name} version {self._version} ({error.code().name}). "
+            "Try again once /v2/health/ready is true."
+        )
+
+    async def close(self) -> None:
+        """Close the channel."""
+        if self._channel is not None:
+            channel, self._channel = self._channel, None
+            await channel.close()

@@ -1,0 +1,51 @@
+"""The parts of the KServe SDK that serving stands on, imported without its side effect.
+
+`kserve.model_server` parses the process's command line while it is imported, so any option of ours that resembles one
+of its own would be swallowed, or end the program with the SDK's usage text. It gets an empty command line instead.
+It also imports pandas, for requests as data frames; nothing here uses that.
+"""
+
+from __future__ import annotations
+
+import sys
+
+_arguments, sys.argv = sys.argv, sys.argv[:1]
+try:
+    from kserve.errors import ModelNotFound, ModelNotReady, ServerNotReady
+    from kserve.model import InferenceVerb, Model
+    from kserve.model_repository import ModelRepository
+    from kserve.protocol.dataplane import DataPlane
+    from kserve.protocol.grpc import grpc_predict_v2_pb2 as messages
+    from kserve.protocol.grpc.grpc_predict_v2_pb2_grpc import (
+        GRPCInferenceServiceStub,
+        add_GRPCInferenceServiceServicer_to_server,
+    )
+    from kserve.protocol.grpc.interceptors import ExceptionToStatusInterceptor
+    from kserve.protocol.grpc.servicer import InferenceServicer
+    from kserve.protocol.infer_type import InferInput, InferOutput, InferRequest, InferResponse, RequestedOutput
+    from kserve.protocol.rest.server import metrics_handler
+    from kserve.protocol.rest.v2_endpoints import V2Endpoints
+finally:
+    sys.argv = _arguments
+
+__all__ = [
+    "DataPlane",
+    "ExceptionToStatusInterceptor",
+    "GRPCInferenceServiceStub",
+    "InferInput",
+    "InferOutput",
+    "InferRequest",
+    "InferResponse",
+    "InferenceServicer",
+    "InferenceVerb",
+    "Model",
+    "ModelNotFound",
+    "ModelNotReady",
+    "ModelRepository",
+    "RequestedOutput",
+    "ServerNotReady",
+    "V2Endpoints",
+    "add_GRPCInferenceServiceServicer_to_server",
+    "messages",
+    "metrics_handler",
+]

@@ -1,0 +1,58 @@
+"""A model served on this machine: the local Triton, and the transformer in front of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from secondread.config import ServeConfig
+from secondread.export.repository import read_repository
+from secondread.logging import get_logger
+from secondread.serving.server import Endpoints, run_transformer
+from secondread.serving.triton import LocalTriton
+
+log = get_logger(__name__)
+
+
+def serve(
+    repository: Path,
+    config: ServeConfig,
+    *,
+    home: Path,
+    triton_environment: Path | None = None,
+    on_ready: Callable[[Endpoints], None] | None = None,
+) -> None:
+    """Serve a model until SIGINT or SIGTERM; then finish what is in flight and stop Triton.
+
+    Args:
+        repository: `<root>/<name>/<digest>`, as `register` wrote it.
+        config: name, ports, threads and limits.
+        home: folder for Triton's log, `<home>/serving/`.
+        triton_environment: the local Triton's virtual environment; `.venv-triton` by default.
+        on_ready: called once images are answered; says where, in case ports were left open.
+    Raises:
+        IntegrityError: the folder holds no such model.
+        DependencyError: Triton is not installed or does not start, or a port is taken.
+    """
+    model = read_repository(repository, config.name)  # before Triton starts: a wrong name is quick to say
+
+    def ready(endpoints: Endpoints) -> None:
+        log.info(
+            "serving %s version %s (digest %s) on %s and gRPC %s",
+            model.name,
+            model.version,
+            model.digest[:12],
+            endpoints.url,
+            endpoints.grpc_url,
+        )
+        if on_ready:
+            on_ready(endpoints)
+
+    with LocalTriton(
+        repository,
+        home=home,
+        environment=triton_environment,
+        threads=config.threads,
+        start_timeout_seconds=config.start_timeout_seconds,
+    ) as triton:
+        run_transformer(repository, triton.grpc_address, config, on_listening=ready)

@@ -1,0 +1,137 @@
+"""Runs REST and gRPC in one event loop: starts both, says when they listen, drains both when told to stop."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import signal
+import socket
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import grpc
+import uvicorn
+from fastapi import FastAPI
+
+from secondread.config import ServeConfig
+from secondread.errors import DependencyError
+from secondread.export.repository import RepositoryModel, read_repository
+from secondread.logging import get_logger
+from secondread.serving.grpc_service import create_server
+from secondread.serving.predictor import Predictor
+from secondread.serving.rest import ReadyDataPlane, create_app, data_plane
+from secondread.serving.transformer import Transformer
+
+log = get_logger(__name__)
+
+
+@dataclass(frozen=True)
+class Endpoints:
+    """Where a server listens.
+
+    Attributes:
+        url: of REST, such as http://127.0.0.1:8080.
+        grpc_url: host:port of gRPC.
+    """
+
+    url: str
+    grpc_url: str
+
+
+class _Server(uvicorn.Server):
+    """Uvicorn without its signal handlers, which re-raise the signal and end the process before Triton is stopped."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+def run_transformer(
+    repository: Path, predictor_address: str, config: ServeConfig, *, on_listening: Callable[[Endpoints], None]
+) -> None:
+    """Serve a model until SIGINT or SIGTERM, then finish what is in flight.
+
+    Args:
+        repository: folder whose `config.json` says what is served.
+        predictor_address: host:port of Triton's gRPC service.
+        config: name, ports and limits.
+        on_listening: called once both ports are open; readiness is a matter of /v2/health/ready.
+    Raises:
+        IntegrityError: the folder holds no such model.
+        DependencyError: a port is taken.
+    """
+    model = read_repository(repository, config.name)
+    # The SDK and uvicorn log every request, twice; metrics count them.
+    for name in ("kserve", "kserve.trace", "uvicorn"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+    asyncio.run(_serve(model, predictor_address, config, on_listening))
+
+
+async def _serve(
+    model: RepositoryModel, predictor_address: str, config: ServeConfig, on_listening: Callable[[Endpoints], None]
+) -> None:
+    predictor = Predictor(
+        predictor_address, config.name, model.version, timeout_seconds=config.predictor_timeout_seconds
+    )
+    transformer = Transformer(model, predictor, config)
+    plane = data_plane(transformer)
+    stop = _stop_signal()
+    listener = _bind(config)
+    grpc_server, grpc_port = _grpc_server(transformer, plane, config)
+    http_server = _Server(_uvicorn_config(create_app(transformer, plane, config), config))
+    try:
+        http_task = asyncio.create_task(http_server.serve(sockets=[listener]))
+        await grpc_server.start()
+        on_listening(_endpoints(config, listener, grpc_port))
+        await asyncio.wait([http_task, asyncio.create_task(stop.wait())], return_when=asyncio.FIRST_COMPLETED)
+        log.info("stopping: finishing the requests in flight")
+        http_server.should_exit = True
+        await asyncio.gather(http_task, grpc_server.stop(config.drain_seconds))
+    finally:
+        await transformer.close()
+        listener.close()
+
+
+def _stop_signal() -> asyncio.Event:
+    stop = asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    return stop
+
+
+def _bind(config: ServeConfig) -> socket.socket:
+    try:
+        return socket.create_server((config.host, config.http_port), backlog=1024)
+    except OSError as error:
+        raise _taken(config.host, config.http_port, "--http-port", error) from error
+
+
+def _grpc_server(transformer: Transformer, plane: ReadyDataPlane, config: ServeConfig) -> tuple[grpc.aio.Server, int]:
+    try:
+        return create_server(transformer, plane, config)
+    except RuntimeError as error:
+        raise _taken(config.host, config.grpc_port, "--grpc-port", error) from error
+
+
+def _taken(host: str, port: int, option: str, error: Exception) -> DependencyError:
+    return DependencyError(f"cannot listen on {host}:{port} ({error}): stop what uses it, or choose another {option}.")
+
+
+def _uvicorn_config(app: FastAPI, config: ServeConfig) -> uvicorn.Config:
+    return uvicorn.Config(
+        app,
+        log_config=None,
+        access_log=False,
+        lifespan="off",
+        server_header=False,
+        # Longer than a proxy's idle time, else it reuses a connection that is just being closed.
+        timeout_keep_alive=75,
+        timeout_graceful_shutdown=round(config.drain_seconds),
+    )
+
+
+def _endpoints(config: ServeConfig, listener: socket.socket, grpc_port: int) -> Endpoints:
+    host = "127.0.0.1" if config.host in ("0.0.0.0", "::") else config.host  # noqa: S104 - compared, not bound
+    return Endpoints(f"http://{host}:{listener.getsockname()[1]}", f"{host}:{grpc_port}")
