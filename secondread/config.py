@@ -95,6 +95,54 @@ class PreprocessConfig:
 
 
 @dataclass(frozen=True)
+class TrainConfig:
+    """How a model is trained. The defaults are one recipe for any set, from a thousand small images up."""
+
+    name: str = "secondread"  # of the model, as in the registry
+    preset: str = "vit-small"  # architecture, from `secondread.model.vit.PRESETS`
+    image_presentations: int = 45_000  # images shown in all, repeats counted: what two cores do in four minutes
+    epochs: int = 0  # passes over the train split; 0: as many as `image_presentations` gives, at least `min_epochs`
+    min_epochs: int = 10  # passes that even a large set gets
+    batch_size: int = 64  # images a step, all processes together
+    learning_rate: float = 1e-3  # peak, of AdamW
+    weight_decay: float = 0.05  # of AdamW, on matrices only: gains and biases have no reason to shrink
+    warmup_share: float = 0.1  # share of the steps in which the rate rises to its peak; half a cosine follows
+    label_smoothing: float = 0.1  # share of the target spread over all classes: labels mined from reports are noisy
+    class_balance: float = 0.5  # exponent of inverse class frequency in the loss; 0: as they come, 1: all classes alike
+    gradient_clip: float = 1.0  # norm that a step's gradient is cut to
+    rotate_degrees: float = 10.0  # degrees either way; more than a patient stands askew
+    zoom_share: float = 0.15  # share of the size, either way
+    shift_share: float = 0.06  # share of the side, either way
+    contrast_share: float = 0.25  # share, either way, of contrast and of gamma: detectors differ by more
+    brightness_share: float = 0.1  # share of full white, either way
+    erase_share: float = 0.25  # share of images with a covered rectangle
+    mixup_alpha: float = 0.0  # of the Beta distribution that images are blended by; 0: none
+    out_of_distribution_share: float = 0.05  # share of val that the out-of-distribution threshold may turn away
+    abstain_share: float = 0.10  # share of val, the least confident, that is below the threshold for abstention
+    strategy: str = "single"  # `single`: this process; `ddp`: `processes` of them, gradients averaged
+    processes: int = 2  # of ddp; the seed's number of devices
+    precision: str = "auto"  # `32-true`, `bf16-mixed`, or `auto`: bf16 where the processor computes with it
+    threads: int = 0  # of all processes together; 0: the CPUs of the container
+    seed: int = 0  # of weights, order and augmentation
+
+    def __post_init__(self) -> None:
+        for name in ("image_presentations", "min_epochs", "batch_size", "processes"):
+            require(getattr(self, name) > 0, f"{name} must be above 0, not {getattr(self, name)}.")
+        for name in ("learning_rate", "gradient_clip"):
+            require(getattr(self, name) > 0, f"{name} must be above 0, not {getattr(self, name)}.")
+        for name in ("epochs", "weight_decay", "rotate_degrees", "mixup_alpha", "threads"):
+            require(getattr(self, name) >= 0, f"{name} must not be negative, not {getattr(self, name)}.")
+        shares = [field.name for field in fields(self) if field.name.endswith("_share")]
+        for name in (*shares, "label_smoothing", "class_balance"):
+            require(0 <= getattr(self, name) <= 1, f"{name} must be from 0 to 1, not {getattr(self, name)}.")
+        require(self.strategy in ("single", "ddp"), f"strategy must be single or ddp, not '{self.strategy}'.")
+        precisions = ("auto", "32-true", "bf16-mixed")
+        require(self.precision in precisions, f"precision must be one of {', '.join(precisions)}, not '{self.precision}'.")
+        fair = self.strategy == "single" or self.batch_size >= 2 * self.processes
+        require(fair, f"batch_size {self.batch_size} leaves less than 2 images to each of {self.processes} processes.")
+
+
+@dataclass(frozen=True)
 class EvaluateConfig:
     """How a model is evaluated."""
 
@@ -163,3 +211,52 @@ class RegisterConfig:
     def __post_init__(self) -> None:
         valid = self.name.replace("-", "").replace("_", "").isalnum() and self.name.isascii()
         require(valid, f"model name '{self.name}' may hold letters, digits, '-' and '_' only.")
+
+
+@dataclass(frozen=True)
+class ServeConfig:
+    """How the transformer answers, on a laptop behind `secondread serve` and in a predictor pod."""
+
+    name: str = "secondread"  # model, as in the path of the inference API and in the repository
+    host: str = "127.0.0.1"  # address to listen on; only this machine, unless someone decides to open it
+    http_port: int = 8080  # REST; KServe's port. 0 picks a free one
+    grpc_port: int = 8081  # gRPC; KServe's port. 0 picks a free one
+    threads: int = 0  # of decoding and of one run of the graph; 0: the CPUs of the container
+    max_in_flight: int = 32  # requests; above this the answer is 503 at once, since a queue only makes all of them late
+    max_request_bytes: int = 64 << 20  # bytes of one request; a DICOM film is about 10 MB, as base64 a third more
+    predictor_timeout_seconds: float = 10.0  # for one answer of Triton; the physician's patience, not the machine's
+    start_timeout_seconds: float = 60.0  # for Triton to load the model; 3 s on an idle machine with two cores
+    drain_seconds: float = 10.0  # for requests in flight when told to stop; below Kubernetes' 30
+
+    def __post_init__(self) -> None:
+        for field in ("http_port", "grpc_port"):
+            port = getattr(self, field)
+            require(0 <= port <= 65535, f"{field} must be from 0 (any free one) to 65535, not {port}.")
+        same = self.http_port and self.http_port == self.grpc_port
+        require(not same, f"http_port and grpc_port are both {self.http_port}: give them different ones.")
+        require(self.threads >= 0, f"threads must not be negative, not {self.threads}.")
+        for field in ("max_in_flight", "max_request_bytes", "predictor_timeout_seconds", "start_timeout_seconds"):
+            require(getattr(self, field) > 0, f"{field} must be above 0, not {getattr(self, field)}.")
+        require(self.drain_seconds >= 0, f"drain_seconds must not be negative, not {self.drain_seconds}.")
+
+
+@dataclass(frozen=True)
+class LoadTestConfig:
+    """Load on a running server, and what it must bear."""
+
+    url: str = "http://127.0.0.1:8080"  # REST endpoint; empty: no REST users
+    grpc_url: str = "127.0.0.1:8081"  # host:port of gRPC; empty: no gRPC users
+    name: str = "secondread"  # model to ask
+    users: int = 4  # callers at the same time, REST and gRPC by turns; a reading room, not a flood
+    seconds: float = 20.0  # of measured load; at 20 answers a second four requests lie above P99
+    wait_seconds: float = 0.05  # of each user between an answer and the next request
+    p99_below_ms: float = 300.0  # milliseconds; the seed's gate
+    failures_at_most: float = 0.01  # share of requests; the seed's gate
+
+    def __post_init__(self) -> None:
+        require(bool(self.url or self.grpc_url), "the load test has neither a REST nor a gRPC address: give one.")
+        require(self.users > 0, f"users must be above 0, not {self.users}.")
+        require(self.seconds > 0, f"seconds must be above 0, not {self.seconds}.")
+        require(self.wait_seconds >= 0, f"wait_seconds must not be negative, not {self.wait_seconds}.")
+        require(self.p99_below_ms > 0, f"p99_below_ms must be above 0, not {self.p99_below_ms}.")
+        require(0 <= self.failures_at_most <= 1, f"failures_at_most is a share from 0 to 1, not {self.failures_at_most}.")
