@@ -98,9 +98,7 @@ def train(
             "data",
         )
         with dsl.If(on_val.outputs["passed"] == True, name="gate on val"):  # noqa: E712 - KFP's expression
-            chosen = _ask(
-                quantize(model=model.outputs["model"], dataset=data, settings=quantize_settings), "data"
-            )
+            chosen = _ask(quantize(model=model.outputs["model"], dataset=data, settings=quantize_settings), "data")
             on_test = _ask(
                 evaluate(
                     model=chosen.outputs["quantized"],

@@ -68,7 +68,9 @@ def pipeline_arguments(settings: TrainPipelineSettings, *, remote: bool = False)
     if remote:
         for uri in (settings.source, settings.root):
             if uri and is_local(uri):
-                raise InputError(f"'{uri}' is a path of this machine, which a pod cannot reach. Use a URI such as s3://.")
+                raise InputError(
+                    f"'{uri}' is a path of this machine, which a pod cannot reach. Use a URI such as s3://."
+                )
     config = from_mapping(IngestConfig, {"source": settings.source, **settings.ingest})
     source = open_source(config.source, modality=config.modality, public_ids=config.public_ids)
     return {

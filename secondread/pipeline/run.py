@@ -36,6 +36,7 @@ class RunResult:
     Attributes:
         status: `registered`, or `refused` by a gate.
         reason: what the last gate said.
+        images: folder that ingest wrote.
         dataset_version: name of the dataset version.
         model: model folder of the chosen graph, else of training.
         report: page of the last evaluation.
@@ -49,6 +50,7 @@ class RunResult:
 
     status: str
     reason: str
+    images: str
     dataset_version: str
     model: str
     report: str
@@ -173,6 +175,7 @@ def _result(steps: list[StepRun]) -> RunResult:
     return RunResult(
         status="registered" if registered else "refused",
         reason="; ".join(judged.facts["reasons"]),
+        images=by_name["ingest"].outputs["images"].path,
         dataset_version=by_name["preprocess"].facts["dataset_version"],
         model=made.outputs["quantized" if made.name == "quantize" else "model"].path,
         report=str(Path(judged.outputs["evaluation"].path) / REPORT_FILE),

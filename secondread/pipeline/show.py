@@ -16,9 +16,7 @@ log = get_logger(__name__)
 _CURVE_POINTS = 200  # as many as a page can show
 
 
-def show_evaluation(
-    result: Evaluation, folder: str, *, metrics: Any, curves: Any, report: str, summary: str
-) -> None:
+def show_evaluation(result: Evaluation, folder: str, *, metrics: Any, curves: Any, report: str, summary: str) -> None:
     """Fill KFP's artifacts from an evaluation.
 
     Args:

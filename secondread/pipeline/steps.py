@@ -1,4 +1,4 @@
-"""The pipeline's steps: one function a component. Each checks what it is given, calls the library, and seals what it wrote.
+"""The pipeline's steps, one function a component: each checks what it is given, calls the library, seals what it wrote.
 
 Arguments are plain values, since a pipeline can pass nothing else. Each function gives back what the runner should
 show. A failure ends the process with its exit code and leaves a record (see `success`).
@@ -216,7 +216,9 @@ def _check_verdict(model: Path, judged: Path, verdict: Mapping[str, Any]) -> Non
 
     inputs = read_json(judged / SUCCESS_FILE)["inputs"]
     if verdict["split"] != "test" or inputs["model"] != sha256_file(model / SUCCESS_FILE):
-        raise IntegrityError(f"{judged} is no evaluation of {model} on test. Evaluate the model that is to be registered.")
+        raise IntegrityError(
+            f"{judged} is no evaluation of {model} on test. Evaluate the model that is to be registered."
+        )
     if not verdict["passed"]:
         raise GateRefused(f"the gate on test refused this model: {'; '.join(verdict['reasons'])}.")
 
@@ -224,7 +226,11 @@ def _check_verdict(model: Path, judged: Path, verdict: Mapping[str, Any]) -> Non
 def _tags(model: ModelFolder, verdict: Mapping[str, Any]) -> dict[str, str]:
     from secondread.pipeline.code import code_fingerprint
 
-    figures = {f"gate.{name}": f"{figure['value']:.6f}" for name, figure in verdict["metrics"].items() if figure["value"] is not None}
+    figures = {
+        f"gate.{name}": f"{figure['value']:.6f}"
+        for name, figure in verdict["metrics"].items()
+        if figure["value"] is not None
+    }
     return figures | {
         "dataset_version": model.config.dataset_version,
         "graph": model.config.graph,

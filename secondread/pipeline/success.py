@@ -1,4 +1,4 @@
-"""What a step leaves behind so that the next one need not trust the runner: `_SUCCESS.json`, or a record of the failure.
+"""What a step leaves behind so that the next need not trust the runner: `_SUCCESS.json`, or a record of its failure.
 
 Runners have called failed steps a success, and caches have handed out artifacts that were gone. So a step writes its
 success manifest last, with the hash of what it wrote, and the next one checks it first.
@@ -74,7 +74,9 @@ def verify_success(folder: Path, *, step: str | None) -> dict[str, Any]:
         IntegrityError: the step did not finish, another step wrote it, or something is missing or changed.
     """
     if not (folder / SUCCESS_FILE).is_file():
-        raise IntegrityError(f"{folder} has no {SUCCESS_FILE}: its step did not finish, whatever the runner says. Run it.")
+        raise IntegrityError(
+            f"{folder} has no {SUCCESS_FILE}: its step did not finish, whatever the runner says. Run it."
+        )
     document = read_json(folder / SUCCESS_FILE)
     written_by = document.get("step")
     if step is not None and written_by != step:
@@ -82,10 +84,14 @@ def verify_success(folder: Path, *, step: str | None) -> dict[str, Any]:
     for name, digest in document["files"].items():
         path = folder / name
         if not path.is_file() or sha256_file(path) != digest:
-            raise IntegrityError(f"{path} is missing or has changed since step '{written_by}' wrote it. Run that step again.")
+            raise IntegrityError(
+                f"{path} is missing or has changed since step '{written_by}' wrote it. Run that step again."
+            )
     for name, size in document["folders"].items():
         if not (folder / name).is_dir() or _size(folder / name) != size:
-            raise IntegrityError(f"{folder / name} is missing files since step '{written_by}' wrote it. Run that step again.")
+            raise IntegrityError(
+                f"{folder / name} is missing files since step '{written_by}' wrote it. Run that step again."
+            )
     facts: dict[str, Any] = document["facts"]
     return facts
 

@@ -15,7 +15,7 @@ from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 
 from secondread.errors import InputError, IntegrityError
-from secondread.export.repository import repository_path, write_repository
+from secondread.export.repository import write_repository
 from secondread.model.folder import ModelFolder
 from secondread.tracking.runs import open_client
 
@@ -57,7 +57,14 @@ class Registry:
         self._client: MlflowClient = open_client(uri)
 
     def register(
-        self, model: ModelFolder, *, name: str, root: Path, tags: Mapping[str, str], run_id: str = "", root_uri: str = ""
+        self,
+        model: ModelFolder,
+        *,
+        name: str,
+        root: Path,
+        tags: Mapping[str, str],
+        run_id: str = "",
+        root_uri: str = "",
     ) -> RegisteredVersion:
         """Register a model and write its Triton repository under its digest.
 
@@ -74,9 +81,7 @@ class Registry:
         """
         digest = model.digest()
         self._ensure_model(name)
-        storage_uri = str(repository_path(root, name=name, digest=digest))
-        if root_uri:
-            storage_uri = f"{root_uri.rstrip('/')}/{name}/{digest}"
+        storage_uri = f"{root_uri.rstrip('/') or root.resolve()}/{name}/{digest}"
         found = self._with_digest(name, digest)
         version = found or self._client.create_model_version(
             name, source=storage_uri, run_id=run_id or None, tags={"digest": digest, **tags}
@@ -115,7 +120,9 @@ class Registry:
 
     def _to_registered(self, version: ModelVersion) -> RegisteredVersion:
         if not {"digest", "storage_uri"} <= set(version.tags):
-            raise IntegrityError(f"version {version.version} of '{version.name}' is incomplete. Register the model again.")
+            raise IntegrityError(
+                f"version {version.version} of '{version.name}' is incomplete. Register the model again."
+            )
         aliases = self._client.get_registered_model(version.name).aliases
         held = sorted(alias for alias, number in aliases.items() if str(number) == str(version.version))
         return RegisteredVersion(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -12,7 +13,6 @@ from typing import Protocol
 from mlflow import MlflowClient
 from mlflow.entities import Metric, Param
 from mlflow.exceptions import MlflowException
-from mlflow.utils.time import get_current_time_millis
 
 from secondread.errors import DependencyError
 
@@ -71,7 +71,7 @@ class MlflowRun:
 
     def log_metrics(self, metrics: Mapping[str, float], step: int) -> None:
         """Write the figures of one epoch down."""
-        now = get_current_time_millis()
+        now = time.time_ns() // 1_000_000
         self._client.log_batch(self.run_id, metrics=[Metric(key, value, now, step) for key, value in metrics.items()])
 
     def log_folder(self, path: Path) -> None:

@@ -57,7 +57,8 @@ class MedMnistSource:
         """Images and labels by published split."""
         found = {}
         try:
-            with np.load(self._path, allow_pickle=False) as file:
+            # opened here, since numpy leaves its own handle open when the file is no archive
+            with self._path.open("rb") as handle, np.load(handle, allow_pickle=False) as file:
                 for split in ("train", "val", "test"):
                     if f"{split}_images" in file and f"{split}_labels" in file:
                         found[split] = self._checked(file[f"{split}_images"], file[f"{split}_labels"], split)

@@ -7,7 +7,7 @@ from pathlib import Path
 from secondread.data.sources.folder import FolderSource
 from secondread.data.sources.manifest_csv import CSV_FILE, ManifestCsvSource
 from secondread.data.sources.medmnist import MedMnistSource
-from secondread.data.sources.phantom import PhantomSource
+from secondread.data.sources.phantom.source import PhantomSource
 from secondread.data.sources.source import Source
 from secondread.errors import InputError
 

@@ -1,0 +1,61 @@
+# Every target makes what it needs; nothing is made twice.
+PYTHON ?= python3.11
+BIN := .venv/bin
+SETUP := .venv/.installed .venv-triton/secondread-pins
+DATA ?= phantom://demo
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test test-full bench lint type compile images notebooks clean
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+.venv/.installed: setup.cfg pyproject.toml constraints.txt
+	@scripts/debian-packages.sh demo
+	@echo "setup: making .venv from constraints.txt (2.6 GB, some minutes)"
+	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+	@touch $@
+
+.venv-triton/secondread-pins: requirements-triton.txt scripts/setup-triton.sh
+	@PYTHON=$(PYTHON) scripts/setup-triton.sh
+	@touch $@
+
+setup: $(SETUP) ## the two environments, .venv and .venv-triton
+
+demo: $(SETUP) ## images to a served answer: phantoms, or yours with DATA=folder
+	@scripts/demo.sh $(DATA)
+
+test: $(SETUP) ## everything that fits in 15 minutes, with a real Triton, KFP and MLflow
+	@scripts/debian-packages.sh test
+	@$(MAKE) --no-print-directory lint type
+	$(BIN)/python -m pytest -m "not full"
+
+test-full: $(SETUP) ## and what takes longer: accuracy on real films, long runs
+	@scripts/debian-packages.sh test
+	@$(MAKE) --no-print-directory lint type
+	$(BIN)/python -m pytest
+
+bench: $(SETUP) ## measure against peers: ONLY=data for one group, KEY=name for one figure
+	$(BIN)/python -m benchmarks $(if $(ONLY),--only $(ONLY)) $(if $(KEY),--key $(KEY))
+
+lint: $(SETUP) ## style, import directions, YAML
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports
+	$(BIN)/yamllint --strict .
+
+type: $(SETUP) ## strict types of the library
+	$(BIN)/mypy
+
+compile: $(SETUP) ## pipelines/compiled/ from pipelines/
+	$(BIN)/secondread pipeline compile train --output pipelines/compiled
+
+images: ## container images of the pipeline and of serving
+	images/build.sh
+
+notebooks: $(SETUP) ## execute the notebooks in place
+	$(BIN)/python -m pytest tests/notebooks
+
+clean: ## remove environments, runs and caches
+	rm -rf .venv .venv-triton var build *.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache

@@ -1,0 +1,71 @@
+"""`secondread data`: images in, dataset versions out."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from secondread.cli.output import Json, example, print_facts, print_json
+from secondread.config import Environment, IngestConfig, PreprocessConfig
+
+app = typer.Typer(help="Bring images in and make dataset versions.", no_args_is_help=True)
+
+
+@app.command(
+    epilog=example(
+        "secondread data ingest films/ --output var/films",
+        "secondread data ingest phantom://demo --output var/phantoms",
+    )
+)
+def ingest(
+    source: Annotated[
+        str, typer.Argument(help="Folder of class folders, folder with manifest.csv, MedMNIST .npz, or phantom://demo.")
+    ],
+    output: Annotated[Path, typer.Option(help="Folder to write; it appears whole or not at all.")],
+    modality: Annotated[str, typer.Option(help="cxr or oct, where the source does not say.")] = "",
+    public_ids: Annotated[
+        bool, typer.Option("--public-ids", help="Patient ids are published: do not hash them.")
+    ] = False,
+    json: Json = False,
+) -> None:
+    """Copy a source's images, check each, and write their manifest and what was left out."""
+    from secondread.data.ingest import ingest as run
+
+    config = IngestConfig(source=source, modality=modality, public_ids=public_ids)
+    result = run(config, output, patient_key=Environment.read().patient_key_file)
+    facts = {"images": sum(result.kept.values()), "kept": dict(result.kept), "rejected": dict(result.rejected)}
+    if json:
+        print_json({"output": str(output), **facts, "fingerprint": result.fingerprint, "synthetic": result.synthetic})
+        return
+    rejected = ", ".join(f"{count} {reason}" for reason, count in result.rejected.items()) or "none"
+    print_facts(
+        {
+            "images": facts["images"],
+            "classes": ", ".join(f"{name} {count}" for name, count in result.kept.items()),
+            "left out": f"{rejected}" + (f" (listed in {output}/rejected.parquet)" if result.rejected else ""),
+            "written to": output,
+        }
+    )
+
+
+@app.command(epilog=example("secondread data preprocess var/films --output var/dataset --image-size 96"))
+def preprocess(
+    ingested: Annotated[Path, typer.Argument(help="Folder that `data ingest` wrote.")],
+    output: Annotated[Path, typer.Option(help="Folder to write; it appears whole or not at all.")],
+    image_size: Annotated[int, typer.Option(help="Pixels of both sides.")] = PreprocessConfig.image_size,
+    split_seed: Annotated[int, typer.Option(help="Picks one of the possible splits.")] = PreprocessConfig.split_seed,
+    json: Json = False,
+) -> None:
+    """Turn ingested images into a dataset version: pixels, groups and splits."""
+    from secondread.data.version import write_dataset_version
+
+    config = PreprocessConfig(image_size=image_size, split_seed=split_seed)
+    version = write_dataset_version(ingested, output, config)
+    if json:
+        print_json({"output": str(output), **version.summary(), "settings": asdict(config)})
+        return
+    counts = {split: f"{sum(classes.values())} images" for split, classes in version.counts.items()}
+    print_facts({"dataset version": version.name, **counts, "written to": output})

@@ -1,0 +1,143 @@
+"""`secondread train | evaluate | quantize | register`: the pipeline's steps one by one, on folders."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from secondread.cli.output import Json, example, print_facts, print_json, print_line
+from secondread.cli.settings import parse_settings
+from secondread.config import (
+    Environment,
+    EvaluateConfig,
+    GateConfig,
+    QuantizeConfig,
+    RegisterConfig,
+    TrainConfig,
+    from_mapping,
+)
+from secondread.errors import GateRefused
+
+Set = Annotated[list[str], typer.Option("--set", help="Any setting of the stage, such as train.epochs=12.")]
+Dataset = Annotated[Path, typer.Option("--data", help="Dataset version: a folder that `data preprocess` wrote.")]
+Output = Annotated[Path, typer.Option(help="Folder to write; it appears whole or not at all.")]
+Folder = Annotated[Path, typer.Option("--model", help="Model folder.")]
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add these commands to the main one."""
+    app.command(epilog=example("secondread train --data var/dataset --output var/model --set train.epochs=12"))(train)
+    app.command(epilog=example("secondread evaluate --model var/model --data var/dataset --json"))(evaluate)
+    app.command(epilog=example("secondread quantize --model var/model --data var/dataset --output var/quantized"))(
+        quantize
+    )
+    app.command(epilog=example("secondread register --model var/quantized --name secondread --reason 'first model'"))(
+        register
+    )
+
+
+def train(data: Dataset, output: Output, name: str = "secondread", settings: Set = [], json: Json = False) -> None:  # noqa: B006
+    """Train a model on a dataset version."""
+    from secondread.data.dataset import DatasetVersion
+    from secondread.tracking.runs import TrackingConfig
+    from secondread.training.train import train as run
+
+    version = DatasetVersion.open(data)
+    tracking = TrackingConfig(
+        uri=Environment.read().mlflow_tracking_uri, experiment=name, tags={"dataset_version": version.content_hash}
+    )
+    config = from_mapping(TrainConfig, {"name": name, **parse_settings(settings)["train"]})
+    result = run(version, output, config, tracking=tracking)
+    if json:
+        print_json({"model": str(output), "metrics": dict(result.metrics), "mlflow_run": result.run_id})
+    else:
+        figures = {key: f"{value:.4g}" for key, value in result.metrics.items()}
+        print_facts({**figures, "MLflow run": result.run_id, "written to": output})
+
+
+def evaluate(
+    model: Folder,
+    data: Dataset,
+    split: Annotated[str, typer.Option(help="train, val, test or final_eval.")] = "test",
+    output: Annotated[Path | None, typer.Option(help="Folder for report, figures and predictions.")] = None,
+    gate: Annotated[Path | None, typer.Option(help="Policy as YAML; exit code 4 where it says no.")] = None,
+    settings: Set = [],  # noqa: B006
+    json: Json = False,
+) -> None:
+    """Judge a model by the graph that will be served."""
+    from secondread.data.dataset import DatasetVersion
+    from secondread.evaluation.evaluate import LabelledImages
+    from secondread.evaluation.evaluate import evaluate as run
+    from secondread.evaluation.gate import read_policy
+    from secondread.model.folder import ModelFolder
+
+    chosen = parse_settings(settings)
+    result = run(
+        ModelFolder.open(model),
+        LabelledImages.from_version(DatasetVersion.open(data), split),
+        output=output,
+        policy=read_policy(gate) if gate else from_mapping(GateConfig, chosen["gate"]),
+        config=from_mapping(EvaluateConfig, chosen["evaluate"]),
+    )
+    document = result.to_json()
+    if json:
+        print_json(document)
+    else:
+        figures = {key: _interval(figure) for key, figure in document["metrics"].items()}
+        print_facts({"images": result.n, **figures, "gate": str(result.gate), "report": output or "none (--output)"})
+    if gate and not result.gate.passed:
+        raise GateRefused(f"{result.gate}.")
+
+
+def quantize(model: Folder, data: Dataset, output: Output, settings: Set = [], json: Json = False) -> None:  # noqa: B006
+    """Make INT8 graphs, compare them with fp32 on val, and choose the one to serve."""
+    from secondread.data.dataset import DatasetVersion
+    from secondread.export.quantize import quantize as run
+    from secondread.model.folder import ModelFolder
+
+    config = from_mapping(QuantizeConfig, parse_settings(settings)["quantize"])
+    result = run(ModelFolder.open(model), DatasetVersion.open(data), output, config)
+    if json:
+        print_json(result.to_json())
+    else:
+        print_line(result.table_markdown())
+
+
+def register(
+    model: Folder,
+    name: str = "secondread",
+    root: Annotated[Path | None, typer.Option(help="Folder for <name>/<digest>/.")] = None,
+    actor: Annotated[str, typer.Option(help="Who registers it.", envvar="USER")] = "unknown",
+    reason: Annotated[str, typer.Option(help="Why.")] = "by hand",
+    json: Json = False,
+) -> None:
+    """Register a model by hand, without the pipeline's gates, and write its Triton repository."""
+    from secondread.model.folder import ModelFolder
+    from secondread.tracking.registry import Registry
+
+    environment = Environment.read()
+    RegisterConfig(name=name)
+    opened = ModelFolder.open(model)
+    tags = {
+        "dataset_version": opened.config.dataset_version,
+        "graph": opened.config.graph,
+        "registered_by": actor,
+        "registered_because": reason,
+    }
+    registered = Registry(environment.mlflow_tracking_uri).register(
+        opened, name=name, root=root or environment.home / "models", tags=tags
+    )
+    if json:
+        print_json(asdict(registered))
+    else:
+        print_facts({key: value for key, value in asdict(registered).items() if value})
+
+
+def _interval(figure: dict[str, float | None]) -> str:
+    value, low, high = figure["value"], figure.get("low"), figure.get("high")
+    if value is None:
+        return "not known"
+    return f"{value:.4f}" if low is None or high is None else f"{value:.4f} ({low:.4f} to {high:.4f})"

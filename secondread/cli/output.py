@@ -1,0 +1,37 @@
+"""What commands print: one JSON document on stdout for machines, or lines for people."""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout, and nothing else there.")]
+
+_console = Console(highlight=False, soft_wrap=True)
+
+
+def print_json(document: Any) -> None:
+    """Print one JSON document on stdout."""
+    json.dump(document, sys.stdout, indent=2, allow_nan=False)
+    sys.stdout.write("\n")
+
+
+def print_facts(facts: dict[str, Any]) -> None:
+    """Print names and values in two columns."""
+    width = max(len(name) for name in facts)
+    for name, value in facts.items():
+        _console.print(f"{name:<{width}}  {value}", markup=False)
+
+
+def print_line(text: str) -> None:
+    """Print one line."""
+    _console.print(text, markup=False)
+
+
+def example(*lines: str) -> str:
+    """The example at the end of a command's help."""
+    return "\n\n".join(("[bold]Example[/bold]", *lines))

@@ -1,0 +1,116 @@
+"""`secondread serve | predict | loadtest`: a model behind the Open Inference Protocol, and questions to it."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from secondread.atomic import write_json
+from secondread.cli.output import Json, example, print_json, print_line
+from secondread.config import Environment, LoadTestConfig, ServeConfig
+from secondread.errors import InputError
+
+Url = Annotated[str, typer.Option(help="REST address of a running server.")]
+Name = Annotated[str, typer.Option(help="Of the model.")]
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add these commands to the main one."""
+    app.command(epilog=example("secondread serve", "secondread serve --name oct --which challenger --http-port 9080"))(
+        serve
+    )
+    app.command(epilog=example("secondread predict film.jpg", "secondread predict film.dcm --model var/model --json"))(
+        predict
+    )
+    app.command(epilog=example("secondread loadtest --images films/ --users 8 --seconds 60"))(loadtest)
+
+
+def serve(
+    name: Name = ServeConfig.name,
+    which: Annotated[str, typer.Option(help="Version number or alias in the registry.")] = "champion",
+    repository: Annotated[
+        Path | None, typer.Option(help="Serve this Triton repository; the registry is not asked.")
+    ] = None,
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = ServeConfig.host,
+    http_port: Annotated[int, typer.Option(help="REST port; 0: any free one.")] = ServeConfig.http_port,
+    grpc_port: Annotated[int, typer.Option(help="gRPC port; 0: any free one.")] = ServeConfig.grpc_port,
+    ready_file: Annotated[Path | None, typer.Option(help="Written, as JSON, once images are answered: where.")] = None,
+) -> None:
+    """Start the local Triton and the transformer in front of it; Ctrl-C stops both."""
+    from secondread.serving.serve import serve as run
+    from secondread.serving.server import Endpoints
+
+    config = ServeConfig(name=name, host=host, http_port=http_port, grpc_port=grpc_port)
+    environment = Environment.read()
+    if repository is None:
+        from secondread.tracking.registry import Registry
+
+        repository = Path(Registry(environment.mlflow_tracking_uri).get(name, which).storage_uri)
+
+
+    def ready(endpoints: Endpoints) -> None:
+        if ready_file is not None:
+            write_json(ready_file, asdict(endpoints))
+
+    run(repository, config, home=environment.home, on_ready=ready)
+
+
+def predict(
+    images: Annotated[list[Path], typer.Argument(help="JPEG, PNG or DICOM files.")],
+    model: Annotated[Path | None, typer.Option(help="Model folder: answer from its graph, without a server.")] = None,
+    url: Url = LoadTestConfig.url,
+    name: Name = ServeConfig.name,
+    json: Json = False,
+) -> None:
+    """Read images with a running server, or with a model folder and no server at all."""
+    from secondread.serving.reading import print_readings
+
+    if model is not None:
+        from secondread.serving.predict import predict_with_model
+
+        readings = predict_with_model(model, images)
+    else:
+        from secondread.serving.predict import predict_with_server
+
+        readings = predict_with_server(url, images, name=name)
+    if json:
+        print_json([reading.to_json() for reading in readings])
+    else:
+        print_readings(readings)
+
+
+def loadtest(
+    images: Annotated[Path | None, typer.Option(help="Folder of images to send; phantoms by default.")] = None,
+    url: Url = LoadTestConfig.url,
+    grpc_url: Annotated[str, typer.Option(help="host:port of gRPC; empty: REST only.")] = LoadTestConfig.grpc_url,
+    name: Name = LoadTestConfig.name,
+    users: Annotated[int, typer.Option(help="Callers at the same time.")] = LoadTestConfig.users,
+    seconds: Annotated[float, typer.Option(help="Of measured load.")] = LoadTestConfig.seconds,
+    p99_below_ms: Annotated[float, typer.Option(help="Exit 4 at or above this P99.")] = LoadTestConfig.p99_below_ms,
+    failures_at_most: Annotated[float, typer.Option(help="Exit 4 above this share.")] = LoadTestConfig.failures_at_most,
+    report: Annotated[Path, typer.Option(help="HTML report to write.")] = Path("var/loadtest/report.html"),
+    json: Json = False,
+) -> None:
+    """Put load on a running server over REST and gRPC, and say whether it bears it."""
+    from secondread.serving.loadtest import loadtest as run
+
+    if images is not None and not images.is_dir():
+        raise InputError(f"--images {images} is no folder. Name one that holds JPEG, PNG or DICOM files.")
+    config = LoadTestConfig(
+        url=url,
+        grpc_url=grpc_url,
+        name=name,
+        users=users,
+        seconds=seconds,
+        p99_below_ms=p99_below_ms,
+        failures_at_most=failures_at_most,
+    )
+    result = run(config, images=images, report=report)
+    if json:
+        print_json(result.to_json())
+    else:
+        print_line(result.table())
+    result.check(config)

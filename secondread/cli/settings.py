@@ -1,0 +1,33 @@
+"""`--set stage.field=value`: any field of any stage's configuration from the command line."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from typing import Any
+
+from secondread.errors import InputError
+
+STAGES = ("ingest", "preprocess", "train", "evaluate", "quantize", "gate")
+
+
+def parse_settings(pairs: Iterable[str]) -> dict[str, dict[str, Any]]:
+    """Settings by stage.
+
+    Args:
+        pairs: such as `train.epochs=12`. Values are JSON where they can be, else text.
+    Raises:
+        InputError: a pair of another form, or a stage that does not exist.
+    """
+    settings: dict[str, dict[str, Any]] = {stage: {} for stage in STAGES}
+    for pair in pairs:
+        key, equals, text = pair.partition("=")
+        stage, dot, field = key.partition(".")
+        if not (equals and dot and field) or stage not in STAGES:
+            raise InputError(f"--set {pair}: expected STAGE.FIELD=VALUE with a stage of {', '.join(STAGES)}.")
+        try:
+            value = json.loads(text)
+        except json.JSONDecodeError:
+            value = text
+        settings[stage][field] = tuple(value) if isinstance(value, list) else value
+    return settings

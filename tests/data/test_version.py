@@ -1,0 +1,108 @@
+"""A dataset version: named by its content, whole, and checked when it is read."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from secondread.config import IngestConfig, PreprocessConfig
+from secondread.data.dataset import DatasetVersion
+from secondread.data.ingest import ingest
+from secondread.data.preprocess import Preprocessing, preprocess
+from secondread.data.version import write_dataset_version
+from secondread.errors import InputError, IntegrityError
+
+
+@pytest.fixture
+def ingested(films: Callable[..., Path], tmp_path: Path) -> Path:
+    ingest(IngestConfig(source=str(films(cxr_normal=20, cxr_covid=20))), tmp_path / "ingested")
+    return tmp_path / "ingested"
+
+
+def test_pixels_labels_and_rows_belong_together(ingested: Path, tmp_path: Path) -> None:
+    version = write_dataset_version(ingested, tmp_path / "dataset", PreprocessConfig(image_size=32))
+    for split in ("train", "val", "test"):
+        data = version.split(split)
+        for image, label, row in zip(data.images, data.labels, data.rows.itertuples(), strict=True):
+            expected = preprocess((ingested / row.path).read_bytes(), Preprocessing(size=32))
+            np.testing.assert_array_equal(image[0], expected)
+            assert version.taxonomy.names[label] == row.label
+
+
+def test_pixels_are_memory_mapped(ingested: Path, tmp_path: Path) -> None:
+    images = (
+        write_dataset_version(ingested, tmp_path / "dataset", PreprocessConfig(image_size=32)).split("train").images
+    )
+    assert isinstance(images, np.memmap)
+    assert images.dtype == np.uint8
+    assert images.shape[1:] == (1, 32, 32)
+
+
+def test_the_name_is_the_content(films: Callable[..., Path], film: Callable[[int], bytes], tmp_path: Path) -> None:
+    def name(root: Path, number: int, **settings: int) -> str:
+        ingest(IngestConfig(source=str(root)), tmp_path / f"ingested{number}")
+        config = PreprocessConfig(image_size=32, **settings)
+        return write_dataset_version(tmp_path / f"ingested{number}", tmp_path / f"dataset{number}", config).content_hash
+
+    one, same = films("one", normal=20, covid=20), films("two", normal=20, covid=20)
+    assert name(one, 1) == name(same, 2)
+    assert name(one, 3, split_seed=1) != name(one, 1)
+    (same / "normal" / "000.png").write_bytes(film(4711))
+    assert name(same, 4) != name(one, 1)
+
+
+def test_the_same_pixels_in_two_files_stay_together(films: Callable[..., Path], tmp_path: Path) -> None:
+    """Another encoding of the same picture has another file hash, but the same pixels."""
+    from PIL import Image
+
+    root = films(normal=20, covid=20)
+    for index in range(20):
+        with Image.open(root / "normal" / f"{index:03d}.png") as image:
+            image.save(root / "normal" / f"again-{index:03d}.png", compress_level=9, optimize=True)
+    ingest(IngestConfig(source=str(root)), tmp_path / "ingested")
+    rows = write_dataset_version(tmp_path / "ingested", tmp_path / "dataset", PreprocessConfig(image_size=32)).manifest
+    pairs = rows[rows["label"] == "normal"].groupby("pixel_hash")
+    assert pairs.size().max() == 2
+    assert pairs["split"].nunique().max() == 1
+
+
+def test_one_class_is_refused(films: Callable[..., Path], tmp_path: Path) -> None:
+    ingest(IngestConfig(source=str(films(normal=20))), tmp_path / "ingested")
+    with pytest.raises(InputError, match="single class 'normal'"):
+        write_dataset_version(tmp_path / "ingested", tmp_path / "dataset", PreprocessConfig(image_size=32))
+    assert not (tmp_path / "dataset").exists()
+
+
+def test_an_image_that_changed_since_ingest_is_found(ingested: Path, tmp_path: Path) -> None:
+    path = next((ingested / "images").rglob("*.png"))
+    path.write_bytes(path.read_bytes() + b"\0")
+    with pytest.raises(IntegrityError, match="has changed since it was ingested"):
+        write_dataset_version(ingested, tmp_path / "dataset", PreprocessConfig(image_size=32))
+
+
+def test_a_leak_is_found_when_the_version_is_read(ingested: Path, tmp_path: Path) -> None:
+    from secondread.data.manifest import write_manifest
+
+    version = write_dataset_version(ingested, tmp_path / "dataset", PreprocessConfig(image_size=32))
+    rows = version.manifest.assign(group_id="patient-1")
+    write_manifest(rows, tmp_path / "dataset" / "manifest.parquet")
+    with pytest.raises(IntegrityError, match="in two splits"):
+        DatasetVersion.open(tmp_path / "dataset")
+
+
+def test_shards_of_another_version_are_found(ingested: Path, tmp_path: Path) -> None:
+    version = write_dataset_version(ingested, tmp_path / "dataset", PreprocessConfig(image_size=32))
+    np.save(tmp_path / "dataset" / "images-val.npy", np.zeros((3, 32, 32), np.uint8))
+    with pytest.raises(IntegrityError, match=r"images-val\.npy holds uint8 \(3, 32, 32\)"):
+        version.split("val")
+
+
+@pytest.mark.parametrize(("damage", "words"), [("remove", "no dataset version"), ("empty", "not complete")])
+def test_what_is_no_dataset_version_is_refused(ingested: Path, tmp_path: Path, damage: str, words: str) -> None:
+    write_dataset_version(ingested, tmp_path / "dataset", PreprocessConfig(image_size=32))
+    document = tmp_path / "dataset" / "dataset.json"
+    document.unlink() if damage == "remove" else document.write_text(json.dumps({}))
+    with pytest.raises(IntegrityError, match=words):
+        DatasetVersion.open(tmp_path / "dataset")

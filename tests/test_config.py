@@ -1,0 +1,33 @@
+"""Settings: the environment is read once, and what cannot be is refused by name."""
+
+from pathlib import Path
+
+import pytest
+
+from secondread.config import Environment, PreprocessConfig, RegisterConfig, from_mapping
+from secondread.errors import InputError
+
+
+def test_nothing_configured_means_files_below_var() -> None:
+    environment = Environment.read({})
+    assert environment.home == Path("var").resolve()
+    assert environment.mlflow_tracking_uri == f"sqlite:///{environment.home}/mlflow/mlflow.db"
+    assert not environment.log_json
+
+
+def test_configured() -> None:
+    environment = Environment.read({"MLFLOW_TRACKING_URI": "http://mlflow:8000", "SECONDREAD_LOG": "json"})
+    assert environment.mlflow_tracking_uri == "http://mlflow:8000"
+    assert environment.log_json
+
+
+def test_an_unknown_setting_is_named_with_those_there_are() -> None:
+    with pytest.raises(InputError, match=r"PreprocessConfig has no setting imagesize\. It has .*image_size"):
+        from_mapping(PreprocessConfig, {"imagesize": 64})
+
+
+def test_a_bad_value_is_refused() -> None:
+    with pytest.raises(InputError, match="image_size must be from 16 to 1024 pixels, not 4"):
+        PreprocessConfig(image_size=4)
+    with pytest.raises(InputError, match=r"model name '\.\./x'"):
+        RegisterConfig(name="../x")
