@@ -166,7 +166,8 @@ class Transformer(Model):  # type: ignore[misc]
             model_version=self.model.version,
             infer_outputs=outputs,
             parameters=answer.parameters,
-            use_binary_outputs=request.use_binary_outputs,
+            # gRPC sends arrays raw by itself; told to do so, the SDK fails on them
+            use_binary_outputs=request.use_binary_outputs and not request.from_grpc,
             requested_outputs=request.request_outputs,
         )
 
