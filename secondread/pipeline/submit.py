@@ -24,6 +24,7 @@ from secondread.logging import get_logger
 from secondread.pipeline.compile import compile_pipeline
 
 POLL_SECONDS = 10.0
+CONNECT_SECONDS = 10.0
 FINISHED = frozenset({"SUCCEEDED", "FAILED", "SKIPPED", "CANCELED"})
 LAST_STEP = "register"
 
@@ -132,6 +133,10 @@ def _verdict(run: Any, submitted: Submitted) -> str:
 
 
 def _client(host: str, namespace: str, token: str) -> kfp.Client:
+    # KFP's client asks a host that is down again and again for half a minute; a person waits for the answer
+    headers = {"Authorization": f"Bearer {token}"} if token else {}
+    health = f"{host.rstrip('/')}/apis/v2beta1/healthz"
+    urllib3.request("GET", health, headers=headers, timeout=CONNECT_SECONDS, retries=False)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)  # it says that the server must be of version 2
         return kfp.Client(host=host, namespace=namespace or "kubeflow", existing_token=token or None)

@@ -1,0 +1,86 @@
+"""A stand-in for the API of Kubeflow Pipelines: the few calls of v2beta1 that `submit` makes, over real HTTP."""
+
+from __future__ import annotations
+
+import json
+import re
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+from urllib.parse import parse_qs, urlparse
+
+
+class KubeflowApi:
+    """What the stand-in was told, and what it answers for a run."""
+
+    def __init__(self) -> None:
+        self.pipelines: dict[str, dict[str, Any]] = {}
+        self.versions: list[dict[str, Any]] = []
+        self.runs: list[dict[str, Any]] = []
+        self.states: list[dict[str, Any]] = []
+        self.tokens: set[str | None] = set()
+        self.url = ""
+
+    def answer(self, method: str, path: str, query: dict[str, list[str]], body: bytes) -> tuple[int, dict[str, Any]]:
+        """One call."""
+        if path.endswith("/healthz"):
+            return 200, {"multi_user": False}
+        if path.endswith("/pipelines/upload"):
+            self.pipelines[query["name"][0]] = {"pipeline_id": "p1", "display_name": query["name"][0]}
+            return 200, {"pipeline_id": "p1"}
+        if path.endswith("/pipelines/upload_version"):
+            version = {
+                "pipeline_id": "p1",
+                "pipeline_version_id": f"v{len(self.versions)}",
+                "display_name": query["name"][0],
+            }
+            self.versions.append(version | {"bytes": len(body)})
+            return 200, version
+        if re.search(r"/pipelines/p1/versions$", path):
+            return 200, {"pipeline_versions": self.versions}
+        if path.endswith("/pipelines"):
+            return 200, {"pipelines": list(self.pipelines.values())}
+        if path.endswith("/experiments"):
+            experiment = {"experiment_id": "e1", "display_name": "secondread"}
+            return 200, experiment if method == "POST" else {"experiments": [experiment]}
+        if path.endswith("/runs") and method == "POST":
+            self.runs.append(json.loads(body))
+            return 200, {"run_id": "r1"}
+        if path.endswith("/runs/r1"):
+            return 200, self.states.pop(0) if len(self.states) > 1 else self.states[0]
+        return 404, {"message": path}
+
+
+@contextmanager
+def kubeflow_api() -> Iterator[KubeflowApi]:
+    """Run the stand-in on a free port."""
+    api = KubeflowApi()
+
+    class Handler(BaseHTTPRequestHandler):
+        def _answer(self) -> None:
+            url = urlparse(self.path)
+            body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+            api.tokens.add(self.headers.get("authorization"))
+            status, document = api.answer(self.command, url.path, parse_qs(url.query), body)
+            self.send_response(status)
+            self.send_header("Content-Type", "application/json")
+            self.end_headers()
+            self.wfile.write(json.dumps(document).encode())
+
+        do_GET = do_POST = _answer  # noqa: N815 - the names that http.server calls
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    api.url = f"http://127.0.0.1:{server.server_port}"
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    try:
+        yield api
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
