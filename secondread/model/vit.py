@@ -111,11 +111,43 @@ class ViTConfig:
         """
         known = {field.name for field in fields(cls)}
         if unknown := set(document) - known:
-            raise InputError(f"architecture: unknown field {', '.join(sorted(unknown))}; known: {', '.join(sorted(known))}.")
-        return cls(**{name: tuple(value) if isinstance(value, list) else value for name, value in document.items()})
+            raise InputError(
+                f"architecture: unknown field {', '.join(sorted(unknown))}; known: {', '.join(sorted(known))}."
+            )
+        values: dict[str, Any] = {name: tuple(v) if isinstance(v, list) else v for name, v in document.items()}
+        return cls(**values)
 
 
-PRESETS: dict[str, ViTConfig] = {}
+# Every preset fits any image size (`ViTConfig.fit_to`); the number in a name is the size it was chosen at.
+PRESETS: dict[str, ViTConfig] = {
+    # the default: what two cores train in minutes
+    "vit-small": ViTConfig(),
+    # for a first look, and for sets of small images
+    "vit-tiny": ViTConfig(
+        image_size=64,
+        stem_channels=(16, 32, 64, 128),
+        stem_strides=(2, 2, 2, 1),
+        dim=128,
+        depth=4,
+        heads=2,
+        mlp_dim=384,
+    ),
+    # the configuration this project started from: 257 tokens and heads far wider than a token, 5.0 M parameters
+    "vit-seed-64": ViTConfig(
+        image_size=64,
+        stem_channels=(32, 64, 128, 128),
+        stem_strides=(2, 1, 2, 1),
+        dim=64,
+        depth=16,
+        heads=16,
+        head_dim=64,
+        mlp_dim=256,
+    ),
+    # learns nothing worth serving; fast enough for a test
+    "vit-test-32": ViTConfig(
+        image_size=32, stem_channels=(8, 16), stem_strides=(2, 2), dim=16, depth=2, heads=2, head_dim=8, mlp_dim=32
+    ),
+}
 
 
 class Prediction(NamedTuple):
@@ -202,8 +234,8 @@ class Block(nn.Module):
 
     def forward(self, tokens: Tensor) -> Tensor:
         """float (batch, token, dim) to the same shape."""
-        tokens = tokens + self.drop_path(self.attention(tokens))
-        return tokens + self.drop_path(self.feed_forward(tokens))
+        attended = tokens + self.drop_path(self.attention(tokens))
+        return torch.add(attended, self.drop_path(self.feed_forward(attended)))
 
 
 class ViT(nn.Module):

@@ -1,0 +1,136 @@
+"""The served graph: pixels in, calibrated probabilities out, as one ONNX file.
+
+Normalisation, softmax, temperature and the out-of-distribution score are inside, so that no client can get them wrong.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import logging
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import onnx
+import torch
+from onnxscript import optimizer
+from torch import Tensor, nn
+from torch.export import Dim
+
+from secondread.atomic import atomic_file
+from secondread.errors import InputError
+from secondread.model.session import INPUT, OUTPUTS
+from secondread.model.vit import ViT
+
+# The oldest that has LayerNormalization and Gelu as one node each; a newer one shuts out older servers for nothing.
+OPSET = 20
+
+
+class ServedGraph(nn.Module):
+    """What is served, as a torch module: the contract of the ONNX graph.
+
+    Args:
+        model: trained classifier.
+        temperature: above 0; divides the logits.
+        whitening: float32 (dim, dim); takes embeddings to unit covariance.
+        centres: float32 (classes, dim), whitened class means.
+    """
+
+    def __init__(
+        self,
+        model: ViT,
+        *,
+        temperature: float,
+        whitening: npt.NDArray[np.float32],
+        centres: npt.NDArray[np.float32],
+    ) -> None:
+        super().__init__()
+        if temperature <= 0:
+            raise InputError(f"the temperature is {temperature}; it must be above 0.")
+        self.model = model
+        self.temperature = temperature
+        self.register_buffer("whitening", torch.from_numpy(whitening.astype(np.float32)))
+        self.register_buffer("centres", torch.from_numpy(centres.astype(np.float32)))
+        self.whitening: Tensor
+        self.centres: Tensor
+        self.eval()
+
+    def forward(self, pixels: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Answer for a batch.
+
+        Args:
+            pixels: uint8 (batch, 1, size, size).
+        Returns:
+            probabilities float32 (batch, classes), embedding float32 (batch, dim), ood_score float32 (batch,).
+        """
+        prediction = self.model(pixels.to(torch.float32) / 255)
+        probabilities = torch.softmax(prediction.logits / self.temperature, dim=1)
+        whitened = prediction.embedding @ self.whitening
+        # (batch, 1, dim) - (classes, dim): the distance to every class mean, of which the nearest counts
+        squares = ((whitened.unsqueeze(1) - self.centres) ** 2).mean(dim=2)
+        return probabilities, prediction.embedding, squares.amin(dim=1).sqrt()
+
+
+def export_onnx(graph: ServedGraph, output: Path) -> None:
+    """Write the graph as one ONNX file, whole or not at all.
+
+    It is simplified (constants folded), not optimised: what an optimiser writes may be bound to one processor.
+
+    Args:
+        graph: what to serve.
+        output: file to write.
+    """
+    size = graph.model.config.image_size
+    # two images, not one: the exporter takes a batch of 1 for a constant
+    example = torch.zeros(2, 1, size, size, dtype=torch.uint8)
+    with _quiet():
+        program = torch.onnx.export(
+            graph,
+            (example,),
+            dynamo=True,
+            input_names=[INPUT],
+            output_names=list(OUTPUTS),
+            dynamic_shapes={"pixels": {0: Dim("batch")}},
+            opset_version=OPSET,
+            external_data=False,
+            verbose=False,
+        )
+    if program is None:
+        raise RuntimeError("torch's exporter gave no program")
+    model = optimizer.optimize(program.model_proto)
+    # shapes noted by the exporter do not survive simplification, and quantization would stop at the difference
+    del model.graph.value_info[:]
+    _forget_origin(model)
+    onnx.checker.check_model(model)
+    with atomic_file(output) as aside:
+        aside.write_bytes(model.SerializeToString())
+
+
+def _forget_origin(model: onnx.ModelProto) -> None:
+    """Drop the exporter's notes on where in the source each node came from: they name files of this machine."""
+    del model.metadata_props[:]
+    graph = model.graph
+    del graph.metadata_props[:]
+    for part in (*graph.node, *graph.input, *graph.output, *graph.initializer):
+        del part.metadata_props[:]
+        part.doc_string = ""
+    for function in model.functions:
+        for node in function.node:
+            del node.metadata_props[:]
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep the exporter's running commentary, on stdout and as warnings, from the user."""
+    logger = logging.getLogger("torch.onnx")
+    before = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logger.setLevel(before)

@@ -1,0 +1,136 @@
+"""Random changes to a batch of training images, on tensors: a whole batch costs less than one image in a data worker.
+
+What a film can differ in without meaning anything else: position, size, a few degrees of rotation, exposure, contrast,
+a covered corner. A chest film is never mirrored, since the heart's side is a finding; a retinal scan may be, since the
+left eye is the mirror of the right one.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from secondread.config import TrainConfig
+from secondread.taxonomy import Taxonomy
+
+# Modalities in which an image and its mirror image mean the same. Whatever is not listed is not mirrored.
+MIRRORED_MODALITIES = frozenset({"oct"})
+# Sides of the erased rectangle, as shares of the image's side: large enough to hide a finding's usual place.
+_ERASED_SIDE = (0.1, 0.35)
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Augmented images with the classes they stand for.
+
+    Attributes:
+        images: float32 (batch, 1, size, size), grey values, mostly in [0, 1].
+        targets: float32 (batch, classes), rows sum to 1; one-hot unless images were mixed.
+    """
+
+    images: Tensor
+    targets: Tensor
+
+
+def mirror_allowed(taxonomy: Taxonomy) -> Tensor:
+    """For each class, whether its images may be mirrored: bool (classes,)."""
+    return torch.tensor([info.modality in MIRRORED_MODALITIES for info in taxonomy.classes])
+
+
+def augment(images: Tensor, mirrored: Tensor, config: TrainConfig, generator: torch.Generator) -> Tensor:
+    """Move, light and partly cover each image at random.
+
+    Args:
+        images: float32 (batch, 1, size, size), grey values in [0, 1].
+        mirrored: bool (batch,), whether that image may be mirrored.
+        config: how far each change may go.
+        generator: the only source of randomness.
+    Returns:
+        float32 (batch, 1, size, size).
+    """
+    images = _affine(images, mirrored, config, generator)
+    images = _light(images, config, generator)
+    return _erase(images, config, generator)
+
+
+def mix(batch: Batch, config: TrainConfig, generator: torch.Generator) -> Batch:
+    """Blend each image, and its class, with another one of the batch.
+
+    Source: Zhang et al. 2018, "mixup: Beyond Empirical Risk Minimization". One share for the whole batch, drawn from
+    Beta(alpha, alpha).
+    """
+    if config.mixup_alpha == 0:
+        return batch
+    share = _beta(config.mixup_alpha, generator)
+    partner = torch.randperm(len(batch.images), generator=generator, device=generator.device)
+    return Batch(
+        images=torch.lerp(batch.images[partner], batch.images, share),
+        targets=torch.lerp(batch.targets[partner], batch.targets, share),
+    )
+
+
+def _uniform(count: int, low: float, high: float, generator: torch.Generator) -> Tensor:
+    """float32 (count,), each in [low, high), on the generator's device."""
+    return torch.rand(count, generator=generator, device=generator.device) * (high - low) + low
+
+
+def _affine(images: Tensor, mirrored: Tensor, config: TrainConfig, generator: torch.Generator) -> Tensor:
+    """Rotate, zoom, shift and, where allowed, mirror about the middle; what comes in from outside is black."""
+    count = len(images)
+    angle = _uniform(count, -1, 1, generator) * math.radians(config.rotate_degrees)
+    # the grid says where each output pixel is read, so a scale above 1 shrinks the picture
+    zoom = torch.exp(_uniform(count, -1, 1, generator) * math.log1p(config.zoom_share))
+    aspect = torch.exp(_uniform(count, -1, 1, generator) * math.log1p(config.zoom_share) / 2)
+    flip = torch.where((_uniform(count, 0, 1, generator) < 0.5) & mirrored, -1.0, 1.0)
+    # grid_sample's coordinates run from -1 to 1, so a share of the side is twice as long there
+    shift_x = _uniform(count, -2, 2, generator) * config.shift_share
+    shift_y = _uniform(count, -2, 2, generator) * config.shift_share
+    cos, sin = torch.cos(angle) * zoom, torch.sin(angle) * zoom
+    matrix = torch.stack(
+        [
+            torch.stack([cos * aspect * flip, -sin / aspect, shift_x], dim=1),
+            torch.stack([sin * aspect * flip, cos / aspect, shift_y], dim=1),
+        ],
+        dim=1,
+    )
+    grid = functional.affine_grid(matrix, list(images.shape), align_corners=False)
+    return functional.grid_sample(images, grid, mode="bilinear", padding_mode="zeros", align_corners=False)
+
+
+def _light(images: Tensor, config: TrainConfig, generator: torch.Generator) -> Tensor:
+    """Change gamma, contrast about the image's mean, and brightness."""
+    count = len(images)
+    gamma = torch.exp(_uniform(count, -1, 1, generator) * math.log1p(config.contrast_share))
+    contrast = 1 + _uniform(count, -1, 1, generator) * config.contrast_share
+    brightness = _uniform(count, -1, 1, generator) * config.brightness_share
+    gamma, contrast, brightness = (value.view(-1, 1, 1, 1) for value in (gamma, contrast, brightness))
+    images = images.clamp(min=1e-4) ** gamma
+    mean = images.mean(dim=(1, 2, 3), keepdim=True)
+    return ((images - mean) * contrast + mean + brightness).clamp(0, 1)
+
+
+def _erase(images: Tensor, config: TrainConfig, generator: torch.Generator) -> Tensor:
+    """Cover a rectangle with the image's mean in a share of the images (Zhong et al. 2020, random erasing)."""
+    count, _, height, width = images.shape
+    low, high = _ERASED_SIDE
+    chosen = _uniform(count, 0, 1, generator) < config.erase_share
+    inside = [chosen.view(-1, 1, 1)]
+    for axis, length in ((1, height), (2, width)):
+        side = _uniform(count, low, high, generator) * length
+        start = _uniform(count, 0, 1, generator) * (length - side)
+        place = torch.arange(length, device=images.device).view((1, -1, 1) if axis == 1 else (1, 1, -1))
+        inside.append((place >= start.view(-1, 1, 1)) & (place < (start + side).view(-1, 1, 1)))
+    covered = (inside[0] & inside[1] & inside[2]).unsqueeze(1)
+    return torch.where(covered, images.mean(dim=(1, 2, 3), keepdim=True), images)
+
+
+def _beta(alpha: float, generator: torch.Generator) -> float:
+    """One draw from Beta(alpha, alpha). Source: Jöhnk 1964, which is fast for alpha up to 1."""
+    while True:
+        u, v = (_uniform(2, 0, 1, generator).double() ** (1 / alpha)).tolist()
+        if 0 < u + v <= 1:
+            return float(u / (u + v))

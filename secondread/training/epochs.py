@@ -1,0 +1,134 @@
+"""What is seen and kept of training while it runs: a line or bar an epoch, figures for a tracker, the best weights."""
+
+# ruff: noqa: ARG002 - Lightning passes these arguments by name
+
+from __future__ import annotations
+
+import sys
+import time
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+import lightning
+from lightning.pytorch.callbacks import Callback
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from torch import Tensor
+
+from secondread.logging import get_logger
+
+if TYPE_CHECKING:
+    # only a protocol is needed, and MLflow is no dependency of training
+    from secondread.tracking.runs import RunTracker
+    from secondread.training.module import Classifier
+
+log = get_logger(__name__)
+
+
+@dataclass(frozen=True)
+class EpochFigures:
+    """One epoch.
+
+    Attributes:
+        train_loss: mean over the augmented images, with label smoothing and class weights, in nats.
+        val_loss: mean cross-entropy on val, in nats.
+        val_accuracy: share of val that is right.
+        learning_rate: of the epoch's last step.
+        images_per_second: trained on, all processes together, validation not counted.
+    """
+
+    train_loss: float
+    val_loss: float
+    val_accuracy: float
+    learning_rate: float
+    images_per_second: float
+
+
+class EpochLog(Callback):
+    """Collects the figures of each epoch and shows them; tells the tracker on rank zero only.
+
+    Args:
+        images: training images of an epoch, all processes together.
+        tracker: of the run; None where nothing is tracked.
+    """
+
+    def __init__(self, *, images: int, tracker: RunTracker | None) -> None:
+        self.figures: list[EpochFigures] = []
+        self._images = images
+        self._tracker = tracker
+        self._started = 0.0
+        self._seconds = 0.0
+
+    def on_train_epoch_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
+        """Start the clock."""
+        self._started = time.perf_counter()
+
+    def on_validation_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
+        """Stop the clock: validation is not training."""
+        self._seconds = time.perf_counter() - self._started
+
+    def on_train_epoch_end(self, trainer: lightning.Trainer, pl_module: Classifier) -> None:  # type: ignore[override]
+        """Collect, show, track. Validation has run by now."""
+        figures = EpochFigures(
+            **pl_module.epoch_figures(),
+            learning_rate=float(trainer.optimizers[0].param_groups[0]["lr"]),
+            images_per_second=self._images / self._seconds,
+        )
+        self.figures.append(figures)
+        if not trainer.is_global_zero:
+            return
+        epoch = len(self.figures)
+        if self._tracker is not None:
+            self._tracker.log_metrics(asdict(figures), epoch)
+        if not sys.stderr.isatty():
+            log.info("epoch %d of %d: %s", epoch, trainer.max_epochs, _line(figures))
+
+
+class EpochBar(Callback):
+    """On a terminal, a bar over the epochs with the latest figures; it goes away when training ends."""
+
+    def __init__(self, epoch_log: EpochLog) -> None:
+        self._log = epoch_log
+        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+        self._bar = Progress(*columns, console=Console(stderr=True), transient=True)
+
+    def on_fit_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
+        """Show it."""
+        self._bar.start()
+        self._bar.add_task("training", total=trainer.max_epochs)
+
+    def on_train_epoch_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
+        """Move on."""
+        self._bar.update(self._bar.task_ids[0], advance=1, description=_line(self._log.figures[-1]))
+
+    def teardown(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, stage: str) -> None:
+        """Take it away, also after an error."""
+        self._bar.stop()
+
+
+class KeepBest(Callback):
+    """Keeps a copy of the weights of the epoch with the least loss on val.
+
+    The loss and not the accuracy: on two hundred images the accuracy is the same for many epochs, and whichever came
+    first would win.
+    """
+
+    def __init__(self, epoch_log: EpochLog) -> None:
+        self.state: dict[str, Tensor] = {}
+        self.epoch = 0
+        self._log = epoch_log
+
+    def on_train_epoch_end(self, trainer: lightning.Trainer, pl_module: Classifier) -> None:  # type: ignore[override]
+        """Copy if this epoch is better than all before."""
+        losses = [figures.val_loss for figures in self._log.figures]
+        if losses[-1] == min(losses):
+            self.epoch = len(losses)
+            weights: dict[str, Any] = pl_module.model.state_dict()
+            self.state = {name: tensor.detach().cpu().clone() for name, tensor in weights.items()}
+
+
+def _line(figures: EpochFigures) -> str:
+    return (
+        f"train loss {figures.train_loss:.3f}, val loss {figures.val_loss:.3f}, "
+        f"val accuracy {figures.val_accuracy:.3f}, {figures.images_per_second:.0f} images/s"
+    )

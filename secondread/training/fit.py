@@ -1,0 +1,178 @@
+"""One training, in this process: alone, or as one of those that `torch.distributed.run` started."""
+
+from __future__ import annotations
+
+import logging
+import sys
+import time
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING
+
+import lightning
+import torch
+from lightning.pytorch.callbacks import Callback
+from lightning.pytorch.strategies import DDPStrategy, Strategy
+from torch import Tensor
+
+from secondread.config import TrainConfig
+from secondread.cpus import cpu_limit
+from secondread.data.dataset import DatasetVersion, SplitData
+from secondread.errors import InputError
+from secondread.model.vit import PRESETS, ViTConfig
+from secondread.training.batches import Share, even_batches, train_batches
+from secondread.training.epochs import EpochBar, EpochFigures, EpochLog, KeepBest
+from secondread.training.module import Classifier, class_weights
+
+if TYPE_CHECKING:
+    # only a protocol is needed, and MLflow is no dependency of training
+    from secondread.tracking.runs import RunTracker
+
+_VAL_BATCH_SIZE = 128  # images; without gradients twice as many fit into the cache as in training
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """What came of a training.
+
+    Attributes:
+        state: weights of the best epoch, on the CPU.
+        best_epoch: counted from 1.
+        epochs: figures of each.
+        seconds: from the first to the last step, validation included.
+    """
+
+    state: dict[str, Tensor]
+    best_epoch: int
+    epochs: list[EpochFigures]
+    seconds: float
+
+
+def architecture_for(dataset: DatasetVersion, config: TrainConfig) -> ViTConfig:
+    """The preset, for this dataset's image size and classes.
+
+    Raises:
+        InputError: there is no such preset.
+    """
+    if config.preset not in PRESETS:
+        raise InputError(f"there is no preset '{config.preset}'. Choose one of {', '.join(PRESETS)}.")
+    return PRESETS[config.preset].fit_to(image_size=dataset.image_size, classes=len(dataset.taxonomy.names))
+
+
+def epochs_for(images: int, config: TrainConfig) -> int:
+    """Passes over a train split of `images`: as asked for, or as many as the budget of presentations gives."""
+    return config.epochs or max(config.min_epochs, round(config.image_presentations / images))
+
+
+def precision_for(config: TrainConfig, *, cuda: bool) -> str:
+    """`32-true` or `bf16-mixed`. bfloat16 that the processor has no instructions for is slower than float32."""
+    if config.precision != "auto":
+        return config.precision
+    capabilities = torch.cpu.get_capabilities()
+    on_cpu = capabilities.get("avx512_bf16") or capabilities.get("amx_bf16")
+    return "bf16-mixed" if (torch.cuda.is_bf16_supported() if cuda else on_cpu) else "32-true"
+
+
+def fit(dataset: DatasetVersion, config: TrainConfig, *, share: Share, tracker: RunTracker | None) -> Fitted:
+    """Train on train, keep the weights that are best on val.
+
+    Args:
+        dataset: with a train and a val split; test is not looked at.
+        config: recipe.
+        share: this process's part; more than one process needs those that `torch.distributed.run` starts.
+        tracker: of the run, on rank zero; None where nothing is tracked.
+    Raises:
+        InputError: the loss is no number any more, or a class has no training image.
+    """
+    train, val = dataset.split("train"), dataset.split("val")
+    architecture = architecture_for(dataset, config)
+    lightning.seed_everything(config.seed, verbose=False)
+    module = _module(dataset, train, architecture, config)
+    epoch_log = EpochLog(images=len(train.labels), tracker=tracker)
+    best = KeepBest(epoch_log)
+    with _threads(config, share), _quiet():
+        trainer = _trainer(config, share, epochs_for(len(train.labels), config), [epoch_log, best])
+        started = time.perf_counter()
+        trainer.fit(
+            module,
+            train_batches(train, batch_size=config.batch_size, seed=config.seed, share=share),
+            even_batches(val, batch_size=_VAL_BATCH_SIZE, share=share),
+        )
+        seconds = time.perf_counter() - started
+    return Fitted(state=best.state, best_epoch=best.epoch, epochs=epoch_log.figures, seconds=seconds)
+
+
+def run_parameters(dataset: DatasetVersion, config: TrainConfig) -> dict[str, object]:
+    """What a tracker should know of a run before it starts."""
+    architecture = architecture_for(dataset, config).to_dict()
+    return {
+        **asdict(config),
+        "epochs": epochs_for(sum(dataset.counts["train"].values()), config),
+        "dataset_version": dataset.content_hash,
+        **{f"architecture.{name}": value for name, value in architecture.items()},
+    }
+
+
+def _module(dataset: DatasetVersion, train: SplitData, architecture: ViTConfig, config: TrainConfig) -> Classifier:
+    present = set(train.labels.tolist())
+    for position, name in enumerate(dataset.taxonomy.names):
+        if position not in present:
+            raise InputError(
+                f"class '{name}' has no image in the train split of {dataset.root}. Add images of it, or leave it out."
+            )
+    weights = class_weights(train.labels, classes=architecture.classes, exponent=config.class_balance)
+    return Classifier(architecture, config, weights=weights, taxonomy=dataset.taxonomy)
+
+
+def _trainer(config: TrainConfig, share: Share, epochs: int, callbacks: list[EpochLog | KeepBest]) -> lightning.Trainer:
+    cuda = torch.cuda.device_count() >= share.processes
+    strategy: str | Strategy = "auto"
+    if share.processes > 1:
+        strategy = DDPStrategy(process_group_backend="nccl" if cuda else "gloo")
+    shown: list[Callback] = [EpochBar(callbacks[0])] if sys.stderr.isatty() and share.rank == 0 else []  # type: ignore[arg-type]
+    return lightning.Trainer(
+        accelerator="cuda" if cuda else "cpu",
+        devices=share.processes,
+        strategy=strategy,
+        precision=precision_for(config, cuda=cuda),  # type: ignore[arg-type]
+        max_epochs=epochs,
+        gradient_clip_val=config.gradient_clip,
+        callbacks=[*callbacks, *shown],
+        # progress, tracking, order and the best weights are ours, so that they are the same under every strategy
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        use_distributed_sampler=False,
+        num_sanity_val_steps=0,
+    )
+
+
+@contextmanager
+def _threads(config: TrainConfig, share: Share) -> Iterator[None]:
+    """Give torch this process's part of the CPUs, and put the caller's setting back."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(max(1, (config.threads or cpu_limit()) // share.processes))
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep back what Lightning says of its own choices; its errors are still raised."""
+    logger = logging.getLogger("lightning.pytorch")
+    before = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            # batches are slices of a memory map: worker processes would only copy them once more
+            warnings.filterwarnings("ignore", message=".*does not have many workers.*")
+            # Lightning's use of a name that torch is about to drop
+            warnings.filterwarnings("ignore", message=".*LeafSpec.*is deprecated.*", category=FutureWarning)
+            yield
+    finally:
+        logger.setLevel(before)

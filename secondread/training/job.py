@@ -1,0 +1,89 @@
+"""What a training process is told and what it gives back, as files in a work folder that both sides can read."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from safetensors.torch import load_file, save, save_file
+
+from secondread.atomic import read_json, write_json
+from secondread.config import TrainConfig, from_mapping
+from secondread.training.epochs import EpochFigures
+from secondread.training.fit import Fitted
+
+JOB_FILE = "job.json"
+WEIGHTS_FILE = "weights.safetensors"
+RESULT_FILE = "result.json"
+ERROR_FILE = "error.json"
+
+
+@dataclass(frozen=True)
+class Job:
+    """One training that several processes do together.
+
+    Attributes:
+        dataset: folder of the dataset version.
+        config: recipe, as a mapping.
+        work: folder for results.
+        tracking_uri: of MLflow; empty where nothing is tracked.
+        run_id: of the run that rank zero writes to; empty where nothing is tracked.
+    """
+
+    dataset: str
+    config: Mapping[str, Any]
+    work: str
+    tracking_uri: str = ""
+    run_id: str = ""
+
+    @property
+    def train_config(self) -> TrainConfig:
+        """The recipe."""
+        return from_mapping(TrainConfig, self.config)
+
+    def write(self) -> Path:
+        """Write the job into its work folder and give the file's path."""
+        path = Path(self.work) / JOB_FILE
+        write_json(path, asdict(self))
+        return path
+
+    @classmethod
+    def read(cls, path: Path) -> Job:
+        """Read a job."""
+        return cls(**read_json(path))
+
+
+def write_fitted(fitted: Fitted, work: Path, *, rank: int) -> None:
+    """Write what a process came to: the digest of its weights, and on rank zero the weights themselves."""
+    digest_file(work, rank).write_text(hashlib.sha256(save(fitted.state)).hexdigest(), encoding="utf-8")
+    if rank == 0:
+        save_file(fitted.state, work / WEIGHTS_FILE)
+        epochs = [asdict(figures) for figures in fitted.epochs]
+        write_json(work / RESULT_FILE, {"best_epoch": fitted.best_epoch, "seconds": fitted.seconds, "epochs": epochs})
+
+
+def read_fitted(work: Path, *, processes: int) -> Fitted:
+    """Read what the processes came to.
+
+    Raises:
+        RuntimeError: they did not come to the same weights.
+    """
+    digests = {digest_file(work, rank).read_text(encoding="utf-8") for rank in range(processes)}
+    if len(digests) != 1:
+        raise RuntimeError(f"{processes} training processes ended with {len(digests)} different sets of weights")
+    result = json.loads((work / RESULT_FILE).read_text(encoding="utf-8"))
+    return Fitted(
+        state=load_file(work / WEIGHTS_FILE),
+        best_epoch=result["best_epoch"],
+        epochs=[EpochFigures(**figures) for figures in result["epochs"]],
+        seconds=result["seconds"],
+    )
+
+
+def digest_file(work: Path, rank: int) -> Path:
+    """Where a process leaves the SHA-256 of its weights."""
+    return work / f"weights-{rank}.sha256"

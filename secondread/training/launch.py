@@ -1,0 +1,129 @@
+"""Starts the processes of a distributed training and waits for them.
+
+They are started on `secondread.training.worker`, never by running the caller again: inside a pipeline step that would
+run the step twice.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import re
+import signal
+import subprocess
+import sys
+import tempfile
+from collections import deque
+from dataclasses import asdict
+from pathlib import Path
+
+import secondread
+from secondread import errors
+from secondread.atomic import read_json
+from secondread.config import TrainConfig
+from secondread.cpus import cpu_limit
+from secondread.data.dataset import DatasetVersion
+from secondread.errors import SecondReadError
+from secondread.training.fit import Fitted
+from secondread.training.job import ERROR_FILE, Job, read_fitted
+
+# our own log lines, plain or as ECS documents; the launcher's chatter is kept for the case of a failure
+_OWN_LINE = re.compile(r'^([DIWE] secondread[\w.]*: |\{"@timestamp")')
+_KEPT_LINES = 40
+_TERMINATE_SECONDS = 20.0
+_PR_SET_PDEATHSIG = 1  # Linux, sys/prctl.h
+
+
+def fit_distributed(
+    dataset: DatasetVersion, config: TrainConfig, *, tracking_uri: str = "", run_id: str = ""
+) -> Fitted:
+    """Train with `config.processes` processes on this machine, gradients averaged.
+
+    Args:
+        dataset: with a train and a val split.
+        config: recipe.
+        tracking_uri: of MLflow; empty where nothing is tracked.
+        run_id: of the open run that rank zero writes to.
+    Raises:
+        SecondReadError: the one that a process raised.
+        RuntimeError: a process ended in another way; with its last lines.
+    """
+    with tempfile.TemporaryDirectory(prefix="secondread-ddp-") as work:
+        job = Job(str(dataset.root.resolve()), asdict(config), work, tracking_uri, run_id)
+        code, last_lines = _run(_command(job.write(), config.processes), _environment(config))
+        if (Path(work) / ERROR_FILE).is_file():
+            raise _error(read_json(Path(work) / ERROR_FILE))
+        if code != 0:
+            raise RuntimeError(f"distributed training ended with exit code {code}:\n{last_lines}")
+        return read_fitted(Path(work), processes=config.processes)
+
+
+def _command(job_file: Path, processes: int) -> list[str]:
+    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--local-addr", "127.0.0.1"]
+    return [
+        *launcher,
+        "--nproc-per-node",
+        str(processes),
+        "--max-restarts",
+        "0",
+        "-m",
+        "secondread.training.worker",
+        str(job_file),
+    ]
+
+
+def _environment(config: TrainConfig) -> dict[str, str]:
+    """The caller's, with each process's part of the CPUs, and this very library first on the path."""
+    library = str(Path(secondread.__file__).parents[1])
+    path = os.pathsep.join(filter(None, [library, os.environ.get("PYTHONPATH", "")]))
+    threads = max(1, (config.threads or cpu_limit()) // config.processes)
+    # one machine only, so the processes meet on its loopback interface, whatever its host name resolves to
+    return {"GLOO_SOCKET_IFNAME": "lo"} | os.environ | {"PYTHONPATH": path, "OMP_NUM_THREADS": str(threads)}
+
+
+def _run(command: list[str], environment: dict[str, str]) -> tuple[int, str]:
+    """Run to the end, passing our own log lines on; gives the exit code and the last other lines."""
+    last: deque[str] = deque(maxlen=_KEPT_LINES)
+    process = subprocess.Popen(  # noqa: S603 - our own command
+        command,
+        env=environment,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=_end_with_parent,
+    )
+    try:
+        assert process.stderr is not None  # noqa: S101 - it was asked for
+        for line in process.stderr:
+            if _OWN_LINE.match(line):
+                sys.stderr.write(line)
+            else:
+                last.append(line)
+        return process.wait(), "".join(last)
+    finally:
+        _stop(process)
+
+
+def _stop(process: subprocess.Popen[str]) -> None:
+    """End the launcher if it still runs; it ends its workers when it is asked to, not when it is killed."""
+    if process.poll() is None:
+        process.terminate()
+        try:
+            process.wait(timeout=_TERMINATE_SECONDS)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+    if process.stderr is not None:
+        process.stderr.close()
+
+
+def _end_with_parent() -> None:
+    """In the child: be asked to end when the parent dies, however it dies, so that a killed step leaves nothing."""
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+
+
+def _error(document: dict[str, str]) -> SecondReadError:
+    """The error that a process left behind, of the class it had there."""
+    kind = getattr(errors, document["kind"], SecondReadError)
+    made = kind(document["message"])
+    return made if isinstance(made, SecondReadError) else SecondReadError(document["message"])

@@ -1,0 +1,159 @@
+"""The training of one classifier, as a Lightning module: loss, optimiser, figures of an epoch."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import lightning
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+from torch.nn import functional
+from torch.optim import AdamW, Optimizer
+from torch.optim.lr_scheduler import LambdaLR
+
+from secondread.config import TrainConfig
+from secondread.errors import InputError
+from secondread.model.vit import ViT, ViTConfig
+from secondread.taxonomy import Taxonomy
+from secondread.training.augment import Batch, augment, mirror_allowed, mix
+from secondread.training.batches import PADDING
+
+_LAST_RATE = 1e-3  # share of the peak at which the cosine ends; at 0 the last steps would be for nothing
+
+
+def class_weights(labels: npt.NDArray[np.int64], *, classes: int, exponent: float) -> Tensor:
+    """Weight of each class in the loss; the mean over the images is 1.
+
+    Args:
+        labels: int64 (images,), each class at least once.
+        classes: number of classes.
+        exponent: of the inverse frequency, in [0, 1].
+    Returns:
+        float32 (classes,).
+    """
+    counts = np.bincount(labels, minlength=classes)
+    weights = (len(labels) / counts) ** exponent
+    return torch.tensor(weights * len(labels) / (weights @ counts), dtype=torch.float32)
+
+
+def smoothed_cross_entropy(logits: Tensor, targets: Tensor, weights: Tensor, smoothing: float) -> Tensor:
+    """Cross-entropy with label smoothing (Szegedy et al. 2016, section 7), each class weighted.
+
+    Args:
+        logits: float (batch, classes).
+        targets: float (batch, classes), rows sum to 1.
+        weights: float (classes,).
+        smoothing: share of the target spread over all classes.
+    Returns:
+        float (), mean over the batch.
+    """
+    importance = targets @ weights
+    spread = torch.lerp(targets, torch.full_like(targets, 1 / targets.shape[1]), smoothing)
+    return -(importance * (spread * functional.log_softmax(logits.float(), dim=1)).sum(dim=1)).mean()
+
+
+class Classifier(lightning.LightningModule):
+    """A classifier while it learns.
+
+    Args:
+        architecture: of the network.
+        config: loss, optimiser and augmentation.
+        weights: float (classes,), of each class in the loss.
+        taxonomy: says which classes may be mirrored.
+    """
+
+    def __init__(self, architecture: ViTConfig, config: TrainConfig, *, weights: Tensor, taxonomy: Taxonomy) -> None:
+        super().__init__()
+        self.model = ViT(architecture)
+        self.config = config
+        self.register_buffer("weights", weights, persistent=False)
+        self.register_buffer("mirrored", mirror_allowed(taxonomy), persistent=False)
+        self.weights: Tensor
+        self.mirrored: Tensor
+        self._generator = torch.Generator()
+        self._train_sums = torch.zeros(2, dtype=torch.float64)
+        self._val_sums = torch.zeros(3, dtype=torch.float64)
+
+    def on_train_epoch_start(self) -> None:
+        """Start the epoch's own stream of random numbers, so that it does not depend on what ran before."""
+        self._generator = torch.Generator(device=self.device)
+        spread = np.random.SeedSequence((self.config.seed, self.current_epoch, self.global_rank)).generate_state(1)
+        self._generator.manual_seed(int(spread[0]))
+        self._train_sums = torch.zeros(2, dtype=torch.float64)
+
+    def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
+        """Loss of one batch: uint8 (batch, 1, size, size) and int64 (batch,).
+
+        Raises:
+            InputError: the loss is no number any more.
+        """
+        pixels, labels = batch
+        images = augment(pixels.float() / 255, self.mirrored[labels], self.config, self._generator)
+        targets = functional.one_hot(labels, len(self.weights)).float()
+        mixed = mix(Batch(images, targets), self.config, self._generator)
+        logits = self.model(mixed.images).logits
+        loss = smoothed_cross_entropy(logits, mixed.targets, self.weights, self.config.label_smoothing)
+        value = float(loss.detach())
+        if not math.isfinite(value):
+            raise InputError(
+                f"training broke off: the loss is {value} in epoch {self.current_epoch + 1}, step {batch_idx + 1}. "
+                f"Lower learning_rate (now {self.config.learning_rate:g}), or set precision to 32-true."
+            )
+        self._train_sums += torch.tensor([value * len(labels), len(labels)], dtype=torch.float64)
+        return loss
+
+    def on_validation_epoch_start(self) -> None:
+        """Begin to count."""
+        self._val_sums = torch.zeros(3, dtype=torch.float64)
+
+    def validation_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:  # noqa: ARG002
+        """Count loss and right answers of one batch; images that only fill it up are left out."""
+        pixels, labels = batch
+        counted = labels != PADDING
+        logits = self.model(pixels.float() / 255).logits.float()
+        loss = functional.cross_entropy(logits, labels, ignore_index=PADDING, reduction="sum")
+        right = (logits.argmax(dim=1) == labels)[counted].sum()
+        sums = [float(loss), float(right), float(counted.sum())]
+        self._val_sums += torch.tensor(sums, dtype=torch.float64)
+
+    def epoch_figures(self) -> dict[str, float]:
+        """Figures of the epoch that just ended, over all processes: train and val loss (nats), val accuracy."""
+        sums: Any = torch.cat([self._train_sums, self._val_sums]).to(self.device)
+        sums = self.trainer.strategy.reduce(sums, reduce_op="sum")
+        train_loss, trained, val_loss, right, validated = sums.tolist()
+        return {
+            "train_loss": train_loss / trained,
+            "val_loss": val_loss / validated,
+            "val_accuracy": right / validated,
+        }
+
+    def configure_optimizers(self) -> Any:
+        """AdamW with decay on matrices only, and a rate that warms up and then falls along half a cosine."""
+        optimizer = AdamW(_parameter_groups(self.model, self.config.weight_decay), lr=self.config.learning_rate)
+        schedule = _warmup_cosine(optimizer, int(self.trainer.estimated_stepping_batches), self.config.warmup_share)
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+
+def _parameter_groups(model: ViT, weight_decay: float) -> list[dict[str, Any]]:
+    """Matrices and kernels decay; gains, biases, [CLS] and positions do not."""
+    decayed: list[Tensor] = []
+    free: list[Tensor] = []
+    for name, parameter in model.named_parameters():
+        (free if parameter.ndim < 2 or name == "positions" else decayed).append(parameter)
+    return [{"params": decayed, "weight_decay": weight_decay}, {"params": free, "weight_decay": 0.0}]
+
+
+def _warmup_cosine(optimizer: Optimizer, steps: int, warmup_share: float) -> LambdaLR:
+    """Linear rise over the first share of the steps, then half a cosine (Loshchilov & Hutter 2017)."""
+    warmup = max(1, round(steps * warmup_share))
+
+    def share_of_peak(step: int) -> float:
+        if step < warmup:
+            return (step + 1) / warmup
+        done = min(1.0, (step - warmup) / max(1, steps - warmup))
+        return _LAST_RATE + (1 - _LAST_RATE) * 0.5 * (1 + math.cos(math.pi * done))
+
+    return LambdaLR(optimizer, share_of_peak)

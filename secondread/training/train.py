@@ -1,0 +1,197 @@
+"""Trains a model on a dataset version and writes its folder."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import torch
+from safetensors.torch import save
+
+from secondread import __version__
+from secondread.atomic import atomic_folder, write_json
+from secondread.config import TrainConfig
+from secondread.data.dataset import DatasetVersion, SplitData
+from secondread.evaluation.calibration import ece, nll, reliability
+from secondread.evaluation.metrics import overall
+from secondread.export.onnx import ServedGraph, export_onnx
+from secondread.model.folder import (
+    CARD_FILE,
+    FP32_GRAPH,
+    METRICS_FILE,
+    REFERENCE_FILE,
+    WEIGHTS_FILE,
+    ModelConfigFile,
+    ModelFolder,
+    Thresholds,
+)
+from secondread.model.session import GraphSession, Outputs
+from secondread.model.vit import Prediction, ViT, parameter_count
+from secondread.training.batches import Share, even_batches
+from secondread.training.card import model_card
+from secondread.training.fit import Fitted, architecture_for, fit, run_parameters
+from secondread.training.launch import fit_distributed
+from secondread.training.out_of_distribution import OutOfDistribution, fit_out_of_distribution, threshold
+from secondread.training.temperature import fit_temperature
+
+if TYPE_CHECKING:
+    # MLflow is no dependency of training
+    from secondread.tracking.runs import RunTracker, TrackingConfig
+
+Metrics = Mapping[str, float | int | None]
+
+_BATCH_SIZE = 128  # images; without gradients
+
+
+@dataclass(frozen=True)
+class TrainResult:
+    """What a training gave.
+
+    Attributes:
+        model: the folder that was written.
+        metrics: figures on val, as `metrics.json` has them; None where val cannot tell.
+        run_id: of the tracked run; empty where nothing is tracked.
+    """
+
+    model: ModelFolder
+    metrics: Metrics
+    run_id: str
+
+
+def train(
+    dataset: DatasetVersion, output: Path, config: TrainConfig, *, tracking: TrackingConfig | None = None
+) -> TrainResult:
+    """Train a model; test is not looked at.
+
+    Args:
+        dataset: with a train and a val split.
+        output: model folder to write; it appears whole or not at all.
+        config: recipe.
+        tracking: where the run is written down; None where it is not.
+    Raises:
+        InputError: the loss is no number any more, or a class has no training image.
+        DependencyError: the tracker does not answer.
+    """
+    with _open(tracking) as tracker:
+        run_id = tracker.run_id if tracker else ""
+        if tracker:
+            tracker.log_params(run_parameters(dataset, config))
+        if config.strategy == "ddp":
+            fitted = fit_distributed(dataset, config, tracking_uri=tracking.uri if tracking else "", run_id=run_id)
+        else:
+            fitted = fit(dataset, config, share=Share(), tracker=tracker)
+        with atomic_folder(output) as folder:
+            metrics = _write_folder(folder, dataset, config, fitted)
+        if tracker:
+            known = {f"val_{name}": float(value) for name, value in metrics.items() if value is not None}
+            tracker.log_metrics(known, fitted.best_epoch)
+            tracker.log_folder(output)
+    return TrainResult(ModelFolder.open(output), metrics, run_id)
+
+
+@contextmanager
+def _open(tracking: TrackingConfig | None) -> Iterator[RunTracker | None]:
+    if tracking is None:
+        yield None
+        return
+    from secondread.tracking.runs import open_run
+
+    with open_run(tracking) as run:
+        yield run
+
+
+def _write_folder(folder: Path, dataset: DatasetVersion, config: TrainConfig, fitted: Fitted) -> Metrics:
+    """Calibrate, export, run val through the graph that will be served, and write everything down."""
+    train_split, val = dataset.split("train"), dataset.split("val")
+    model = ViT(architecture_for(dataset, config))
+    model.load_state_dict(fitted.state)
+    model.eval()
+    # not save_file, which lets nobody but its owner read the file
+    (folder / WEIGHTS_FILE).write_bytes(save(fitted.state))
+
+    embeddings = _predict(model, train_split).embedding.numpy()
+    temperature = fit_temperature(_predict(model, val).logits.numpy(), val.labels)
+    distance = fit_out_of_distribution(embeddings, train_split.labels, classes=model.config.classes)
+    outputs = _export(model, distance, temperature, folder / FP32_GRAPH, val)
+
+    confidence = outputs.probabilities.max(axis=1)
+    document = ModelConfigFile(
+        name=config.name,
+        architecture=model.config.to_dict(),
+        taxonomy=dataset.taxonomy,
+        preprocessing=dataset.preprocessing,
+        temperature=temperature,
+        thresholds=Thresholds(
+            abstain=float(np.quantile(confidence, config.abstain_share)),
+            out_of_distribution=threshold(outputs.ood_score, share=config.out_of_distribution_share),
+        ),
+        dataset_version=dataset.content_hash,
+        graph=FP32_GRAPH,
+        synthetic=dataset.synthetic,
+        library_version=__version__,
+    )
+    metrics = _metrics(outputs, val.labels, fitted) | {
+        "temperature": temperature,
+        "parameters": parameter_count(model.config),
+    }
+    document.write(folder)
+    write_json(folder / METRICS_FILE, metrics)
+    _reference(outputs, val, dataset.taxonomy.names).to_parquet(
+        folder / REFERENCE_FILE, index=False, compression="zstd"
+    )
+    (folder / CARD_FILE).write_text(model_card(dataset, config, document, metrics), encoding="utf-8")
+    return metrics
+
+
+def _predict(model: ViT, data: SplitData) -> Prediction:
+    """Logits and embeddings of a split in float32, on the CPU and without augmentation."""
+    with torch.inference_mode():
+        batches = even_batches(data, batch_size=_BATCH_SIZE, share=Share())
+        parts = [model(pixels.float() / 255) for pixels, _ in batches]
+    return Prediction(*(torch.cat(column) for column in zip(*parts, strict=True)))
+
+
+def _export(model: ViT, distance: OutOfDistribution, temperature: float, path: Path, val: SplitData) -> Outputs:
+    """Write the served graph and run val through it: what is judged is what is served."""
+    graph = ServedGraph(model, temperature=temperature, whitening=distance.whitening, centres=distance.centres)
+    export_onnx(graph, path)
+    return GraphSession(path).run(val.images, batch_size=_BATCH_SIZE)
+
+
+def _metrics(outputs: Outputs, labels: npt.NDArray[np.int64], fitted: Fitted) -> dict[str, float | int | None]:
+    """Figures on val of the served graph, and what training cost."""
+    speeds = [figures.images_per_second for figures in fitted.epochs]
+    figures = {
+        **overall(outputs.probabilities, labels),
+        "loss": nll(outputs.probabilities, labels),
+        "ece": ece(reliability(outputs.probabilities, labels)),
+        "images": len(labels),
+        "epochs": len(fitted.epochs),
+        "best_epoch": fitted.best_epoch,
+        "seconds": fitted.seconds,
+        "images_per_second": float(np.median(speeds)),
+    }
+    return {name: None if math.isnan(value) else value for name, value in figures.items()}
+
+
+def _reference(outputs: Outputs, val: SplitData, classes: tuple[str, ...]) -> pd.DataFrame:
+    """Embeddings and scores of val, one row an image: what live traffic is compared with to see drift."""
+    names = np.asarray(classes, dtype=object)
+    return pd.DataFrame(
+        {
+            "image_id": val.rows["image_id"].astype("string"),
+            "label": pd.array(names[val.labels], dtype="string"),
+            "predicted": pd.array(names[outputs.probabilities.argmax(axis=1)], dtype="string"),
+            "confidence": outputs.probabilities.max(axis=1),
+            "ood_score": outputs.ood_score,
+            "probabilities": list(outputs.probabilities),  # in the order of the model's classes
+            "embedding": list(outputs.embedding),
+        }
+    )

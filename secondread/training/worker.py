@@ -1,0 +1,64 @@
+"""One process of a distributed training; `torch.distributed.run` starts it, several times.
+
+    python -m torch.distributed.run --nproc-per-node 2 -m secondread.training.worker JOB_FILE
+
+Rank zero alone writes to the tracker and saves the weights. An error of the input is left as `error.json` for whoever
+started the processes.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+
+from secondread.atomic import write_json
+from secondread.config import Environment
+from secondread.data.dataset import DatasetVersion
+from secondread.errors import SecondReadError
+from secondread.logging import configure
+from secondread.training.batches import Share
+from secondread.training.fit import fit
+from secondread.training.job import ERROR_FILE, Job, write_fitted
+
+if TYPE_CHECKING:
+    from secondread.tracking.runs import RunTracker
+
+
+def run(job: Job, share: Share) -> None:
+    """Train, and leave the result in the job's work folder."""
+    dataset = DatasetVersion.open(job.dataset)
+    fitted = fit(dataset, job.train_config, share=share, tracker=_tracker(job, share))
+    write_fitted(fitted, Path(job.work), rank=share.rank)
+
+
+def _tracker(job: Job, share: Share) -> RunTracker | None:
+    """The run to write to: one for all processes, that whoever started them has opened."""
+    if share.rank != 0 or not job.run_id:
+        return None
+    from secondread.tracking.runs import MlflowRun, open_client
+
+    return MlflowRun(open_client(job.tracking_uri), job.run_id)
+
+
+def main(arguments: list[str]) -> int:
+    """Run the job that the one argument names; the exit code is that of the error, if any."""
+    configure(as_json=Environment.read().log_json)
+    job = Job.read(Path(arguments[0]))
+    share = Share(rank=int(os.environ["RANK"]), processes=int(os.environ["WORLD_SIZE"]))
+    try:
+        run(job, share)
+    except SecondReadError as error:
+        kind = type(error).__name__
+        write_json(Path(job.work) / ERROR_FILE, {"kind": kind, "message": str(error)})
+        return error.exit_code
+    if torch.distributed.is_initialized():
+        torch.distributed.destroy_process_group()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
