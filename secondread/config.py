@@ -137,7 +137,9 @@ class TrainConfig:
             require(0 <= getattr(self, name) <= 1, f"{name} must be from 0 to 1, not {getattr(self, name)}.")
         require(self.strategy in ("single", "ddp"), f"strategy must be single or ddp, not '{self.strategy}'.")
         precisions = ("auto", "32-true", "bf16-mixed")
-        require(self.precision in precisions, f"precision must be one of {', '.join(precisions)}, not '{self.precision}'.")
+        require(
+            self.precision in precisions, f"precision must be one of {', '.join(precisions)}, not '{self.precision}'."
+        )
         fair = self.strategy == "single" or self.batch_size >= 2 * self.processes
         require(fair, f"batch_size {self.batch_size} leaves less than 2 images to each of {self.processes} processes.")
 
@@ -259,4 +261,6 @@ class LoadTestConfig:
         require(self.seconds > 0, f"seconds must be above 0, not {self.seconds}.")
         require(self.wait_seconds >= 0, f"wait_seconds must not be negative, not {self.wait_seconds}.")
         require(self.p99_below_ms > 0, f"p99_below_ms must be above 0, not {self.p99_below_ms}.")
-        require(0 <= self.failures_at_most <= 1, f"failures_at_most is a share from 0 to 1, not {self.failures_at_most}.")
+        require(
+            0 <= self.failures_at_most <= 1, f"failures_at_most is a share from 0 to 1, not {self.failures_at_most}."
+        )
