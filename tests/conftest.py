@@ -58,3 +58,46 @@ def films(tmp_path: Path) -> Callable[..., Path]:
         return root
 
     return make
+
+
+@pytest.fixture(scope="session")
+def tiny_graph() -> Callable[[Path], None]:
+    """Write an ONNX file that keeps the whole contract, in no time: `tiny_graph(path)`.
+
+    A linear classifier of three classes at 32 pixels; its `ood_score` is the mean brightness, 0 to 1.
+    """
+    return _write_graph
+
+
+def _write_graph(path: Path) -> None:
+    import onnx
+    from onnx import TensorProto, helper, numpy_helper
+
+    rng, classes, dim, size = np.random.default_rng(0), 3, 8, 32
+    constants = {
+        "scale": np.float32(1 / 255),
+        "flat": np.array([0, -1], np.int64),
+        "sides": np.array([1], np.int64),
+        "embed": rng.normal(0, 0.1, (size * size, dim)).astype(np.float32),
+        "head": rng.normal(0, 0.5, (dim, classes)).astype(np.float32),
+    }
+    nodes = [
+        helper.make_node("Cast", ["pixels"], ["float"], to=TensorProto.FLOAT),
+        helper.make_node("Mul", ["float", "scale"], ["scaled"]),
+        helper.make_node("Reshape", ["scaled", "flat"], ["rows"]),
+        helper.make_node("MatMul", ["rows", "embed"], ["embedding"]),
+        helper.make_node("MatMul", ["embedding", "head"], ["logits"]),
+        helper.make_node("Softmax", ["logits"], ["probabilities"], axis=1),
+        helper.make_node("ReduceMean", ["rows", "sides"], ["ood_score"], keepdims=0),
+    ]
+    shapes = {"probabilities": ["batch", classes], "embedding": ["batch", dim], "ood_score": ["batch"]}
+    graph = helper.make_graph(
+        nodes,
+        "tiny",
+        [helper.make_tensor_value_info("pixels", TensorProto.UINT8, ["batch", 1, size, size])],
+        [helper.make_tensor_value_info(name, TensorProto.FLOAT, shape) for name, shape in shapes.items()],
+        [numpy_helper.from_array(np.asarray(value), name) for name, value in constants.items()],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9)
+    onnx.checker.check_model(model)
+    onnx.save(model, path)

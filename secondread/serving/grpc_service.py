@@ -7,12 +7,14 @@ from typing import Any
 import grpc
 
 from secondread.config import ServeConfig
-from secondread.errors import OverloadedError, SecondReadError
+from secondread.errors import InputError, OverloadedError, SecondReadError
 from secondread.serving.rest import ReadyDataPlane
 from secondread.serving.sdk import (
     ExceptionToStatusInterceptor,
     InferenceServicer,
     InferRequest,
+    InvalidInput,
+    ModelNotFound,
     add_GRPCInferenceServiceServicer_to_server,
     messages,
 )
@@ -41,14 +43,19 @@ class Service(InferenceServicer):  # type: ignore[misc]
 
     async def ModelInfer(self, request: messages.ModelInferRequest, context: Any) -> messages.ModelInferResponse:  # noqa: N802
         """Answer one request."""
-        self._transformer.check(request.model_name, request.model_version)
 
         async def read() -> InferRequest:
-            self.validate_grpc_request(request)
-            return InferRequest.from_grpc(request)
+            try:
+                self.validate_grpc_request(request)
+                return InferRequest.from_grpc(request)
+            except InvalidInput as error:
+                raise InputError(str(error)) from error
 
         try:
+            self._transformer.check(request.model_name, request.model_version)
             response = await self._transformer.answer(read)
+        except ModelNotFound as error:
+            await context.abort(grpc.StatusCode.NOT_FOUND, str(error))
         except SecondReadError as error:
             trailer: tuple[tuple[str, str], ...] = ()
             if isinstance(error, OverloadedError):

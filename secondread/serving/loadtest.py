@@ -11,8 +11,6 @@ import sys
 import tempfile
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -20,12 +18,10 @@ from typing import Any
 import numpy as np
 
 from secondread.config import LoadTestConfig
-from secondread.data.sources.phantom.source import PhantomSource
 from secondread.errors import DependencyError, GateRefused, InputError
+from secondread.serving.load_setting import LoadSetting, image_files
 
 _LOCUSTFILE = Path(__file__).parent / "locustfile.py"
-_SUFFIXES = (".jpg", ".jpeg", ".png", ".dcm")
-_PHANTOMS = "phantom://demo?images=18&size=512"  # two of each class, at the size of a reduced film
 _SPARE_SECONDS = 60  # for locust to start, to finish its last requests and to write its report
 
 
@@ -102,14 +98,23 @@ def loadtest(config: LoadTestConfig, *, images: Path | None = None, report: Path
     """
     if importlib.util.find_spec("locust") is None:
         raise DependencyError("locust is not installed: pip install -c constraints.txt 'secondread[load]'.")
+    if images is not None and not image_files(images):
+        raise InputError(f"{images} holds no image: name a folder with JPEG, PNG or DICOM files.")
     _check_server(config)
     try:
         report.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise InputError(f"cannot write {report} ({error.strerror}): choose another --report.") from error
-    with _images_or_phantoms(images) as folder, tempfile.TemporaryDirectory() as work:
+    with tempfile.TemporaryDirectory() as work:
         results = Path(work) / "times.json"
-        _run_locust(config, folder, results, report.absolute())
+        setting = LoadSetting(
+            grpc_url=config.grpc_url,
+            name=config.name,
+            images=str(images.absolute()) if images else "",
+            wait_seconds=config.wait_seconds,
+            results=str(results),
+        )
+        _run_locust(config, setting, report.absolute())
         return _summary(json.loads(results.read_text(encoding="utf-8")), report)
 
 
@@ -126,31 +131,11 @@ def _check_server(config: LoadTestConfig) -> None:
         raise DependencyError(f"no server answers at {config.url}: start one with `secondread serve`.") from error
 
 
-@contextmanager
-def _images_or_phantoms(folder: Path | None) -> Iterator[Path]:
-    if folder is not None:
-        if not any(path.suffix.lower() in _SUFFIXES for path in folder.rglob("*")):
-            raise InputError(f"{folder} holds no image: name a folder with JPEG, PNG or DICOM files.")
-        yield folder.absolute()
-        return
-    with tempfile.TemporaryDirectory() as name:
-        for index, image in enumerate(PhantomSource(_PHANTOMS).images()):
-            (Path(name) / f"{index}.png").write_bytes(image.read())
-        yield Path(name)
-
-
-def _run_locust(config: LoadTestConfig, images: Path, results: Path, report: Path) -> None:
-    setting = {
-        "grpc_url": config.grpc_url,
-        "name": config.name,
-        "images": str(images),
-        "wait_seconds": config.wait_seconds,
-        "results": str(results),
-    }
+def _run_locust(config: LoadTestConfig, setting: LoadSetting, report: Path) -> None:
     library = str(Path(__file__).parents[2])
     variables = {
         **os.environ,
-        "SECONDREAD_LOADTEST": json.dumps(setting),
+        **setting.to_environment(),
         "PYTHONPATH": os.pathsep.join(filter(None, (library, os.environ.get("PYTHONPATH")))),
     }
     try:
@@ -165,7 +150,7 @@ def _run_locust(config: LoadTestConfig, images: Path, results: Path, report: Pat
         )
     except subprocess.TimeoutExpired as error:
         raise DependencyError(f"locust did not end within {error.timeout:g} s: is the server still there?") from error
-    if done.returncode or not results.is_file():
+    if done.returncode or not Path(setting.results).is_file():
         last = (done.stderr.strip().splitlines() or ["no output"])[-1]
         raise DependencyError(f"locust failed with exit code {done.returncode}: {last}")
 

@@ -1,15 +1,12 @@
 """Users of the inference API for locust: real image bytes, over REST with the binary extension and over gRPC.
 
-`secondread loadtest` runs this file; so does `locust -f tests/load/locustfile.py --host http://127.0.0.1:8080`. The
-setting comes as JSON in the environment variable SECONDREAD_LOADTEST, since locust starts it in a process of its own.
+`secondread loadtest` runs this file; so does `locust -f tests/load/locustfile.py --host http://127.0.0.1:8080`.
 """
 
 from __future__ import annotations
 
 import json
-import os
 import time
-from dataclasses import asdict, dataclass
 from itertools import cycle
 from pathlib import Path
 from typing import Any
@@ -20,47 +17,12 @@ from locust import FastHttpUser, User, constant, events, task
 from tritonclient import grpc as triton
 
 from secondread.serving import contract
+from secondread.serving.load_setting import LoadSetting, encoded_images
 
 # locust has patched the standard library for gevent; gRPC's own threads would block it without this.
 grpc_gevent.init_gevent()
 
-VARIABLE = "SECONDREAD_LOADTEST"
-SUFFIXES = (".jpg", ".jpeg", ".png", ".dcm")
-
-
-@dataclass(frozen=True)
-class LoadSetting:
-    """What the users do.
-
-    Attributes:
-        grpc_url: host:port of gRPC.
-        name: of the model.
-        images: folder of the images to send, in turn.
-        wait_seconds: of each user between an answer and the next request.
-        results: JSON file for the times of all requests; empty for none.
-    """
-
-    grpc_url: str = "127.0.0.1:8081"
-    name: str = "secondread"
-    images: str = "images"
-    wait_seconds: float = 0.05
-    results: str = ""
-
-    def to_environment(self) -> dict[str, str]:
-        """As an environment variable."""
-        return {VARIABLE: json.dumps(asdict(self))}
-
-
-SETTING = LoadSetting(**json.loads(os.environ.get(VARIABLE, "{}")))
-
-
-def image_files(folder: Path) -> list[Path]:
-    """The images in a folder and below, in order."""
-    return sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES)
-
-
-def _images() -> list[bytes]:
-    return [path.read_bytes() for path in image_files(Path(SETTING.images))]
+SETTING = LoadSetting.from_environment()
 
 
 class RestUser(FastHttpUser):
@@ -70,7 +32,7 @@ class RestUser(FastHttpUser):
 
     def on_start(self) -> None:
         """Prepare the bodies, so that the time is the server's."""
-        self._bodies = cycle([_rest_body(data) for data in _images()])
+        self._bodies = cycle([_rest_body(data) for data in encoded_images(SETTING.images)])
 
     @task
     def infer(self) -> None:
@@ -99,7 +61,7 @@ class GrpcUser(User):
         """Open the channel. Users that share one would wait for each other."""
         options = [("grpc.use_local_subchannel_pool", 1), ("grpc.max_send_message_length", -1)]
         self._client = triton.InferenceServerClient(SETTING.grpc_url, channel_args=options)
-        self._inputs = cycle([_grpc_input(data) for data in _images()])
+        self._inputs = cycle([_grpc_input(data) for data in encoded_images(SETTING.images)])
 
     @task
     def infer(self) -> None:

@@ -21,8 +21,8 @@ _CHANNEL = [
     ("grpc.max_receive_message_length", -1),
     # Triton may start after the transformer; gRPC's own pause between attempts grows to two minutes.
     ("grpc.initial_reconnect_backoff_ms", 100),
-    ("grpc.min_reconnect_backoff_ms", 100),
     ("grpc.max_reconnect_backoff_ms", 1_000),
+    ("grpc.min_reconnect_backoff_ms", 5_000),  # despite its name: how long one attempt may take
     # Triton is a neighbour; a proxy that the machine uses for the world has no part in this.
     ("grpc.enable_http_proxy", 0),
 ]

@@ -11,7 +11,7 @@ import sys
 
 _arguments, sys.argv = sys.argv, sys.argv[:1]
 try:
-    from kserve.errors import ModelNotFound, ModelNotReady, ServerNotReady
+    from kserve.errors import InvalidInput, ModelNotFound, ModelNotReady, ServerNotReady
     from kserve.model import InferenceVerb, Model
     from kserve.model_repository import ModelRepository
     from kserve.protocol.dataplane import DataPlane
@@ -38,6 +38,7 @@ __all__ = [
     "InferResponse",
     "InferenceServicer",
     "InferenceVerb",
+    "InvalidInput",
     "Model",
     "ModelNotFound",
     "ModelNotReady",

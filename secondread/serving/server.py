@@ -18,7 +18,7 @@ from fastapi import FastAPI
 from secondread.config import ServeConfig
 from secondread.errors import DependencyError
 from secondread.export.repository import RepositoryModel, read_repository
-from secondread.logging import get_logger
+from secondread.logging import ROOT, get_logger
 from secondread.serving.grpc_service import create_server
 from secondread.serving.predictor import Predictor
 from secondread.serving.rest import ReadyDataPlane, create_app, data_plane
@@ -63,9 +63,11 @@ def run_transformer(
         DependencyError: a port is taken.
     """
     model = read_repository(repository, config.name)
-    # The SDK and uvicorn log every request, twice; metrics count them.
-    for name in ("kserve", "kserve.trace", "uvicorn"):
-        logging.getLogger(name).setLevel(logging.WARNING)
+    # The SDK and uvicorn log every request, twice, and metrics count them; their errors go where ours go.
+    for name in ("kserve", "uvicorn"):
+        foreign = logging.getLogger(name)
+        foreign.setLevel(logging.WARNING)
+        foreign.handlers[:] = logging.getLogger(ROOT).handlers
     asyncio.run(_serve(model, predictor_address, config, on_listening))
 
 
@@ -78,20 +80,19 @@ async def _serve(
     transformer = Transformer(model, predictor, config)
     plane = data_plane(transformer)
     stop = _stop_signal()
-    listener = _bind(config)
-    grpc_server, grpc_port = _grpc_server(transformer, plane, config)
-    http_server = _Server(_uvicorn_config(create_app(transformer, plane, config), config))
     try:
-        http_task = asyncio.create_task(http_server.serve(sockets=[listener]))
-        await grpc_server.start()
-        on_listening(_endpoints(config, listener, grpc_port))
-        await asyncio.wait([http_task, asyncio.create_task(stop.wait())], return_when=asyncio.FIRST_COMPLETED)
-        log.info("stopping: finishing the requests in flight")
-        http_server.should_exit = True
-        await asyncio.gather(http_task, grpc_server.stop(config.drain_seconds))
+        with _bind(config) as listener:
+            grpc_server, grpc_port = _grpc_server(transformer, plane, config)
+            http_server = _Server(_uvicorn_config(create_app(transformer, plane, config), config))
+            http_task = asyncio.create_task(http_server.serve(sockets=[listener]))
+            await grpc_server.start()
+            on_listening(_endpoints(config, listener, grpc_port))
+            await asyncio.wait([http_task, asyncio.create_task(stop.wait())], return_when=asyncio.FIRST_COMPLETED)
+            log.info("stopping: finishing the requests in flight")
+            http_server.should_exit = True
+            await asyncio.gather(http_task, grpc_server.stop(config.drain_seconds))
     finally:
         await transformer.close()
-        listener.close()
 
 
 def _stop_signal() -> asyncio.Event:

@@ -1,0 +1,145 @@
+"""The Triton model repository that register writes."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from secondread.data.preprocess import Preprocessing
+from secondread.errors import InputError, IntegrityError
+from secondread.export.repository import read_repository, triton_config, write_repository
+from secondread.model.folder import ModelConfigFile, ModelFolder, Thresholds
+from secondread.taxonomy import ClassInfo, Taxonomy
+
+# Triton's own message types are an independent reader; they do not fit into a process with the KServe SDK.
+PARSE = """
+import sys
+from google.protobuf import json_format, text_format
+from tritonclient.grpc import model_config_pb2
+config = text_format.Parse(sys.stdin.read(), model_config_pb2.ModelConfig())
+print(json_format.MessageToJson(config, preserving_proto_field_name=True))
+"""
+
+
+@pytest.fixture
+def model(tmp_path: Path, tiny_graph: Callable[[Path], None]) -> ModelFolder:
+    folder = tmp_path / "model"
+    folder.mkdir()
+    tiny_graph(folder / "fp32.onnx")
+    taxonomy = Taxonomy(tuple(ClassInfo(name) for name in ("a", "b", "c")))
+    ModelConfigFile(
+        "secondread", {}, taxonomy, Preprocessing(32), 1.0, Thresholds(0.4, 0.9), "d" * 64, "fp32.onnx", False, "0"
+    ).write(folder)
+    return ModelFolder.open(folder)
+
+
+def test_the_layout_is_the_one_that_triton_reads(model: ModelFolder, tmp_path: Path) -> None:
+    folder = write_repository(model, tmp_path / "models", name="chest", version=7)
+    assert folder == tmp_path / "models" / "chest" / model.digest()
+    files = sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
+    assert files == ["chest/7/config.json", "chest/7/model.onnx", "chest/config.pbtxt"]
+    assert (folder / "chest/7/model.onnx").read_bytes() == model.graph_path().read_bytes()
+
+
+def test_triton_understands_the_configuration(model: ModelFolder) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", PARSE], input=triton_config(model, "chest"), capture_output=True, text=True, timeout=60
+    )
+    assert done.returncode == 0, done.stderr
+    config = json.loads(done.stdout)
+    assert (config["name"], config["backend"], config["max_batch_size"]) == ("chest", "onnxruntime", 32)
+    assert config["input"] == [{"name": "pixels", "data_type": "TYPE_UINT8", "dims": ["1", "32", "32"]}]
+    outputs = {each["name"]: (each["data_type"], each["dims"]) for each in config["output"]}
+    assert outputs == {
+        "probabilities": ("TYPE_FP32", ["3"]),
+        "embedding": ("TYPE_FP32", ["8"]),
+        "ood_score": ("TYPE_FP32", ["1"]),
+    }
+    assert "dynamic_batching" in config
+    assert config["instance_group"] == [{"count": 1, "kind": "KIND_CPU"}]
+    assert config["parameters"]["intra_op_thread_count"] == {"string_value": "2"}
+
+
+def test_reading_it_back_gives_the_model(model: ModelFolder, tmp_path: Path) -> None:
+    folder = write_repository(model, tmp_path, name="chest", version=7)
+    served = read_repository(folder, "chest")
+    assert (served.name, served.version, served.digest) == ("chest", "7", model.digest())
+    assert served.config == model.config
+
+
+def test_writing_again_changes_nothing(model: ModelFolder, tmp_path: Path) -> None:
+    def state(folder: Path) -> dict[Path, tuple[int, str]]:
+        return {
+            path: (path.stat().st_mtime_ns, hashlib.sha256(path.read_bytes()).hexdigest())
+            for path in folder.rglob("*")
+            if path.is_file()
+        }
+
+    folder = write_repository(model, tmp_path, name="chest", version=7)
+    before = state(folder)
+    assert write_repository(model, tmp_path, name="chest", version=7) == folder
+    assert state(folder) == before
+
+
+def test_another_version_of_the_same_model_stands_beside_and_is_the_one_served(
+    model: ModelFolder, tmp_path: Path
+) -> None:
+    folder = write_repository(model, tmp_path, name="chest", version=9)
+    assert write_repository(model, tmp_path, name="chest", version=10) == folder
+    assert sorted(path.name for path in (folder / "chest").iterdir()) == ["10", "9", "config.pbtxt"]
+    assert read_repository(folder, "chest").version == "10"
+
+
+def test_a_graph_that_does_not_run_is_not_stored(model: ModelFolder, tmp_path: Path) -> None:
+    model.graph_path().write_bytes(b"no graph")
+    with pytest.raises(IntegrityError, match=r"fp32\.onnx cannot be opened"):
+        write_repository(model, tmp_path / "models", name="chest", version=1)
+    assert not (tmp_path / "models").exists()
+
+
+def test_a_graph_with_other_classes_than_its_config_is_not_stored(model: ModelFolder, tmp_path: Path) -> None:
+    document = json.loads((model.root / "config.json").read_text())
+    document["taxonomy"]["classes"].append({"name": "d"})
+    (model.root / "config.json").write_text(json.dumps(document))
+    with pytest.raises(IntegrityError, match="names 4 classes"):
+        write_repository(ModelFolder.open(model.root), tmp_path / "models", name="chest", version=1)
+    assert not (tmp_path / "models").exists()
+
+
+def test_an_interrupted_copy_looks_like_nothing(
+    model: ModelFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("secondread.export.repository.shutil.copyfile", fail)
+    with pytest.raises(KeyboardInterrupt):
+        write_repository(model, tmp_path / "models", name="chest", version=1)
+    assert list((tmp_path / "models" / "chest").iterdir()) == []
+
+
+def test_versions_start_at_one(model: ModelFolder, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="version 0 is below 1"):
+        write_repository(model, tmp_path, name="chest", version=0)
+
+
+def test_a_folder_without_the_model_names_those_it_has(model: ModelFolder, tmp_path: Path) -> None:
+    folder = write_repository(model, tmp_path, name="chest", version=1)
+    with pytest.raises(IntegrityError, match=r"no model 'eye' \(it has chest\)"):
+        read_repository(folder, "eye")
+    with pytest.raises(IntegrityError, match="it is no model repository"):
+        read_repository(tmp_path / "gone", "chest")
+
+
+def test_a_config_without_its_digest_is_refused(model: ModelFolder, tmp_path: Path) -> None:
+    folder = write_repository(model, tmp_path, name="chest", version=1)
+    path = folder / "chest/1/config.json"
+    path.write_text(json.dumps({key: value for key, value in json.loads(path.read_text()).items() if key != "digest"}))
+    with pytest.raises(IntegrityError, match="names no digest"):
+        read_repository(folder, "chest")

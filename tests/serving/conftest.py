@@ -1,0 +1,200 @@
+"""A tiny real model, and one real server for the whole session: Triton, the transformer, REST and gRPC."""
+
+from __future__ import annotations
+
+import io
+import json
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from secondread.data.preprocess import Preprocessing, preprocess
+from secondread.export.repository import write_repository
+from secondread.model.folder import ModelConfigFile, ModelFolder, Thresholds
+from secondread.model.session import GraphSession, Outputs
+from secondread.taxonomy import ClassInfo, Taxonomy
+
+ROOT = Path(__file__).resolve().parents[2]
+SIZE = 32
+TAXONOMY = Taxonomy(
+    (
+        ClassInfo("cxr-normal", "Normal chest", "cxr", "routine"),
+        ClassInfo("cxr-covid", "COVID-19 pneumonia", "cxr", "urgent"),
+        ClassInfo("cxr-opacity", "", "cxr", "unknown"),
+    )
+)
+SERVE = """
+import json, sys
+from dataclasses import asdict
+from pathlib import Path
+from secondread import logging
+from secondread.atomic import write_json
+from secondread.config import ServeConfig
+from secondread.serving.serve import serve
+from secondread.serving.server import run_transformer
+logging.configure()
+options = json.loads(sys.argv[1])
+config, repository = ServeConfig(**options["config"]), Path(options["repository"])
+say = lambda endpoints: write_json(options["ready"], asdict(endpoints))
+if options["predictor"]:
+    run_transformer(repository, options["predictor"], config, on_listening=say)
+else:
+    serve(repository, config, home=Path(options["home"]), on_ready=say)
+"""
+
+
+def write_model(folder: Path, tiny_graph: Callable[[Path], None]) -> ModelFolder:
+    """A model folder with what serving reads."""
+    folder.mkdir(parents=True)
+    tiny_graph(folder / "fp32.onnx")
+    ModelConfigFile(
+        name="secondread",
+        architecture={},
+        taxonomy=TAXONOMY,
+        preprocessing=Preprocessing(SIZE),
+        temperature=1.0,
+        thresholds=Thresholds(abstain=0.4, out_of_distribution=0.9),
+        dataset_version="d" * 64,
+        graph="fp32.onnx",
+        synthetic=True,
+        library_version="0",
+    ).write(folder)
+    return ModelFolder.open(folder)
+
+
+@dataclass(frozen=True)
+class Served:
+    """A running server: where it listens, what it serves, and its process."""
+
+    url: str
+    grpc_url: str
+    process: subprocess.Popen[bytes]
+    log: Path
+
+
+def start_server(work: Path, repository: Path, *, predictor: str = "", seconds: float = 60, **config: Any) -> Served:
+    """Start a server in a process of its own and wait until it says where it listens."""
+    ready, log = work / "ready.json", work / "server.log"
+    options = {
+        "repository": str(repository),
+        "home": str(work / "home"),
+        "predictor": predictor,
+        "ready": str(ready),
+        "config": {"http_port": 0, "grpc_port": 0, **config},
+    }
+    with log.open("wb") as output:
+        process = subprocess.Popen([sys.executable, "-c", SERVE, json.dumps(options)], cwd=ROOT, stderr=output)
+    try:
+        wait_for(lambda: ready.is_file() or process.poll() is not None, seconds=seconds, what="the server to listen")
+        assert process.poll() is None, log.read_text()
+    except BaseException:
+        process.kill()
+        process.wait()
+        raise
+    endpoints = json.loads(ready.read_text())
+    return Served(endpoints["url"], endpoints["grpc_url"], process, log)
+
+
+def stop_server(server: Served) -> int:
+    """Ask it to stop, and wait."""
+    server.process.send_signal(signal.SIGTERM)
+    return server.process.wait(timeout=30)
+
+
+def wait_for(condition: Callable[[], object], *, seconds: float, what: str) -> None:
+    """Ask again and again until a condition holds."""
+    deadline = time.monotonic() + seconds
+    pause = threading.Event()
+    while not condition():
+        assert time.monotonic() < deadline, f"waited {seconds} s in vain for {what}"
+        pause.wait(0.02)
+
+
+@pytest.fixture(scope="session")
+def model(tmp_path_factory: pytest.TempPathFactory, tiny_graph: Callable[[Path], None]) -> ModelFolder:
+    """A tiny real model."""
+    return write_model(tmp_path_factory.mktemp("model") / "model", tiny_graph)
+
+
+@pytest.fixture(scope="session")
+def repository(model: ModelFolder, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """That model as version 3 of a Triton repository."""
+    return write_repository(model, tmp_path_factory.mktemp("models"), name="secondread", version=3)
+
+
+@pytest.fixture(scope="session")
+def served(repository: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    """The model behind the local Triton and the transformer, on free ports."""
+    server = start_server(tmp_path_factory.mktemp("served"), repository, max_request_bytes=1 << 20)
+    yield server
+    assert stop_server(server) == 0, server.log.read_text()
+
+
+@pytest.fixture(scope="session")
+def expected(model: ModelFolder) -> Callable[..., Outputs]:
+    """What onnxruntime alone says of encoded images."""
+    session = GraphSession(model.graph_path())
+
+    def run(*images: bytes) -> Outputs:
+        pixels = np.stack([preprocess(data, model.config.preprocessing) for data in images])[:, np.newaxis]
+        return session.run(pixels)
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def white() -> bytes:
+    """An image that the tiny model calls out of distribution."""
+    buffer = io.BytesIO()
+    Image.new("L", (SIZE, SIZE), 255).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+@pytest.fixture
+def run_python() -> Callable[..., str]:
+    """Run code in another process: the KServe SDK and tritonclient's gRPC do not fit into one."""
+
+    def run(code: str, *arguments: str) -> str:
+        done = subprocess.run(
+            [sys.executable, "-W", "error::DeprecationWarning:__main__", "-c", code, *arguments],
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            timeout=120,
+        )
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    return run
+
+
+@pytest.fixture
+def wait_until() -> Callable[..., None]:
+    """Ask again and again until a condition holds."""
+    return wait_for
+
+
+@pytest.fixture
+def start(repository: Path, tmp_path: Path) -> Callable[..., Served]:
+    """Start a server in a process of its own: `start(max_in_flight=1)`, or `start(predictor=...)` without Triton."""
+
+    def make(*, predictor: str = "", **config: Any) -> Served:
+        return start_server(tmp_path, repository, predictor=predictor, **config)
+
+    return make
+
+
+@pytest.fixture
+def stop() -> Callable[[Served], int]:
+    """Ask a server to stop; gives its exit code."""
+    return stop_server
