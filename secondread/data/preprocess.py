@@ -14,7 +14,7 @@ from secondread.data.decode import DEFAULT_LIMITS, DecodeLimits, decode
 from secondread.errors import ImageError, InputError
 
 # Changing how a pixel comes about needs a new rule name, or old models would be fed other pixels than they learned.
-DECODE_RULE = "grey-dct-scaled-2x/1"
+DECODE_RULE = "grey-dct-scaled/1"
 FIT = "pad"
 
 
@@ -25,8 +25,8 @@ class Preprocessing:
     Attributes:
         size: pixels of both sides.
         fit: `pad`: the aspect ratio is kept, the rest is black.
-        decode_rule: `grey-dct-scaled-2x/1`: grey; a JPEG is scaled while it is decoded, to no less than twice `size`;
-            then Pillow's bilinear filter with antialiasing.
+        decode_rule: `grey-dct-scaled/1`: grey; a JPEG is halved while it is decoded for as long as no side falls below
+            `size`; then Pillow's bilinear filter with antialiasing.
     """
 
     size: int
@@ -63,7 +63,7 @@ def preprocess(data: bytes, spec: Preprocessing, *, limits: DecodeLimits = DEFAU
         ImageError: corrupt, truncated, or so narrow that a side would vanish.
         TooLargeError: above a limit.
     """
-    grey = decode(data, min_side=2 * spec.size, limits=limits)
+    grey = decode(data, min_side=spec.size, limits=limits)
     height, width = grey.shape
     scale = spec.size / max(height, width)
     inner_width, inner_height = round(width * scale), round(height * scale)

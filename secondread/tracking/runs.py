@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import time
 from collections.abc import Iterator, Mapping
@@ -95,6 +96,7 @@ def open_client(uri: str) -> MlflowClient:
         if "KUBERNETES_SERVICE_HOST" in os.environ:
             raise DependencyError("a pod loses a SQLite store when it ends. Set MLFLOW_TRACKING_URI to a server.")
         Path(path).parent.mkdir(parents=True, exist_ok=True)
+    logging.getLogger("mlflow").setLevel(logging.WARNING)  # how it sets its tables up is no news to a user
     # a server that is down is asked for 2 minutes by default; a person waits for the answer
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
     try:

@@ -1,0 +1,1 @@
+"""What we measure against: what a user would otherwise write."""

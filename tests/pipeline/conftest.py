@@ -1,0 +1,76 @@
+"""One real run of the training pipeline, small, that several tests look at."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from secondread.data.sources.phantom.source import PhantomSource
+from secondread.pipeline.arguments import TrainPipelineSettings, pipeline_arguments
+from secondread.pipeline.compile import find_pipeline
+from secondread.pipeline.run import RunResult, run_pipeline
+
+# A model that learns nothing worth serving, in a second, and a gate that lets it pass.
+TINY = {
+    "preprocess": {"image_size": 32},
+    "train": {"preset": "vit-test-32", "epochs": 1, "threads": 1},
+    "evaluate": {"resamples": 100, "shown_images": 2},
+    "quantize": {"timed_runs": 2, "calibration_images": 16},
+    "gate": {"accuracy_above": 0.0},
+}
+
+
+class Pipeline:
+    """The training pipeline on a folder of phantoms that a test may change."""
+
+    def __init__(self, folder: Path) -> None:
+        self.home = folder / "home"
+        self.source = folder / "films"
+        for image in PhantomSource("phantom://cxr?images=120&size=32&classes=cxr-normal,cxr-covid").images():
+            path = self.source / image.name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(image.read())
+
+    @property
+    def tracking_uri(self) -> str:
+        return f"sqlite:///{self.home}/mlflow/mlflow.db"
+
+    def run(self, **changes: Any) -> RunResult:
+        settings = TrainPipelineSettings(
+            source=str(self.source), root=str(self.home / "models"), name="tiny", **{**TINY, **changes}
+        )
+        return run_pipeline(find_pipeline("train"), pipeline_arguments(settings), home=self.home)
+
+    def change_an_image(self, seed: int) -> None:
+        path = sorted(self.source.rglob("*.png"))[seed]
+        Image.fromarray(np.random.default_rng(seed).integers(0, 255, (32, 32), dtype=np.uint8)).save(path)
+
+
+@pytest.fixture(scope="session")
+def pipeline(tmp_path_factory: pytest.TempPathFactory) -> Pipeline:
+    """The pipeline, with a home of its own for the whole session."""
+    return Pipeline(tmp_path_factory.mktemp("pipeline"))
+
+
+@pytest.fixture(scope="session")
+def first_run(pipeline: Pipeline) -> RunResult:
+    """A first run, nothing cached."""
+    return pipeline.run()
+
+
+@pytest.fixture
+def tiny_settings() -> Callable[[], list[str]]:
+    """The same small settings as arguments of the command line."""
+    import json
+
+    return lambda: [
+        part
+        for stage, fields in TINY.items()
+        for field, value in fields.items()
+        for part in ("--set", f"{stage}.{field}={json.dumps(value)}")
+    ]

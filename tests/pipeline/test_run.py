@@ -1,0 +1,166 @@
+"""A real run through KFP's local runner: from a folder of films to a registered version, and what can go wrong."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from secondread.errors import InputError
+from secondread.export.repository import read_repository
+from secondread.model.folder import ModelFolder
+from secondread.pipeline.run import RunResult
+from secondread.tracking.registry import Registry
+from secondread.tracking.runs import open_client
+
+STEPS = ("ingest", "preprocess", "train", "evaluate on val", "quantize", "evaluate on test", "register")
+
+
+def test_every_step_ran_once_and_in_order(first_run: RunResult) -> None:
+    assert tuple(first_run.seconds) == STEPS
+    assert all(seconds > 0 for seconds in first_run.seconds.values())
+    assert first_run.cached == ()
+
+
+def test_the_model_is_registered_as_champion(first_run: RunResult, pipeline: Any) -> None:
+    version = Registry(pipeline.tracking_uri).get("tiny")
+    assert first_run.status == "registered"
+    assert (version.version, version.alias) == (1, "champion")
+    assert version.storage_uri == first_run.model_repository
+    assert version.digest == ModelFolder.open(first_run.model).digest()
+    assert version.run_id == first_run.mlflow_run
+
+
+def test_what_triton_loads_is_the_model_that_was_judged(first_run: RunResult) -> None:
+    stored = read_repository(Path(first_run.model_repository), "tiny")
+    assert (stored.version, stored.digest) == ("1", ModelFolder.open(first_run.model).digest())
+    judged = json.loads(Path(first_run.report).with_name("evaluation.json").read_text())
+    assert judged["digest"] == stored.digest
+    assert judged["split"] == "test"
+
+
+def test_the_figures_have_the_shape_that_machines_read(first_run: RunResult) -> None:
+    for name in ("accuracy", "auroc_macro"):
+        figure = first_run.metrics[name]
+        assert 0 <= figure["low"] <= figure["value"] <= figure["high"] <= 1
+
+
+def test_mlflow_has_settings_epochs_and_the_gates_figures(first_run: RunResult, pipeline: Any) -> None:
+    client = open_client(pipeline.tracking_uri)
+    run = client.get_run(first_run.mlflow_run)
+    assert run.data.params["preset"] == "vit-test-32"
+    assert run.info.status == "FINISHED"
+    keys = set(run.data.metrics)
+    assert any("loss" in key for key in keys)
+    assert any("learning_rate" in key for key in keys)
+    tags = client.get_model_version("tiny", "1").tags
+    assert float(tags["gate.accuracy"]) == pytest.approx(first_run.metrics["accuracy"]["value"], abs=1e-6)
+    assert len(tags["code_fingerprint"]) == 64
+
+
+def test_a_second_run_takes_everything_from_the_cache(first_run: RunResult, pipeline: Any) -> None:
+    again = pipeline.run()
+    assert again.cached == STEPS
+    assert again.registered_version == first_run.registered_version
+    assert again.report == first_run.report
+
+
+def test_an_artifact_that_is_gone_is_made_again(first_run: RunResult, pipeline: Any) -> None:
+    """KFP's own cache would take the folder's existence for its content."""
+    evaluation = Path(first_run.report).parent
+    (evaluation / "evaluation.json").unlink()
+    again = pipeline.run()
+    assert "evaluate on test" not in again.cached
+    assert again.cached[:5] == STEPS[:5]
+    assert Path(again.report).with_name("evaluation.json").is_file()
+
+
+def test_a_registry_that_lost_the_version_is_filled_again(first_run: RunResult, pipeline: Any) -> None:
+    open_client(pipeline.tracking_uri).delete_model_version("tiny", "1")
+    again = pipeline.run()
+    assert "register" not in again.cached
+    assert Registry(pipeline.tracking_uri).get("tiny", str(again.registered_version)).digest
+
+
+def test_a_gate_that_refuses_ends_the_run_without_registering(first_run: RunResult, pipeline: Any) -> None:
+    before = len(Registry(pipeline.tracking_uri).versions("tiny"))
+    refused = pipeline.run(gate={"accuracy_above": 0.9999})
+    assert refused.status == "refused"
+    assert "accuracy" in refused.reason
+    assert "not above 0.9999" in refused.reason
+    assert refused.registered_version is None
+    assert tuple(refused.seconds) == STEPS[:4]
+    assert len(Registry(pipeline.tracking_uri).versions("tiny")) == before
+
+
+def test_a_changed_image_is_not_served_from_the_cache(first_run: RunResult, pipeline: Any) -> None:
+    pipeline.change_an_image(3)
+    again = pipeline.run()
+    assert again.cached == ()
+    assert again.dataset_version != first_run.dataset_version
+    assert again.registered_version != first_run.registered_version
+
+
+def test_a_step_that_fails_says_why_and_the_run_with_it(pipeline: Any) -> None:
+    with pytest.raises(InputError, match=r"preprocess: class '.*' has .*too few to split"):
+        pipeline.run(preprocess={"image_size": 32, "min_groups_per_class": 1000})
+    assert not list(pipeline.home.rglob("*.partial"))
+
+
+def test_a_setting_that_does_not_exist_is_refused_before_anything_runs(pipeline: Any) -> None:
+    runs = len(list((pipeline.home / "runs").iterdir()))
+    with pytest.raises(InputError, match="TrainConfig has no setting epoch"):
+        pipeline.run(train={"epoch": 3})
+    assert len(list((pipeline.home / "runs").iterdir())) == runs
+
+
+def test_a_killed_run_goes_on_where_it_was(
+    first_run: RunResult, pipeline: Any, tmp_path: Path, tiny_settings: Callable[[], list[str]]
+) -> None:
+    """Killed while it trains, with no chance to tidy up: its step ends too, and the next run has the dataset cached."""
+    shutil.copytree(pipeline.source, tmp_path / "films")
+    environment = {**os.environ, "SECONDREAD_HOME": str(tmp_path / "home")}
+    command = [sys.executable, "-m", "secondread", "pipeline", "run", "train", "--data", str(tmp_path / "films")]
+    command += ["--name", "tiny", "--json", *tiny_settings()]
+    slow = [*command, "--set", "train.epochs=100000"]
+    with subprocess.Popen(slow, env=environment, stderr=subprocess.PIPE, text=True) as run:
+        assert run.stderr is not None
+        for line in run.stderr:
+            if line.strip().startswith("train:"):
+                break
+        steps = children(run.pid)
+        run.kill()
+    assert steps
+    for pid in steps:
+        wait_until_gone(pid)
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["cached"] == ["ingest", "preprocess"]
+
+
+def children(pid: int) -> list[int]:
+    """Process ids below a process."""
+    import psutil
+
+    return [child.pid for child in psutil.Process(pid).children(recursive=True)]
+
+
+def wait_until_gone(pid: int) -> None:
+    """Wait for a process that is not our child, at most 20 seconds."""
+    import select
+
+    try:
+        handle = os.pidfd_open(pid)
+    except ProcessLookupError:
+        return
+    ended, _, _ = select.select([handle], [], [], 20)
+    os.close(handle)
+    if not ended:
+        os.kill(pid, signal.SIGKILL)
+        pytest.fail(f"process {pid} outlived the run that started it")

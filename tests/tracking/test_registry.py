@@ -1,0 +1,100 @@
+"""The registry: versions by content, aliases, and a Triton repository under the digest."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from secondread.errors import DependencyError, InputError
+from secondread.model.folder import ModelFolder
+from secondread.tracking.registry import Registry
+from secondread.tracking.runs import TrackingConfig, open_client, open_run
+
+
+@pytest.fixture
+def uri(tmp_path: Path) -> str:
+    return f"sqlite:///{tmp_path}/mlflow/mlflow.db"
+
+
+def changed(model: ModelFolder, to: Path) -> ModelFolder:
+    """The same model with another name in its configuration, so with another digest."""
+    import shutil
+
+    shutil.copytree(model.root, to)
+    document = json.loads((to / "config.json").read_text())
+    (to / "config.json").write_text(json.dumps({**document, "name": to.name}))
+    return ModelFolder.open(to)
+
+
+def test_the_first_version_is_champion_and_the_second_challenger(
+    uri: str, tmp_path: Path, tiny_model: ModelFolder
+) -> None:
+    registry = Registry(uri)
+    one = registry.register(tiny_model, name="cxr", root=tmp_path / "models", tags={"a": "b"})
+    two = registry.register(changed(tiny_model, tmp_path / "two"), name="cxr", root=tmp_path / "models", tags={})
+    assert [(item.version, item.alias) for item in registry.versions("cxr")] == [(1, "champion"), (2, "challenger")]
+    assert registry.get("cxr") == one
+    assert registry.get("cxr", "challenger") == two == registry.get("cxr", "2")
+
+
+def test_the_repository_lies_under_the_digest(uri: str, tmp_path: Path, tiny_model: ModelFolder) -> None:
+    version = Registry(uri).register(tiny_model, name="cxr", root=tmp_path / "models", tags={})
+    assert version.storage_uri == str(tmp_path / "models" / "cxr" / tiny_model.digest())
+    assert (Path(version.storage_uri) / "cxr" / "1" / "model.onnx").is_file()
+
+
+def test_the_same_model_is_registered_once(uri: str, tmp_path: Path, tiny_model: ModelFolder) -> None:
+    registry = Registry(uri)
+    first = registry.register(tiny_model, name="cxr", root=tmp_path / "models", tags={})
+    assert registry.register(tiny_model, name="cxr", root=tmp_path / "models", tags={}) == first
+    assert len(registry.versions("cxr")) == 1
+
+
+def test_what_an_interrupted_registration_left_undone_is_done(
+    uri: str, tmp_path: Path, tiny_model: ModelFolder
+) -> None:
+    registry = Registry(uri)
+    client = open_client(uri)
+    client.create_registered_model("cxr")
+    client.create_model_version("cxr", source="x", tags={"digest": tiny_model.digest()})
+    assert registry.versions("cxr") == []
+    assert registry.register(tiny_model, name="cxr", root=tmp_path / "models", tags={}).version == 1
+    assert registry.get("cxr").version == 1
+
+
+def test_an_unknown_version_is_named(uri: str) -> None:
+    with pytest.raises(InputError, match="no model 'cxr' with version or alias 'champion'"):
+        Registry(uri).get("cxr")
+
+
+def test_a_run_that_fails_is_marked_so(uri: str) -> None:
+    config = TrackingConfig(uri=uri, experiment="cxr", tags={"dataset_version": "abc"})
+    with pytest.raises(ZeroDivisionError), open_run(config) as run:
+        run.log_params({"epochs": 3})
+        run.log_metrics({"loss": 0.5}, step=1)
+        raise ZeroDivisionError
+    found = open_client(uri).get_run(run.run_id)
+    assert found.info.status == "FAILED"
+    assert found.data.params == {"epochs": "3"}
+    assert found.data.metrics == {"loss": 0.5}
+    assert found.data.tags["dataset_version"] == "abc"
+
+
+def test_files_of_a_run_lie_beside_the_database(uri: str, tmp_path: Path) -> None:
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model" / "config.json").write_text("{}")
+    with open_run(TrackingConfig(uri=uri, experiment="cxr", tags={})) as run:
+        run.log_folder(tmp_path / "model")
+    assert len(list((tmp_path / "mlflow" / "artifacts").rglob("model/config.json"))) == 1
+
+
+def test_a_pod_does_not_write_into_a_store_that_it_loses(uri: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KUBERNETES_SERVICE_HOST", "10.0.0.1")
+    with pytest.raises(DependencyError, match="MLFLOW_TRACKING_URI"):
+        open_client(uri)
+
+
+def test_a_server_that_is_down_is_said_without_its_password() -> None:
+    with pytest.raises(DependencyError, match="does not answer") as caught:
+        open_client("http://user:hunter2@127.0.0.1:9")
+    assert "hunter2" not in str(caught.value)
