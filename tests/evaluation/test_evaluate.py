@@ -1,0 +1,158 @@
+"""Judging a model by the graph that is served, and what is written down."""
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from secondread.config import EvaluateConfig, GateConfig, IngestConfig, PreprocessConfig
+from secondread.data.dataset import DatasetVersion
+from secondread.data.ingest import ingest
+from secondread.data.preprocess import Preprocessing
+from secondread.data.version import write_dataset_version
+from secondread.errors import InputError
+from secondread.evaluation.evaluate import LabelledImages, evaluate
+from secondread.model.folder import FP32_GRAPH, ModelFolder
+from secondread.model.session import GraphSession
+
+QUICK = EvaluateConfig(resamples=100, shown_images=4)
+
+
+@pytest.fixture
+def written(
+    quarters: Callable[..., ModelFolder], pictures: Callable[..., LabelledImages], tmp_path: Path
+) -> tuple[Path, LabelledImages]:
+    data = pictures()
+    evaluate(quarters(), data, output=tmp_path / "evaluation", config=QUICK)
+    return tmp_path / "evaluation", data
+
+
+def test_the_graph_itself_is_judged(
+    quarters: Callable[..., ModelFolder], pictures: Callable[..., LabelledImages]
+) -> None:
+    """One label in five is not that of the brightest quarter, which the model calls."""
+    found = evaluate(quarters(), pictures(40, wrong_every=5), config=QUICK)
+    assert found.metrics["accuracy"].value == pytest.approx(0.8)
+    assert found.n == 40
+    assert found.groups == 20
+    assert np.sum(found.confusion) == 40
+    assert np.trace(found.confusion) == 32
+    assert found.gate.passed
+
+
+def test_the_json_is_what_machines_read(written: tuple[Path, LabelledImages]) -> None:
+    document = json.loads((written[0] / "evaluation.json").read_text(encoding="utf-8"))
+    for name in ("accuracy", "auroc_macro"):
+        figure = document["metrics"][name]
+        assert set(figure) == {"value", "low", "high"}
+        assert figure["low"] <= figure["value"] <= figure["high"]
+    assert document["n"] == 40
+    assert set(document["per_class"]) == {"cxr-covid", "cxr-normal", "cxr-opacity", "cxr-tuberculosis"}
+    assert document["confusion"][0][0] == document["per_class"]["cxr-covid"]["recall"] * 10
+    assert document["roc_micro"]["thresholds"][0] is None  # infinite: JSON has no such number
+    assert document["gate"]["passed"] is True
+    assert document["graph"] == FP32_GRAPH
+
+
+def test_what_cannot_be_known_is_null(
+    quarters: Callable[..., ModelFolder], pictures: Callable[..., LabelledImages]
+) -> None:
+    data = pictures()
+    few = replace(
+        data,
+        images=data.images[data.labels < 2],
+        labels=data.labels[data.labels < 2],
+        image_ids=data.image_ids[data.labels < 2],
+        groups=data.groups[data.labels < 2],
+    )
+    document = evaluate(quarters(), few, config=QUICK).to_json()
+    assert document["per_class"]["cxr-opacity"]["recall"] is None
+    assert document["per_class"]["cxr-opacity"]["auroc"] is None
+    assert document["roc"]["cxr-opacity"] is None
+    assert document["absent"] == ["cxr-opacity", "cxr-tuberculosis"]
+    json.dumps(document, allow_nan=False)
+
+
+def test_predictions_are_the_graphs_own(
+    written: tuple[Path, LabelledImages], quarters: Callable[..., ModelFolder]
+) -> None:
+    folder, data = written
+    frame = pd.read_parquet(folder / "predictions.parquet")
+    assert list(frame.columns) == ["image_id", "label", "predicted", "confidence", "probabilities"]
+    outputs = GraphSession(folder.parent / "model" / FP32_GRAPH).run(data.images)
+    np.testing.assert_array_equal(np.stack(frame["probabilities"].tolist()), outputs.probabilities)
+    np.testing.assert_array_equal(frame["confidence"], outputs.probabilities.max(axis=1))
+    assert list(frame["image_id"]) == list(data.image_ids)
+    names = np.array(data.classes)
+    assert list(frame["label"]) == list(names[data.labels])
+    assert list(frame["predicted"]) == list(names[outputs.probabilities.argmax(axis=1)])
+
+
+def test_nothing_written_names_a_patient(written: tuple[Path, LabelledImages]) -> None:
+    files = sorted(path.name for path in written[0].iterdir())
+    assert files == ["evaluation.json", "predictions.parquet", "report.html", "summary.md"]
+    for name in ("evaluation.json", "report.html", "summary.md"):
+        assert "secret" not in (written[0] / name).read_text(encoding="utf-8")
+    assert "secret" not in pd.read_parquet(written[0] / "predictions.parquet").to_json()
+
+
+def test_labels_go_by_name_not_by_position(
+    quarters: Callable[..., ModelFolder], pictures: Callable[..., LabelledImages]
+) -> None:
+    """A dataset may list its classes in another order than the model."""
+    model = quarters()
+    same = evaluate(model, pictures(), config=QUICK)
+    turned = evaluate(
+        model, pictures(classes=("cxr-tuberculosis", "cxr-opacity", "cxr-normal", "cxr-covid")), config=QUICK
+    )
+    assert turned.confusion == same.confusion
+    assert turned.metrics["accuracy"] == same.metrics["accuracy"]
+
+
+def test_a_class_that_the_model_does_not_know_is_refused(
+    quarters: Callable[..., ModelFolder], pictures: Callable[..., LabelledImages], tmp_path: Path
+) -> None:
+    model = quarters(classes=("cxr-covid", "cxr-normal", "cxr-opacity", "bone-fracture"))
+    with pytest.raises(InputError, match=r"'cxr-tuberculosis' in 0123456789ab is not a class of model 'quarters'"):
+        evaluate(model, pictures(), output=tmp_path / "evaluation", config=QUICK)
+    assert not (tmp_path / "evaluation").exists()
+
+
+def test_images_made_another_way_are_refused(
+    quarters: Callable[..., ModelFolder], pictures: Callable[..., LabelledImages]
+) -> None:
+    with pytest.raises(InputError, match="Preprocess the images with the model's settings"):
+        evaluate(quarters(), replace(pictures(), preprocessing=Preprocessing(size=32)), config=QUICK)
+
+
+def test_no_images_are_refused(quarters: Callable[..., ModelFolder], pictures: Callable[..., LabelledImages]) -> None:
+    data = pictures()
+    with pytest.raises(InputError, match="nothing to evaluate"):
+        evaluate(quarters(), replace(data, images=data.images[:0], labels=data.labels[:0]), config=QUICK)
+
+
+def test_a_gate_that_refuses_is_an_answer(
+    quarters: Callable[..., ModelFolder], pictures: Callable[..., LabelledImages], tmp_path: Path
+) -> None:
+    found = evaluate(
+        quarters(), pictures(), output=tmp_path / "evaluation", config=QUICK, policy=GateConfig(accuracy_above=0.8)
+    )
+    assert not found.gate.passed
+    assert found.gate.reasons[0] == "accuracy 0.8000 is not above 0.8"
+    assert json.loads((tmp_path / "evaluation" / "evaluation.json").read_text())["gate"]["passed"] is False
+
+
+def test_a_split_of_a_dataset_version_can_be_judged(
+    quarters: Callable[..., ModelFolder], films: Callable[..., Path], tmp_path: Path
+) -> None:
+    ingest(IngestConfig(source=str(films(cxr_normal=20, cxr_covid=20))), tmp_path / "ingested")
+    write_dataset_version(tmp_path / "ingested", tmp_path / "dataset", PreprocessConfig(image_size=16))
+    dataset = DatasetVersion.open(tmp_path / "dataset")
+    found = evaluate(quarters(), LabelledImages.from_version(dataset, "val"), config=QUICK)
+    assert found.dataset == dataset.name
+    assert found.n == sum(dataset.counts["val"].values())
+    assert found.absent == ("cxr-opacity", "cxr-tuberculosis")

@@ -1,0 +1,91 @@
+"""The gate decides from figures alone, excludes its limits, and takes missing figures for a no."""
+
+from pathlib import Path
+
+import pytest
+
+from secondread.config import GateConfig
+from secondread.errors import InputError
+from secondread.evaluation.gate import decide, read_policy
+
+
+def figures(**values: float | None) -> dict[str, dict[str, float | None]]:
+    return {name: {"value": value} for name, value in values.items()}
+
+
+@pytest.mark.parametrize(("accuracy", "passes"), [(0.70, False), (0.7000001, True), (0.69, False), (1.0, True)])
+def test_the_default_asks_for_more_than_70_percent(accuracy: float, passes: bool) -> None:
+    assert decide(GateConfig(), figures(accuracy=accuracy), images=100).passed is passes
+
+
+def test_a_limit_from_above_excludes_itself_too() -> None:
+    policy = GateConfig(ece_below=0.1)
+    assert not decide(policy, figures(accuracy=0.9, ece=0.1), images=10).passed
+    assert decide(policy, figures(accuracy=0.9, ece=0.0999), images=10).passed
+
+
+def test_the_number_of_images_includes_its_limit() -> None:
+    policy = GateConfig(images_at_least=50)
+    assert decide(policy, figures(accuracy=0.9), images=50).passed
+    assert not decide(policy, figures(accuracy=0.9), images=49).passed
+
+
+@pytest.mark.parametrize("value", [None, float("nan")])
+def test_a_figure_that_is_not_known_refuses(value: float | None) -> None:
+    answer = decide(GateConfig(auroc_macro_above=0.5), figures(accuracy=0.9, auroc_macro=value), images=10)
+    assert not answer.passed
+    assert "auroc_macro is not known" in answer.reasons[0]
+
+
+def test_a_figure_that_is_missing_refuses() -> None:
+    assert not decide(GateConfig(), {}, images=10).passed
+
+
+def test_reasons_name_every_condition_and_the_failed_ones_first() -> None:
+    policy = GateConfig(accuracy_above=0.5, auroc_macro_above=0.9, balanced_accuracy_above=0.8)
+    answer = decide(policy, figures(accuracy=0.6, auroc_macro=0.95, balanced_accuracy=0.7), images=10)
+    assert not answer.passed
+    assert answer.reasons[0] == "balanced_accuracy 0.7000 is not above 0.8"
+    assert "accuracy 0.6000 is above 0.5" in answer.reasons
+    assert len(answer.reasons) == 4
+    assert str(answer).startswith("gate refused: balanced_accuracy")
+
+
+def test_a_condition_that_is_not_asked_for_cannot_fail() -> None:
+    assert decide(GateConfig(accuracy_above=None), figures(accuracy=0.0), images=1).passed
+
+
+def test_a_policy_is_read_from_yaml(tmp_path: Path) -> None:
+    path = tmp_path / "gate.yaml"
+    path.write_text("accuracy_above: 0.8\nece_below: 0.05\nimages_at_least: 200\n", encoding="utf-8")
+    assert read_policy(path) == GateConfig(accuracy_above=0.8, ece_below=0.05, images_at_least=200)
+
+
+def test_an_empty_policy_is_the_default(tmp_path: Path) -> None:
+    (tmp_path / "gate.yaml").write_text("", encoding="utf-8")
+    assert read_policy(tmp_path / "gate.yaml") == GateConfig()
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("acuracy_above: 0.8\n", "acuracy_above"),
+        ("accuracy_above: 80\n", "from 0 to 1"),
+        ("accuracy_above: high\n", "from 0 to 1"),
+        ("images_at_least: 0\n", "from 1"),
+        ("- 0.8\n", "must map"),
+        ("a: [\n", "no YAML"),
+    ],
+)
+def test_a_bad_policy_is_refused_in_one_line_that_names_the_file(tmp_path: Path, text: str, says: str) -> None:
+    path = tmp_path / "gate.yaml"
+    path.write_text(text, encoding="utf-8")
+    with pytest.raises(InputError, match=says) as error:
+        read_policy(path)
+    assert str(path) in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_a_missing_policy_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"gate\.yaml"):
+        read_policy(tmp_path / "gate.yaml")

@@ -1,0 +1,200 @@
+"""The report: one file, complete, that leads nowhere and names nobody."""
+
+import base64
+import io
+import re
+from collections.abc import Callable
+from html.parser import HTMLParser
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from secondread.config import EvaluateConfig, GateConfig
+from secondread.evaluation import figures
+from secondread.evaluation.calibration import reliability
+from secondread.evaluation.evaluate import LabelledImages, evaluate
+from secondread.evaluation.metrics import roc_by_class
+from secondread.evaluation.report import NOTICE, Gallery, render_html, summary_markdown
+from secondread.evaluation.results import Evaluation
+from secondread.model.folder import ModelFolder
+
+QUICK = EvaluateConfig(resamples=100)
+VOID = {"meta", "img", "br", "link", "input", "hr"}
+
+
+class Page(HTMLParser):
+    """Collects a page's text, pictures and attributes, and checks that every element is closed."""
+
+    def __init__(self, document: str) -> None:
+        super().__init__()
+        self.text = ""
+        self.pictures: list[str] = []
+        self.attributes: list[tuple[str, str]] = []
+        self.tags: list[str] = []
+        self._open: list[str] = []
+        self.feed(document)
+        self.text = " ".join(self.text.split())
+        assert not self._open, f"not closed: {self._open}"
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        self.attributes += [(name, value or "") for name, value in attrs]
+        if tag == "img":
+            self.pictures.append(dict(attrs)["src"] or "")
+        if tag not in VOID:
+            self._open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        self.attributes += [(name, value or "") for name, value in attrs]
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self._open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        if "style" not in self._open[-1:]:
+            self.text += f" {data}"
+
+
+@pytest.fixture
+def judged(
+    quarters: Callable[..., ModelFolder], pictures: Callable[..., LabelledImages]
+) -> Callable[..., tuple[Evaluation, Gallery]]:
+    def judge(*, synthetic: bool = False, above: float = 0.7, count: int = 4) -> tuple[Evaluation, Gallery]:
+        data = pictures(synthetic=synthetic)
+        model = quarters()
+        found = evaluate(model, data, config=QUICK, policy=GateConfig(accuracy_above=above))
+        # what the graph says, computed by hand
+        means = data.images.reshape(-1, 2, 8, 2, 8).mean(axis=(2, 4)).reshape(-1, 4) / 32
+        exponents = np.exp(means - means.max(axis=1, keepdims=True))
+        probabilities = exponents / exponents.sum(axis=1, keepdims=True)
+        gallery = Gallery.choose(
+            data.images, data.labels, probabilities, found.classes, image_ids=data.image_ids, count=count
+        )
+        return found, gallery
+
+    return judge
+
+
+def test_the_page_says_what_was_judged_and_how_it_went(judged: Callable[..., tuple[Evaluation, Gallery]]) -> None:
+    found, gallery = judged()
+    page = Page(render_html(found, gallery))
+    for part in (
+        "quarters",
+        "0123456789ab",
+        "gate passed",
+        "accuracy 0.8000 is above 0.7",
+        NOTICE,
+        "Accuracy 0.800",
+        "95 % interval",
+        "Title of cxr-covid",
+        "called by the model",
+        "true positive rate (sensitivity)",
+        "confidence of the model",
+    ):
+        assert part in page.text, part
+    labels = [value for name, value in page.attributes if name == "aria-label"]
+    for picture in ("Confusion matrix", "ROC curve", "Reliability diagram"):
+        assert any(label.startswith(picture) for label in labels)
+
+
+def test_a_refusal_is_said_with_its_reason(judged: Callable[..., tuple[Evaluation, Gallery]]) -> None:
+    found, gallery = judged(above=0.9)
+    page = Page(render_html(found, gallery))
+    assert "gate refused" in page.text
+    assert "accuracy 0.8000 is not above 0.9" in page.text
+    assert "gate passed" not in page.text
+
+
+def test_nothing_is_fetched_and_nothing_runs(judged: Callable[..., tuple[Evaluation, Gallery]]) -> None:
+    document = render_html(*judged())
+    page = Page(document)
+    assert "script" not in page.tags
+    assert "link" not in page.tags
+    assert not re.search(r"https?:|//[a-z]|@import|url\(", document)
+    assert all(source.startswith("data:image/png;base64,") for source in page.pictures)
+    assert ("content", "default-src 'none'; img-src data:; style-src 'unsafe-inline'") in page.attributes
+
+
+def test_nothing_names_a_patient(judged: Callable[..., tuple[Evaluation, Gallery]]) -> None:
+    found, gallery = judged()
+    assert "secret" not in render_html(found, gallery)
+    assert "secret" not in summary_markdown(found)
+
+
+@pytest.mark.parametrize("synthetic", [True, False])
+def test_generated_images_are_said_to_be_so(judged: Callable[..., tuple[Evaluation, Gallery]], synthetic: bool) -> None:
+    found, gallery = judged(synthetic=synthetic)
+    assert ("SYNTHETIC IMAGES" in Page(render_html(found, gallery)).text) is synthetic
+    assert ("SYNTHETIC IMAGES" in summary_markdown(found)) is synthetic
+
+
+def test_the_galleries_hold_the_surest_errors_and_the_least_sure(
+    judged: Callable[..., tuple[Evaluation, Gallery]],
+) -> None:
+    found, gallery = judged(count=4)
+    assert len(gallery.confidently_wrong) == 4
+    assert not any(item.right for item in gallery.confidently_wrong)
+    sure = [item.confidence for item in gallery.confidently_wrong]
+    assert sure == sorted(sure, reverse=True)
+    unsure = [item.confidence for item in gallery.least_confident]
+    assert unsure == sorted(unsure)
+    page = Page(render_html(found, gallery))
+    assert len(page.pictures) == 8
+    first = gallery.confidently_wrong[0]
+    assert f"{first.predicted} {100 * first.confidence:.0f} %" in page.text
+    assert f"true: {first.label}" in page.text
+    assert first.image_id[:12] in page.text
+
+
+def test_pictures_are_the_images_as_the_model_saw_them(
+    judged: Callable[..., tuple[Evaluation, Gallery]], pictures: Callable[..., LabelledImages]
+) -> None:
+    _, gallery = judged()
+    shown = gallery.confidently_wrong[0]
+    encoded = base64.b64decode(shown.picture.removeprefix("data:image/png;base64,"))
+    data = pictures()
+    place = list(data.image_ids).index(shown.image_id)
+    np.testing.assert_array_equal(np.asarray(Image.open(io.BytesIO(encoded))), data.images[place, 0])
+
+
+def test_no_error_leaves_no_empty_gallery(
+    quarters: Callable[..., ModelFolder], pictures: Callable[..., LabelledImages]
+) -> None:
+    found = evaluate(quarters(), pictures(40, wrong_every=1_000), config=QUICK)
+    assert "No image of this set was read wrongly." in Page(render_html(found, Gallery())).text
+
+
+def test_names_cannot_break_out_of_the_page() -> None:
+    name = '<script>alert("x")</script>'
+    rng = np.random.default_rng(0)
+    probabilities, labels = rng.dirichlet(np.ones(2), 20), rng.integers(0, 2, 20)
+    for drawing in (
+        figures.confusion_svg([[1, 2], [3, 4]], [name, "b"]),
+        figures.roc_svg(dict(zip([name, "b"], roc_by_class(probabilities, labels), strict=True))),
+    ):
+        assert "<script" not in drawing
+        assert "&lt;script" in drawing
+
+
+def test_a_class_keeps_its_colour_and_its_dashes_tell_it_from_its_neighbours() -> None:
+    assert len({(figures.colour_class(index), figures.dash(index)) for index in range(36)}) == 36
+
+
+def test_reliability_bars_are_as_high_as_the_share_that_is_right() -> None:
+    bins = reliability(np.tile([[0.9, 0.1]], (10, 1)), np.array([0] * 5 + [1] * 5))
+    drawing = figures.reliability_svg(bins)
+    assert "confidence 0.90, right 0.50, 10 images" in drawing
+    (bar,) = re.findall(r'<rect class="right" [^>]*height="([\d.]+)"', drawing)
+    (gap,) = re.findall(r'<rect class="too-sure" [^>]*height="([\d.]+)"', drawing)
+    assert float(gap) / float(bar) == pytest.approx(0.4 / 0.5, abs=0.01)
+
+
+def test_the_summary_is_a_markdown_table(judged: Callable[..., tuple[Evaluation, Gallery]]) -> None:
+    found, _ = judged()
+    text = summary_markdown(found)
+    assert "## quarters: passed on test" in text
+    assert re.search(r"\| Accuracy \| 0\.800 \| 0\.\d{3} to [01]\.\d{3} \|", text)
+    assert "| cxr-covid | 10 |" in text
+    assert NOTICE in text
