@@ -1,0 +1,1 @@
+"""Synthetic radiographs and OCT scans with a known best reachable accuracy."""
