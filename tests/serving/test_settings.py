@@ -1,0 +1,50 @@
+"""Settings of serving and of the load test refuse what cannot work, when they are made."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from secondread.config import LoadTestConfig, ServeConfig
+from secondread.errors import InputError
+
+
+@pytest.mark.parametrize(
+    ("values", "says"),
+    [
+        ({"http_port": 70000}, "http_port must be from 0"),
+        ({"grpc_port": -1}, "grpc_port must be from 0"),
+        ({"http_port": 9000, "grpc_port": 9000}, "are both 9000"),
+        ({"threads": -1}, "threads must not be negative"),
+        ({"max_in_flight": 0}, "max_in_flight must be above 0"),
+        ({"max_request_bytes": 0}, "max_request_bytes must be above 0"),
+        ({"predictor_timeout_seconds": 0}, "predictor_timeout_seconds must be above 0"),
+        ({"drain_seconds": -1}, "drain_seconds must not be negative"),
+    ],
+)
+def test_a_server_that_cannot_work(values: dict[str, Any], says: str) -> None:
+    with pytest.raises(InputError, match=says):
+        ServeConfig(**values)
+
+
+@pytest.mark.parametrize(
+    ("values", "says"),
+    [
+        ({"url": "", "grpc_url": ""}, "neither a REST nor a gRPC address"),
+        ({"users": 0}, "users must be above 0"),
+        ({"seconds": 0}, "seconds must be above 0"),
+        ({"failures_at_most": 2}, "share from 0 to 1"),
+    ],
+)
+def test_a_load_test_that_cannot_work(values: dict[str, Any], says: str) -> None:
+    with pytest.raises(InputError, match=says):
+        LoadTestConfig(**values)
+
+
+def test_two_free_ports_do_not_clash() -> None:
+    assert ServeConfig(http_port=0, grpc_port=0).host == "127.0.0.1"
+
+
+def test_the_gate_of_the_load_test_is_the_seeds() -> None:
+    assert (LoadTestConfig().p99_below_ms, LoadTestConfig().failures_at_most) == (300, 0.01)
