@@ -97,7 +97,7 @@ def train(
             ).set_display_name("evaluate on val"),
             "data",
         )
-        with dsl.If(on_val.outputs["passed"] == True, name="gate on val"):  # noqa: E712 - KFP's expression
+        with dsl.If(on_val.outputs["Output"] == True, name="gate on val"):  # noqa: E712 - KFP's expression
             chosen = _ask(quantize(model=model.outputs["model"], dataset=data, settings=quantize_settings), "data")
             on_test = _ask(
                 evaluate(
@@ -110,7 +110,7 @@ def train(
                 ).set_display_name("evaluate on test"),
                 "data",
             )
-            with dsl.If(on_test.outputs["passed"] == True, name="gate on test"):  # noqa: E712
+            with dsl.If(on_test.outputs["Output"] == True, name="gate on test"):  # noqa: E712
                 _ask(
                     register(
                         model=chosen.outputs["quantized"],

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from secondread.config import Environment, PreprocessConfig, RegisterConfig, from_mapping
+from secondread.config import Environment, GateConfig, PreprocessConfig, QuantizeConfig, RegisterConfig, from_mapping
 from secondread.errors import InputError
 
 
@@ -24,6 +24,20 @@ def test_configured() -> None:
 def test_an_unknown_setting_is_named_with_those_there_are() -> None:
     with pytest.raises(InputError, match=r"PreprocessConfig has no setting imagesize\. It has .*image_size"):
         from_mapping(PreprocessConfig, {"imagesize": 64})
+
+
+def test_numbers_of_a_pipeline_and_lists_of_json_take_the_fields_type() -> None:
+    """Kubeflow passes 32 as 32.0."""
+    assert from_mapping(PreprocessConfig, {"image_size": 32.0}) == PreprocessConfig(image_size=32)
+    assert isinstance(from_mapping(PreprocessConfig, {"image_size": 32.0}).image_size, int)
+    assert from_mapping(QuantizeConfig, {"batch_sizes": [1.0, 4]}).batch_sizes == (1, 4)
+    assert from_mapping(GateConfig, {"accuracy_above": 0}).accuracy_above == 0
+
+
+@pytest.mark.parametrize("value", ["32", 32.5, True, None, [32]])
+def test_a_value_of_another_type_is_refused(value: object) -> None:
+    with pytest.raises(InputError, match=r"PreprocessConfig\.image_size must be of type int, not "):
+        from_mapping(PreprocessConfig, {"image_size": value})
 
 
 def test_a_bad_value_is_refused() -> None:

@@ -1,7 +1,5 @@
 """KFP component: judge a model's graph on a split and ask the gate."""
 
-from typing import NamedTuple
-
 from kfp import dsl
 
 from secondread_components.image import BASE_IMAGE
@@ -20,8 +18,10 @@ def evaluate(
     model_step: str,
     gate: dict,
     settings: dict,
-) -> NamedTuple("Verdict", [("passed", bool), ("reason", str)]):
+) -> bool:
     """Judge a model's graph on a split and ask the gate.
+
+    The answer is a single unnamed output: KFP's local runner cannot read a named one in a condition.
 
     Args:
         model: the model folder.
@@ -35,6 +35,9 @@ def evaluate(
         model_step: the step that wrote the model, train or quantize.
         gate: fields of GateConfig.
         settings: fields of EvaluateConfig.
+
+    Returns:
+        Whether the gate said yes; its reasons are in the summary.
     """
     from secondread.pipeline.show import show_evaluation
     from secondread.pipeline.steps import evaluate as step
@@ -43,4 +46,4 @@ def evaluate(
         model.path, dataset.path, evaluation.path, split=split, model_step=model_step, gate=gate, settings=settings
     )
     show_evaluation(result, evaluation.path, metrics=metrics, curves=curves, report=report.path, summary=summary.path)
-    return result.gate.passed, "; ".join(result.gate.reasons)
+    return result.gate.passed

@@ -67,7 +67,7 @@ class RunView(io.TextIOBase):
 
     def _show(self, line: str) -> None:
         match = _OWN_LINE.match(line)
-        if match is None:
+        if match is None or match[2] == "secondread.pipeline.show":  # what it says is shown below anyway
             return
         level, _, message = match.groups()
         if level in "WE":

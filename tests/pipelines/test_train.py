@@ -89,7 +89,7 @@ def tasks(spec: dict[str, Any], name: str) -> dict[str, Any]:
 def test_a_gate_stands_before_quantize_and_before_register(spec: dict[str, Any]) -> None:
     inside = tasks(spec, "comp-exit-handler-1")
     gate = next(task for task in inside.values() if "triggerPolicy" in task)
-    assert "passed'] == true" in gate["triggerPolicy"]["condition"]
+    assert "Output'] == true" in gate["triggerPolicy"]["condition"]
     after_val = tasks(spec, gate["componentRef"]["name"])
     assert "quantize" in after_val
     second = next(task for task in after_val.values() if "triggerPolicy" in task)
