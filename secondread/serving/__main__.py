@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 from pathlib import Path
 
 from secondread import logging
-from secondread.config import ServeConfig
+from secondread.config import Environment, ServeConfig
 from secondread.errors import SecondReadError, exit_code_of
 from secondread.serving.server import Endpoints, run_transformer
 
@@ -22,7 +21,7 @@ def main(arguments: list[str]) -> int:
         Exit code.
     """
     options = _parser().parse_args(arguments)
-    logging.configure(as_json=os.environ.get("SECONDREAD_LOG") == "json")
+    logging.configure(as_json=Environment.read().log_json)
     log = logging.get_logger("secondread.serving")
 
     def listening(endpoints: Endpoints) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 from secondread.config import ServeConfig
 from secondread.export.repository import read_repository
 from secondread.logging import get_logger
-from secondread.serving.server import Endpoints, run_transformer
+from secondread.serving.server import Endpoints, check_ports, run_transformer
 from secondread.serving.triton import LocalTriton
 
 log = get_logger(__name__)
@@ -34,7 +34,9 @@ def serve(
         IntegrityError: the folder holds no such model.
         DependencyError: Triton is not installed or does not start, or a port is taken.
     """
-    model = read_repository(repository, config.name)  # before Triton starts: a wrong name is quick to say
+    # Before Triton starts: a wrong name or a taken port is quick to say.
+    model = read_repository(repository, config.name)
+    check_ports(config)
 
     def ready(endpoints: Endpoints) -> None:
         log.info(

@@ -81,7 +81,7 @@ async def _serve(
     plane = data_plane(transformer)
     stop = _stop_signal()
     try:
-        with _bind(config) as listener:
+        with _bind(config.host, config.http_port, "--http-port") as listener:
             grpc_server, grpc_port = _grpc_server(transformer, plane, config)
             http_server = _Server(_uvicorn_config(create_app(transformer, plane, config), config))
             http_task = asyncio.create_task(http_server.serve(sockets=[listener]))
@@ -102,18 +102,28 @@ def _stop_signal() -> asyncio.Event:
     return stop
 
 
-def _bind(config: ServeConfig) -> socket.socket:
+def check_ports(config: ServeConfig) -> None:
+    """Say at once that a port is taken, before Triton was started for nothing.
+
+    Raises:
+        DependencyError: one of the two is taken.
+    """
+    _bind(config.host, config.http_port, "--http-port").close()
+    _bind(config.host, config.grpc_port, "--grpc-port").close()
+
+
+def _bind(host: str, port: int, option: str) -> socket.socket:
     # asyncio turns Nagle's algorithm off only for sockets that name their protocol. With it on, a client that sends
     # head and body apart waits 40 ms for every answer.
     listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind((config.host, config.http_port))
+        listener.bind((host, port))
         listener.listen(1024)
         return listener
     except OSError as error:
         listener.close()
-        raise _taken(config.host, config.http_port, "--http-port", error) from error
+        raise _taken(host, port, option, error) from error
 
 
 def _grpc_server(transformer: Transformer, plane: ReadyDataPlane, config: ServeConfig) -> tuple[grpc.aio.Server, int]:

@@ -27,6 +27,7 @@ _ADDRESS = "127.0.0.1"  # never beyond this machine: the transformer is the door
 _STOP_SECONDS = 10.0
 _POLL_SECONDS = 0.05
 _LOG_LINES = 6
+_PORT_TAKEN = "already in use"  # in Triton's words
 
 log = get_logger(__name__)
 
@@ -155,12 +156,16 @@ class LocalTriton:
             raise InputError(f"{self.repository} is no model repository: no model in it has a config.pbtxt.")
         installation = TritonInstallation.find(self._environment)
         backends = _backend_directory(installation, self._home)
-        self._spawn(installation, backends)
-        try:
-            self._wait_until_ready()
-        except BaseException:
-            self.stop(keep_log=True)
-            raise
+        for last in (False, False, True):
+            self._spawn(installation, backends)
+            try:
+                self._wait_until_ready()
+                break
+            except BaseException as error:
+                self.stop(keep_log=True)
+                # Someone else was faster at one of the ports that were free when they were chosen.
+                if last or _PORT_TAKEN not in str(error):
+                    raise
         log.info("Triton is ready on %s with %d threads", self.grpc_address, self._threads)
 
     def stop(self, *, keep_log: bool = False) -> None:

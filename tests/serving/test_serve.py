@@ -21,6 +21,7 @@ import pytest
 
 from secondread.config import ServeConfig
 from secondread.errors import DependencyError
+from secondread.serving.serve import serve
 from secondread.serving.server import run_transformer
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -139,6 +140,8 @@ def test_a_taken_port_is_said_in_one_line(repository: Path, taken: str) -> None:
         ports = {"http_port": 0, "grpc_port": 0} | {f"{taken}_port": port}
         with pytest.raises(DependencyError, match=rf"cannot listen on 127\.0\.0\.1:{port} .*--{taken}-port"):
             run_transformer(repository, "127.0.0.1:1", ServeConfig(**ports), on_listening=lambda _: None)
+        with pytest.raises(DependencyError, match=f"127.0.0.1:{port} .*--{taken}-port"):
+            serve(repository, ServeConfig(**ports), home=Path("/nowhere"))  # refused before Triton is thought of
 
 
 def test_a_folder_without_the_model_names_those_it_has(repository: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Callable
@@ -20,7 +21,7 @@ from tritonclient import http as triton_http
 from secondread.errors import DependencyError, InputError
 from secondread.model.folder import ModelFolder
 from secondread.model.session import GraphSession
-from secondread.serving.triton import LocalTriton, TritonInstallation
+from secondread.serving.triton import LocalTriton, TritonInstallation, _free_ports
 
 START_AND_WAIT = """
 import sys, threading
@@ -129,6 +130,17 @@ def test_a_model_that_does_not_load_is_said_in_one_line(repository: Path, tmp_pa
         LocalTriton(broken, home=tmp_path).start()
     assert "\n" not in str(caught.value)
     assert not [child for child in children(os.getpid()) if is_ours(child, tmp_path)]
+
+
+def test_a_port_that_was_taken_meanwhile_is_not_the_end(
+    repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        choices = iter([[other.getsockname()[1], *_free_ports(2)], _free_ports(3)])
+        monkeypatch.setattr("secondread.serving.triton._free_ports", lambda _: next(choices))
+        with LocalTriton(repository, home=tmp_path) as server:
+            assert server.ready()
+    assert next(choices, None) is None
 
 
 def test_not_being_ready_in_time_is_said(repository: Path, tmp_path: Path) -> None:
