@@ -30,7 +30,12 @@ Folder = Annotated[Path, typer.Option("--model", help="Model folder.")]
 def add_to(app: typer.Typer) -> None:
     """Add these commands to the main one."""
     app.command(epilog=example("secondread train --data var/dataset --output var/model --set train.epochs=12"))(train)
-    app.command(epilog=example("secondread evaluate --model var/model --data var/dataset --json"))(evaluate)
+    app.command(
+        epilog=example(
+            "secondread evaluate --model var/model --data var/dataset --json",
+            "secondread evaluate --model var/model --data films/ --output var/evaluation",
+        )
+    )(evaluate)
     app.command(epilog=example("secondread quantize --model var/model --data var/dataset --output var/quantized"))(
         quantize
     )
@@ -60,24 +65,31 @@ def train(data: Dataset, output: Output, name: str = "secondread", settings: Set
 
 def evaluate(
     model: Folder,
-    data: Dataset,
-    split: Annotated[str, typer.Option(help="train, val, test or final_eval.")] = "test",
+    data: Annotated[str, typer.Option(help="Dataset version, or URI of any labelled images.")],
+    split: Annotated[str, typer.Option(help="Of a dataset version: train, val, test or final_eval.")] = "test",
     output: Annotated[Path | None, typer.Option(help="Folder for report, figures and predictions.")] = None,
     gate: Annotated[Path | None, typer.Option(help="Policy as YAML; exit code 4 where it says no.")] = None,
     settings: Set = [],  # noqa: B006
     json: Json = False,
 ) -> None:
     """Judge a model by the graph that will be served."""
-    from secondread.data.dataset import DatasetVersion
+    from secondread.data.dataset import DATASET_FILE, DatasetVersion
+    from secondread.data.sources.open import open_source
     from secondread.evaluation.evaluate import LabelledImages
     from secondread.evaluation.evaluate import evaluate as run
+    from secondread.evaluation.external import read_source
     from secondread.evaluation.gate import read_policy
     from secondread.model.folder import ModelFolder
 
     chosen = parse_settings(settings)
+    opened = ModelFolder.open(model)
+    if Path(data, DATASET_FILE).is_file():
+        images = LabelledImages.from_version(DatasetVersion.open(data), split)
+    else:
+        images = read_source(open_source(data), opened.config.preprocessing)
     result = run(
-        ModelFolder.open(model),
-        LabelledImages.from_version(DatasetVersion.open(data), split),
+        opened,
+        images,
         output=output,
         policy=read_policy(gate) if gate else from_mapping(GateConfig, chosen["gate"]),
         config=from_mapping(EvaluateConfig, chosen["evaluate"]),

@@ -50,7 +50,6 @@ def serve(
 
         repository = Path(Registry(environment.mlflow_tracking_uri).get(name, which).storage_uri)
 
-
     def ready(endpoints: Endpoints) -> None:
         if ready_file is not None:
             write_json(ready_file, asdict(endpoints))

@@ -1,0 +1,59 @@
+"""Images from outside, made ready for a model with the model's own preprocessing."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import numpy.typing as npt
+
+from secondread.atomic import sha256_bytes
+from secondread.cpus import cpu_limit
+from secondread.data.preprocess import Preprocessing, preprocess
+from secondread.data.sources.source import Source, SourceImage
+from secondread.errors import ImageError, InputError, TooLargeError
+from secondread.evaluation.evaluate import LabelledImages
+from secondread.logging import get_logger
+from secondread.progress import track
+
+log = get_logger(__name__)
+
+_Read = tuple[SourceImage, str, npt.NDArray[np.uint8]]
+
+
+def read_source(source: Source, spec: Preprocessing) -> LabelledImages:
+    """Read every image of a source. What cannot be read is left out and said.
+
+    Args:
+        source: labelled images.
+        spec: the model's preprocessing.
+    Raises:
+        InputError: no image of the source can be read.
+    """
+    images = list(source.images())
+    with ThreadPoolExecutor(cpu_limit()) as pool:
+        results = pool.map(lambda image: _read(image, spec), images)
+        read = [item for item in track(results, "reading images", total=len(images)) if item is not None]
+    if not read:
+        raise InputError(f"{source.uri}: none of its {len(images)} images can be read. Mend the source.")
+    classes = source.taxonomy().names
+    return LabelledImages(
+        images=np.stack([pixels for _, _, pixels in read])[:, None],
+        labels=np.array([classes.index(image.label) for image, _, _ in read], np.int64),
+        image_ids=np.array([image_id for _, image_id, _ in read], dtype=object),
+        groups=np.array([image.patient_id or image_id for image, image_id, _ in read], dtype=object),
+        classes=classes,
+        preprocessing=spec,
+        name=source.uri,
+        split="all",
+        synthetic=source.synthetic,
+    )
+
+
+def _read(image: SourceImage, spec: Preprocessing) -> _Read | None:
+    try:
+        data = image.read()
+        return image, sha256_bytes(data), preprocess(data, spec)
+    except (ImageError, TooLargeError, OSError) as error:
+        log.warning("left out %s: %s", image.name, error)
+        return None
