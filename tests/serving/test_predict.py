@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import io
 import json
 from collections.abc import Callable
@@ -75,6 +76,13 @@ def test_a_bad_file_is_named(way: str, served: Any, model: ModelFolder, files: l
 def test_a_server_that_is_not_there(files: list[Path]) -> None:
     with pytest.raises(DependencyError, match=r"no server answers at http://127\.0\.0\.1:1 .*secondread serve"):
         predict_with_server("http://127.0.0.1:1", files[:1])
+
+
+def test_grpc_from_a_process_with_the_sdk_is_refused_in_words(files: list[Path]) -> None:
+    """Loading both would end in protobuf's own error, thousands of characters of it."""
+    importlib.import_module("secondread.serving.sdk")
+    with pytest.raises(DependencyError, match="Use the http:// address"):
+        predict_with_server("grpc://127.0.0.1:1", files[:1])
 
 
 def test_a_model_that_the_server_has_not(served: Any, files: list[Path]) -> None:
