@@ -71,8 +71,10 @@ def prepare(fp32: Path, output: Path) -> None:
     del model.graph.value_info[:]
     for number, node in enumerate(model.graph.node):
         node.name = node.name or f"{node.op_type}_{number}"
+    named = output.with_name("named.onnx")
+    onnx.save(model, named)
     # Symbolic shapes need sympy and tell nothing more about a graph whose only free size is the batch.
-    quant_pre_process(model, str(output), skip_symbolic_shape=True)
+    quant_pre_process(str(named), str(output), skip_symbolic_shape=True)
 
 
 def quantizable(model: onnx.ModelProto) -> tuple[list[str], list[str]]:

@@ -107,7 +107,7 @@ class QuantizeResult:
             "reason": self.reason,
             "n": self.n,
             "calibration_images": self.calibration_images,
-            "machine": asdict(self.machine),
+            "machine": {**asdict(self.machine), "flags": list(self.machine.flags)},
             "candidates": [
                 {**asdict(item), "latency_ms": _by_batch(item), "accuracy_drop_points": item.drop_points(fp32)}
                 for item in self.candidates

@@ -1,0 +1,75 @@
+"""Timing graphs side by side, and saying where."""
+
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper, numpy_helper
+
+from secondread.cpus import cpu_limit
+from secondread.errors import InputError
+from secondread.export.latency import this_machine, time_graphs
+
+
+def graph(path: Path, *, products: int) -> Path:
+    """The contract's outputs after so many 256 x 256 products."""
+    weights = np.eye(256, dtype=np.float32)
+    nodes = [
+        helper.make_node("Cast", ["pixels"], ["grey"], to=TensorProto.FLOAT),
+        helper.make_node("Reshape", ["grey", "shape"], ["t0"]),
+        *(helper.make_node("MatMul", [f"t{i}", "weights"], [f"t{i + 1}"]) for i in range(products)),
+        helper.make_node("Softmax", [f"t{products}"], ["probabilities"], axis=1),
+        helper.make_node("Identity", [f"t{products}"], ["embedding"]),
+        helper.make_node("ReduceMax", [f"t{products}", "axes"], ["ood_score"], keepdims=0),
+    ]
+    constants = {"shape": np.array([-1, 256]), "axes": np.array([1]), "weights": weights}
+    outputs = (("probabilities", ["batch", 256]), ("embedding", ["batch", 256]), ("ood_score", ["batch"]))
+    document = helper.make_graph(
+        nodes,
+        "work",
+        [helper.make_tensor_value_info("pixels", TensorProto.UINT8, ["batch", 1, 16, 16])],
+        [helper.make_tensor_value_info(name, TensorProto.FLOAT, shape) for name, shape in outputs],
+        [numpy_helper.from_array(value, name) for name, value in constants.items()],
+    )
+    onnx.save(helper.make_model(document, opset_imports=[helper.make_opsetid("", 20)], ir_version=9), path)
+    return path
+
+
+def test_more_work_takes_longer(tmp_path: Path) -> None:
+    graphs = {
+        "little": graph(tmp_path / "little.onnx", products=1),
+        "much": graph(tmp_path / "much.onnx", products=200),
+    }
+    pixels = np.zeros((3, 1, 16, 16), dtype=np.uint8)
+    times = time_graphs(graphs, pixels, batch_sizes=(1, 64), runs=7, threads=1)
+    assert set(times) == {"little", "much"}
+    for size in (1, 64):
+        assert 0 < times["little"][size] < times["much"][size]
+
+
+def test_without_images_there_is_nothing_to_time(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="no image"):
+        time_graphs({}, np.zeros((0, 1, 16, 16), dtype=np.uint8), batch_sizes=(1,), runs=1)
+
+
+def test_the_machine_is_named_with_what_matters_for_8_bit_arithmetic(tmp_path: Path) -> None:
+    info = tmp_path / "cpuinfo"
+    info.write_text(
+        "processor\t: 0\nmodel name\t: Grain Hill 9000\nflags\t\t: fpu sse2 avx2 avx512f avx512_vnni\n\n"
+        "processor\t: 1\nmodel name\t: another\nflags\t\t: fpu\n",
+        encoding="utf-8",
+    )
+    found = this_machine(threads=2, cpu_info=info)
+    assert str(found) == "Grain Hill 9000 (avx2, avx512f, avx512_vnni), 2 threads"
+
+
+def test_an_arm_machine_lists_features(tmp_path: Path) -> None:
+    (tmp_path / "cpuinfo").write_text("processor\t: 0\nFeatures\t: fp asimd asimddp i8mm\n", encoding="utf-8")
+    assert this_machine(cpu_info=tmp_path / "cpuinfo").flags == ("asimddp", "i8mm")
+
+
+def test_a_machine_without_a_description_still_has_a_name(tmp_path: Path) -> None:
+    found = this_machine(cpu_info=tmp_path / "none")
+    assert found.cpu
+    assert found.threads == cpu_limit()
