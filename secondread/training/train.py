@@ -90,7 +90,7 @@ def train(
         with atomic_folder(output) as folder:
             metrics = _write_folder(folder, dataset, config, fitted)
         if tracker:
-            known = {f"val_{name}": float(value) for name, value in metrics.items() if value is not None}
+            known = {f"served_val_{name}": float(value) for name, value in metrics.items() if value is not None}
             tracker.log_metrics(known, fitted.best_epoch)
             tracker.log_folder(output)
     return TrainResult(ModelFolder.open(output), metrics, run_id)

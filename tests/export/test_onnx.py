@@ -1,0 +1,112 @@
+"""The served graph: its contract, and the same numbers from torch and onnxruntime."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+import torch
+
+from secondread.errors import InputError
+from secondread.export.onnx import ServedGraph, export_onnx
+from secondread.model.session import GraphSession
+from secondread.model.vit import PRESETS, ViT
+
+TEMPERATURE = 1.7
+CONFIG = PRESETS["vit-tiny"].fit_to(image_size=48, classes=5)
+
+
+@pytest.fixture(scope="module")
+def served() -> ServedGraph:
+    """A network whose BatchNorm and weights are not those of the start."""
+    torch.manual_seed(0)
+    model = ViT(CONFIG).train()
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.add_(torch.randn_like(parameter) * 0.05)
+        model.head.weight.mul_(5)
+        for _ in range(3):
+            model(torch.rand(8, 1, 48, 48))
+    random = np.random.default_rng(0)
+    return ServedGraph(
+        model,
+        temperature=TEMPERATURE,
+        whitening=random.normal(size=(CONFIG.dim, CONFIG.dim)).astype(np.float32) / 10,
+        centres=random.normal(size=(5, CONFIG.dim)).astype(np.float32),
+    )
+
+
+@pytest.fixture(scope="module")
+def graph_file(served: ServedGraph, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("graph") / "fp32.onnx"
+    export_onnx(served, path)
+    return path
+
+
+def pixels(count: int) -> np.ndarray:
+    return np.random.default_rng(count).integers(0, 256, (count, 1, 48, 48), dtype=np.uint8)
+
+
+def test_input_and_outputs_are_those_of_the_contract(graph_file: Path) -> None:
+    session = onnxruntime.InferenceSession(str(graph_file), providers=["CPUExecutionProvider"])
+    (given,) = session.get_inputs()
+    assert (given.name, given.type, given.shape) == ("pixels", "tensor(uint8)", ["batch", 1, 48, 48])
+    outputs = [(output.name, output.type, output.shape) for output in session.get_outputs()]
+    assert outputs == [
+        ("probabilities", "tensor(float)", ["batch", 5]),
+        ("embedding", "tensor(float)", ["batch", CONFIG.dim]),
+        ("ood_score", "tensor(float)", ["batch"]),
+    ]
+
+
+@pytest.mark.parametrize("batch", [1, 3, 8])
+def test_torch_and_onnxruntime_agree(served: ServedGraph, graph_file: Path, batch: int) -> None:
+    images = pixels(batch)
+    with torch.inference_mode():
+        expected = served(torch.from_numpy(images))
+    outputs = GraphSession(graph_file, threads=1).run(images)
+    for ours, theirs in zip(expected, (outputs.probabilities, outputs.embedding, outputs.ood_score), strict=True):
+        np.testing.assert_allclose(theirs, ours.numpy(), atol=1e-4, rtol=0)
+
+
+def test_normalisation_temperature_and_score_are_inside(served: ServedGraph, graph_file: Path) -> None:
+    images = pixels(6)
+    outputs = GraphSession(graph_file, threads=1).run(images)
+    with torch.inference_mode():
+        prediction = served.model(torch.from_numpy(images).float() / 255)
+    scaled = prediction.logits.numpy().astype(np.float64) / TEMPERATURE
+    chances = np.exp(scaled) / np.exp(scaled).sum(axis=1, keepdims=True)
+    np.testing.assert_allclose(outputs.probabilities, chances, atol=1e-5)
+    assert outputs.probabilities.std() > 0.05
+    whitened = prediction.embedding.numpy() @ served.whitening.numpy()
+    distances = [np.sqrt(((whitened - centre) ** 2).mean(axis=1)) for centre in served.centres.numpy()]
+    np.testing.assert_allclose(outputs.ood_score, np.min(distances, axis=0), atol=1e-4)
+
+
+def test_the_file_is_whole_and_says_nothing_of_the_machine_that_wrote_it(graph_file: Path) -> None:
+    model = onnx.load(graph_file, load_external_data=False)
+    assert [file.name for file in graph_file.parent.iterdir()] == [graph_file.name]
+    assert all(tensor.data_location != onnx.TensorProto.EXTERNAL for tensor in model.graph.initializer)
+    text = graph_file.read_bytes()
+    for origin in (b"site-packages", b"vit.py", str(Path.cwd()).encode()):
+        assert origin not in text
+
+
+def test_nodes_are_not_bound_to_a_processor_and_shapes_can_be_inferred(graph_file: Path) -> None:
+    """Quantization infers shapes first, and stops where noted ones differ."""
+    model = onnx.load(graph_file)
+    assert {node.domain for node in model.graph.node} == {""}
+    onnx.shape_inference.infer_shapes(model, strict_mode=True, check_type=True)
+
+
+def test_the_same_weights_give_the_same_bytes(served: ServedGraph, graph_file: Path, tmp_path: Path) -> None:
+    export_onnx(served, tmp_path / "again.onnx")
+    assert (tmp_path / "again.onnx").read_bytes() == graph_file.read_bytes()
+
+
+def test_a_temperature_of_zero_is_refused(served: ServedGraph) -> None:
+    with pytest.raises(InputError, match="above 0"):
+        ServedGraph(served.model, temperature=0.0, whitening=served.whitening.numpy(), centres=served.centres.numpy())

@@ -1,0 +1,51 @@
+"""A small dataset that can be learned in seconds: a bright disc, a dark disc or stripes, on noise."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from secondread.config import IngestConfig, PreprocessConfig, TrainConfig
+from secondread.data.dataset import DatasetVersion
+from secondread.data.ingest import ingest
+from secondread.data.version import write_dataset_version
+
+SIZE = 32
+CLASSES = ("cxr-bright", "cxr-dark", "cxr-striped")
+
+
+def picture(label: str, random: np.random.Generator) -> np.ndarray:
+    """uint8 (32, 32)."""
+    rows, columns = np.mgrid[:SIZE, :SIZE]
+    row, column = random.uniform(10, 22, 2)
+    disc = np.exp(-((rows - row) ** 2 + (columns - column) ** 2) / 40)
+    pattern = {"cxr-bright": disc, "cxr-dark": -disc, "cxr-striped": np.sin(rows + row) / 2}[label]
+    return np.clip(120 + 90 * pattern + random.normal(0, 15, (SIZE, SIZE)), 0, 255).astype(np.uint8)
+
+
+@pytest.fixture(scope="session")
+def dataset(tmp_path_factory: pytest.TempPathFactory) -> DatasetVersion:
+    """Three classes of 60 images."""
+    root = tmp_path_factory.mktemp("patterns")
+    random = np.random.default_rng(0)
+    for label in CLASSES:
+        (root / "films" / label).mkdir(parents=True)
+        for index in range(60):
+            Image.fromarray(picture(label, random)).save(root / "films" / label / f"{index:03d}.png")
+    source = IngestConfig(source=str(root / "films"), modality="cxr")
+    ingest(source, root / "ingested", patient_key=root / "patient.key")
+    return write_dataset_version(root / "ingested", root / "dataset", PreprocessConfig(image_size=SIZE))
+
+
+@pytest.fixture(scope="session")
+def quick() -> Callable[..., TrainConfig]:
+    """Make a recipe that learns them in seconds: `quick(epochs=2)`."""
+
+    def make(**settings: object) -> TrainConfig:
+        defaults = {"preset": "vit-test-32", "epochs": 2, "batch_size": 8, "learning_rate": 1e-2, "threads": 1}
+        return TrainConfig(**{**defaults, **settings})  # type: ignore[arg-type]
+
+    return make

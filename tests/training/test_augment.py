@@ -1,0 +1,96 @@
+"""Augmentation changes what means nothing, never what does, and comes from its generator alone."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from secondread.config import TrainConfig
+from secondread.taxonomy import ClassInfo, Taxonomy
+from secondread.training.augment import Batch, augment, mirror_allowed, mix
+
+STILL = TrainConfig(
+    rotate_degrees=0, zoom_share=0, shift_share=0, contrast_share=0, brightness_share=0, erase_share=0, mixup_alpha=0
+)
+
+
+def generator(seed: int = 0) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+@pytest.fixture
+def images() -> torch.Tensor:
+    return torch.rand(64, 1, 24, 24, generator=generator(1)) * 0.98 + 0.01
+
+
+def test_only_retinal_scans_may_be_mirrored() -> None:
+    taxonomy = Taxonomy((ClassInfo("a", modality="cxr"), ClassInfo("b", modality="oct"), ClassInfo("c")))
+    assert mirror_allowed(taxonomy).tolist() == [False, True, False]
+
+
+def test_a_chest_film_is_never_mirrored_and_half_of_the_retinal_scans_are(images: torch.Tensor) -> None:
+    mirrored = torch.arange(64) >= 32
+    changed = augment(images, mirrored, STILL, generator())
+    torch.testing.assert_close(changed[:32], images[:32], atol=1e-4, rtol=0)
+    same = (changed[32:] - images[32:]).abs().amax(dim=(1, 2, 3)) < 1e-4
+    flipped = (changed[32:] - images[32:].flip(dims=[3])).abs().amax(dim=(1, 2, 3)) < 1e-4
+    assert (same ^ flipped).all()
+    assert 8 <= flipped.sum() <= 24
+
+
+def test_the_default_recipe_keeps_shape_and_range_and_changes_each_image_differently(images: torch.Tensor) -> None:
+    one = images[:1].expand(16, -1, -1, -1)
+    changed = augment(one, torch.zeros(16, dtype=torch.bool), TrainConfig(), generator())
+    assert changed.shape == one.shape
+    assert changed.dtype == torch.float32
+    assert changed.min() >= 0
+    assert changed.max() <= 1
+    assert len({image.sum().item() for image in changed}) == 16
+
+
+def test_the_generator_decides_and_nothing_else(images: torch.Tensor) -> None:
+    mirrored = torch.zeros(64, dtype=torch.bool)
+    torch.manual_seed(1)
+    first = augment(images, mirrored, TrainConfig(), generator(5))
+    torch.manual_seed(2)
+    assert torch.equal(augment(images, mirrored, TrainConfig(), generator(5)), first)
+    assert not torch.equal(augment(images, mirrored, TrainConfig(), generator(6)), first)
+
+
+def test_a_shift_moves_by_at_most_the_share_and_black_comes_in() -> None:
+    images = torch.zeros(32, 1, 40, 40)
+    images[:, :, 20, 20] = 1
+    config = TrainConfig(**{**STILL.__dict__, "shift_share": 0.1})
+    moved = augment(images, torch.zeros(32, dtype=torch.bool), config, generator())
+    rows, columns = torch.meshgrid(torch.arange(40.0), torch.arange(40.0), indexing="ij")
+    mass = moved.clamp(min=2e-4).sub(2e-4).squeeze(1)
+    for axis in (rows, columns):
+        centre = (mass * axis).sum(dim=(1, 2)) / mass.sum(dim=(1, 2))
+        assert (centre - 20).abs().max() <= 0.1 * 40 + 0.01
+        assert (centre - 20).abs().max() > 1
+
+
+def test_erasing_covers_a_rectangle_with_the_mean() -> None:
+    images = torch.rand(16, 1, 40, 40, generator=generator(1))
+    config = TrainConfig(**{**STILL.__dict__, "erase_share": 1.0})
+    covered = augment(images, torch.zeros(16, dtype=torch.bool), config, generator())
+    for before, after in zip(images, covered, strict=True):
+        changed = (after - before).abs() > 1e-3
+        rows, columns = changed[0].any(dim=1).nonzero(), changed[0].any(dim=0).nonzero()
+        height, width = rows.max() - rows.min() + 1, columns.max() - columns.min() + 1
+        assert 3 <= height <= 15
+        assert 3 <= width <= 15
+        inside = after[0, rows.min() : rows.max() + 1, columns.min() : columns.max() + 1]
+        torch.testing.assert_close(inside, torch.full_like(inside, float(before.mean())), atol=1e-3, rtol=0)
+
+
+def test_mixing_blends_images_and_their_classes_alike() -> None:
+    labels = torch.arange(8) % 4
+    targets = torch.nn.functional.one_hot(labels, 4).float()
+    images = targets.argmax(dim=1).float().view(-1, 1, 1, 1).expand(-1, 1, 2, 2) / 3
+    mixed = mix(Batch(images, targets), TrainConfig(mixup_alpha=0.4), generator(3))
+    torch.testing.assert_close(mixed.targets.sum(dim=1), torch.ones(8))
+    expected = (mixed.targets * torch.arange(4.0) / 3).sum(dim=1)
+    torch.testing.assert_close(mixed.images[:, 0, 0, 0], expected)
+    assert not torch.equal(mixed.targets, targets)
+    assert mix(Batch(images, targets), STILL, generator()).targets is targets

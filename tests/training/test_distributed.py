@@ -1,0 +1,94 @@
+"""Two real processes: the same weights on both, one tracked run, and errors that come back as one sentence."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import pytest
+import torch
+from mlflow import MlflowClient
+
+from secondread.config import TrainConfig
+from secondread.data.dataset import DatasetVersion
+from secondread.errors import InputError
+from secondread.tracking.runs import TrackingConfig
+from secondread.training import launch, worker
+from secondread.training.fit import Fitted
+from secondread.training.job import Job, digest_file, read_fitted, write_fitted
+from secondread.training.train import train
+
+
+def test_two_processes_make_one_model_and_one_run(
+    dataset: DatasetVersion, quick: Callable[..., TrainConfig], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    uri = f"sqlite:///{tmp_path}/mlflow/mlflow.db"
+    seen: list[set[str]] = []
+
+    def read(work: Path, *, processes: int) -> Fitted:
+        assert processes == 2
+        seen.append({digest_file(work, rank).read_text() for rank in range(2)})
+        return read_fitted(work, processes=processes)
+
+    monkeypatch.setattr(launch, "read_fitted", read)
+    config = quick(strategy="ddp", processes=2, epochs=3, threads=2)
+    result = train(dataset, tmp_path / "model", config, tracking=TrackingConfig(uri, "patterns", {"kind": "test"}))
+
+    assert len(seen[0]) == 1  # both processes ended with the same weights
+    client = MlflowClient(uri)
+    (experiment,) = client.search_experiments(filter_string="name = 'patterns'")
+    (run,) = client.search_runs([experiment.experiment_id])
+    assert run.info.run_id == result.run_id
+    assert run.info.status == "FINISHED"
+    assert run.data.params["strategy"] == "ddp"
+    for key in ("train_loss", "val_loss", "val_accuracy", "learning_rate", "images_per_second"):
+        assert [point.step for point in client.get_metric_history(result.run_id, key)] == [1, 2, 3]
+    assert run.data.metrics["served_val_auroc_macro"] == pytest.approx(result.metrics["auroc_macro"])
+    artifacts = {Path(entry.path).name for entry in client.list_artifacts(result.run_id, "model")}
+    assert {"fp32.onnx", "config.json", "MODEL_CARD.md"} <= artifacts
+
+
+def test_processes_that_disagree_are_caught(tmp_path: Path) -> None:
+    fitted = Fitted(state={"weight": torch.ones(2)}, best_epoch=1, epochs=[], seconds=1.0)
+    write_fitted(fitted, tmp_path, rank=0)
+    write_fitted(fitted, tmp_path, rank=1)
+    assert torch.equal(read_fitted(tmp_path, processes=2).state["weight"], torch.ones(2))
+    write_fitted(replace(fitted, state={"weight": torch.zeros(2)}), tmp_path, rank=1)
+    with pytest.raises(RuntimeError, match="2 different sets of weights"):
+        read_fitted(tmp_path, processes=2)
+
+
+def test_an_error_of_the_input_crosses_the_process_border(
+    dataset: DatasetVersion, quick: Callable[..., TrainConfig], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What the worker leaves is what the caller raises."""
+    job = Job(str(dataset.root), asdict(quick(preset="nonsense")), str(tmp_path))
+    monkeypatch.setenv("RANK", "0")
+    monkeypatch.setenv("WORLD_SIZE", "1")
+    assert worker.main([str(job.write())]) == InputError.exit_code
+
+    monkeypatch.setattr(launch.tempfile, "TemporaryDirectory", lambda **_: _Folder(tmp_path))
+    monkeypatch.setattr(launch, "_run", lambda *_: (1, "Traceback ..."))
+    with pytest.raises(InputError, match="there is no preset 'nonsense'"):
+        launch.fit_distributed(dataset, quick(strategy="ddp"))
+
+
+def test_only_our_own_log_lines_are_passed_on(capsys: pytest.CaptureFixture[str]) -> None:
+    script = "import sys; sys.stderr.write('I secondread.training: epoch 1\\nchatter\\n'); sys.exit(3)"
+    code, last_lines = launch._run(["python3", "-c", script], {"PATH": "/usr/bin:/bin"})
+    assert (code, last_lines) == (3, "chatter\n")
+    assert capsys.readouterr().err == "I secondread.training: epoch 1\n"
+
+
+class _Folder:
+    """A temporary folder that was made before."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def __enter__(self) -> str:
+        return str(self._path)
+
+    def __exit__(self, *_: object) -> None:
+        pass

@@ -1,0 +1,135 @@
+"""The model folder that a training leaves: whole, honest and in agreement with itself, or not there at all."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from safetensors.torch import load_file
+from sklearn.metrics import accuracy_score, roc_auc_score
+
+from secondread.config import TrainConfig
+from secondread.data.dataset import DatasetVersion
+from secondread.model.folder import ModelFolder
+from secondread.model.session import GraphSession
+from secondread.model.vit import ViT, ViTConfig
+from secondread.training import train as module
+from secondread.training.train import TrainResult, train
+
+
+@pytest.fixture(scope="module")
+def trained(
+    dataset: DatasetVersion, quick: Callable[..., TrainConfig], tmp_path_factory: pytest.TempPathFactory
+) -> TrainResult:
+    return train(dataset, tmp_path_factory.mktemp("models") / "model", quick(epochs=6, name="patterns"))
+
+
+def test_the_folder_has_every_file_and_nothing_lies_beside_it(trained: TrainResult) -> None:
+    root = trained.model.root
+    expected = ["MODEL_CARD.md", "config.json", "fp32.onnx", "metrics.json", "model.safetensors", "reference.parquet"]
+    assert sorted(path.name for path in root.iterdir()) == expected
+    assert [path.name for path in root.parent.iterdir()] == ["model"]
+
+
+def test_the_weights_make_the_graph(trained: TrainResult, dataset: DatasetVersion) -> None:
+    """Built again from config.json and model.safetensors, torch answers as the graph does."""
+    config = ModelFolder.open(trained.model.root).config
+    model = ViT(ViTConfig.from_dict(config.architecture))
+    model.load_state_dict(load_file(trained.model.root / "model.safetensors"))
+    model.eval()
+    images = dataset.split("test").images[:8]
+    with torch.inference_mode():
+        logits = model(torch.from_numpy(np.array(images)).float() / 255).logits
+    outputs = GraphSession(trained.model.graph_path(), threads=1).run(images)
+    expected = torch.softmax(logits / config.temperature, dim=1).numpy()
+    np.testing.assert_allclose(outputs.probabilities, expected, atol=1e-4)
+
+
+def test_the_metrics_are_those_of_the_graph_on_val(trained: TrainResult, dataset: DatasetVersion) -> None:
+    val = dataset.split("val")
+    probabilities = GraphSession(trained.model.graph_path(), threads=1).run(val.images).probabilities
+    metrics = json.loads((trained.model.root / "metrics.json").read_text())
+    assert metrics == trained.metrics
+    assert metrics["accuracy"] == pytest.approx(accuracy_score(val.labels, probabilities.argmax(axis=1)))
+    area = roc_auc_score(val.labels, probabilities, multi_class="ovr")
+    assert metrics["auroc_macro"] == pytest.approx(area)
+    assert metrics["images"] == len(val.labels)
+    assert metrics["epochs"] == 6
+    assert metrics["seconds"] > 0
+    assert metrics["images_per_second"] > 0
+    assert metrics["temperature"] == trained.model.config.temperature
+
+
+def test_the_reference_is_val_and_the_thresholds_are_its_quantiles(
+    trained: TrainResult, dataset: DatasetVersion
+) -> None:
+    reference = pd.read_parquet(trained.model.root / "reference.parquet")
+    val = dataset.split("val")
+    assert reference["image_id"].tolist() == val.rows["image_id"].tolist()
+    assert reference["label"].tolist() == val.rows["label"].tolist()
+    assert np.stack(reference["embedding"]).shape == (len(val.labels), 16)
+    assert not {"patient_id", "group_id", "path"} & set(reference.columns)
+    thresholds = trained.model.config.thresholds
+    assert (reference["ood_score"] > thresholds.out_of_distribution).mean() == pytest.approx(0.05, abs=0.05)
+    assert thresholds.abstain == pytest.approx(np.quantile(reference["confidence"], 0.10))
+
+
+def test_an_image_of_another_kind_scores_farther_away(trained: TrainResult, dataset: DatasetVersion) -> None:
+    strange = np.zeros((4, 1, 32, 32), np.uint8)
+    strange[:, :, ::2, ::2] = 255
+    session = GraphSession(trained.model.graph_path(), threads=1)
+    own = session.run(dataset.split("test").images).ood_score
+    assert np.median(session.run(strange).ood_score) > np.median(own)
+
+
+def test_the_config_says_what_a_server_needs(trained: TrainResult, dataset: DatasetVersion) -> None:
+    config = trained.model.config
+    assert config.name == "patterns"
+    assert config.taxonomy == dataset.taxonomy
+    assert config.preprocessing == dataset.preprocessing
+    assert config.dataset_version == dataset.content_hash
+    assert config.graph == "fp32.onnx"
+    assert config.synthetic is False
+
+
+def test_the_card_tells_counts_figures_and_limits(trained: TrainResult, dataset: DatasetVersion) -> None:
+    card = (trained.model.root / "MODEL_CARD.md").read_text()
+    counts = dataset.counts
+    assert (
+        f"| {counts['train']['cxr-bright']} | {counts['val']['cxr-bright']} | {counts['test']['cxr-bright']} |" in card
+    )
+    assert f"| accuracy | {trained.metrics['accuracy']:.4g} |" in card
+    assert "No medical device" in card
+    assert "synthetic" not in card.lower()
+
+
+def test_a_model_of_generated_images_says_so_first(
+    dataset: DatasetVersion, trained: TrainResult, quick: Callable[..., TrainConfig]
+) -> None:
+    from dataclasses import replace
+
+    from secondread.training.card import model_card
+
+    card = model_card(dataset, quick(), replace(trained.model.config, synthetic=True), trained.metrics)
+    assert "**Trained on synthetic images: it says nothing about real ones.**" in card.splitlines()[2]
+
+
+def test_a_failure_leaves_nothing_and_spares_what_was_there(
+    dataset: DatasetVersion, quick: Callable[..., TrainConfig], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: object) -> None:
+        raise OSError("disk full")
+
+    monkeypatch.setattr(module, "export_onnx", broken)
+    (tmp_path / "old").mkdir()
+    (tmp_path / "old" / "config.json").write_text("{}")
+    for output in (tmp_path / "new", tmp_path / "old"):
+        with pytest.raises(OSError, match="disk full"):
+            train(dataset, output, quick(epochs=1))
+    assert [path.name for path in tmp_path.iterdir()] == ["old"]
+    assert (tmp_path / "old" / "config.json").read_text() == "{}"
