@@ -36,7 +36,13 @@ export DOCKER_HOST=unix://$work/docker.sock
 dockerd --host "$DOCKER_HOST" --data-root "$work/engine" --exec-root "$work/exec" --pidfile "$work/engine.pid" \
     --iptables=false --bridge=none >"$work/engine.log" 2>&1 &
 engine=$!
-trap 'kill "$engine" 2>/dev/null; wait "$engine" 2>/dev/null || true' EXIT
+stop() {
+    kill "$engine" 2>/dev/null || true
+    wait "$engine" 2>/dev/null || true
+    # The engine leaves this mount behind, and `rm -rf var` would fail on it.
+    umount "$work/exec/netns/default" 2>/dev/null || true
+}
+trap stop EXIT
 for _ in $(seq 60); do
     docker version >/dev/null 2>&1 && break
     kill -0 "$engine" 2>/dev/null || missing "the engine did not start; $work/engine.log says why."
