@@ -21,7 +21,7 @@ import pandas as pd
 from secondread.atomic import atomic_folder, write_json
 from secondread.config import QuantizeConfig
 from secondread.data.dataset import DatasetVersion, SplitData
-from secondread.errors import InputError
+from secondread.errors import InputError, IntegrityError
 from secondread.export.int8 import write_candidates
 from secondread.export.latency import Machine, this_machine, time_graphs
 from secondread.export.parity import Parity, compare
@@ -148,7 +148,8 @@ def quantize(
         output: folder to write, replaced as a whole.
         config: calibration, timing and what is worth it.
     Raises:
-        InputError: the dataset version is not made for this model.
+        InputError: the model was trained on another dataset version.
+        IntegrityError: the model's drift reference is of other images.
     """
     config = config or QuantizeConfig()
     _check(model, dataset)
@@ -215,9 +216,10 @@ def choose(candidates: Sequence[Candidate], config: QuantizeConfig) -> Choice:
         return Choice(FP32, "fp32 is kept: no INT8 graph that is accurate enough is faster at every batch size.")
     best = min(fast, key=lambda item: item.latency_ms[batch])
     gain = 1 - best.latency_ms[batch] / fp32.latency_ms[batch]
+    points = -best.drop_points(fp32)
     figures = (
         f"{best.name} takes {best.latency_ms[batch]:.2f} ms at batch {batch} where fp32 takes "
-        f"{fp32.latency_ms[batch]:.2f} ms ({gain:.0%} less) and loses {best.drop_points(fp32):.2f} points of accuracy"
+        f"{fp32.latency_ms[batch]:.2f} ms ({gain:.0%} less), and changes accuracy by {points:+.2f} points"
     )
     if gain < config.latency_gain - 1e-9:
         return Choice(FP32, f"fp32 is kept: {figures}; {config.latency_gain:.0%} less is asked.")
@@ -243,10 +245,11 @@ def calibration_images(train: SplitData, *, count: int, seed: int) -> npt.NDArra
 
 
 def _check(model: ModelFolder, dataset: DatasetVersion) -> None:
-    if dataset.preprocessing != model.config.preprocessing or dataset.taxonomy.names != model.config.taxonomy.names:
+    """Another version's val may hold images that the model was trained on, which would judge it too kindly."""
+    if dataset.content_hash != model.config.dataset_version or dataset.preprocessing != model.config.preprocessing:
         raise InputError(
-            f"dataset version {dataset.name} has other classes or preprocessing than model '{model.config.name}'. "
-            f"Name the version that it was trained on ({model.config.dataset_version[:12]})."
+            f"dataset version {dataset.name} is not the one that model '{model.config.name}' was trained on "
+            f"({model.config.dataset_version[:12]}). Name that one."
         )
 
 
@@ -258,18 +261,22 @@ def _write(model: ModelFolder, result: QuantizeResult, *, graph: Path, outputs: 
         shutil.copytree(model.root, folder, ignore=ignored, dirs_exist_ok=True)
         if result.graph == INT8_GRAPH:
             shutil.copyfile(graph, folder / INT8_GRAPH)
-            _refresh_reference(folder / REFERENCE_FILE, outputs, val, result.model.config.taxonomy.names)
+            if (folder / REFERENCE_FILE).is_file():
+                frame = _reference(model.root / REFERENCE_FILE, outputs, val, result.model.config.taxonomy.names)
+                frame.to_parquet(folder / REFERENCE_FILE, index=False, compression="zstd")
         result.model.config.write(folder)
         write_json(folder / QUANTIZE_FILE, result.to_json())
 
 
-def _refresh_reference(path: Path, outputs: Outputs, val: SplitData, classes: tuple[str, ...]) -> None:
-    """Put the chosen graph's answers into the drift reference: live traffic is compared with what is served."""
-    if not path.is_file():
-        return
+def _reference(path: Path, outputs: Outputs, val: SplitData, classes: tuple[str, ...]) -> pd.DataFrame:
+    """The drift reference with the chosen graph's answers: live traffic is compared with what is served.
+
+    Raises:
+        IntegrityError: its rows are not those of val.
+    """
     frame = pd.read_parquet(path)
     if list(frame["image_id"]) != list(val.rows["image_id"]):
-        raise InputError(f"{path} is not of this dataset version's val split. Train the model again.")
+        raise IntegrityError(f"{path} does not list the val images of its dataset version. Train the model again.")
     fresh = {
         "predicted": pd.array(np.asarray(classes, dtype=object)[outputs.probabilities.argmax(axis=1)], dtype="string"),
         "confidence": outputs.probabilities.max(axis=1),
@@ -277,7 +284,7 @@ def _refresh_reference(path: Path, outputs: Outputs, val: SplitData, classes: tu
         "probabilities": list(outputs.probabilities),
         "embedding": list(outputs.embedding),
     }
-    frame.assign(**fresh).to_parquet(path, index=False, compression="zstd")
+    return frame.assign(**fresh)
 
 
 def _file_name(choice: Choice) -> str:

@@ -1,6 +1,7 @@
 """INT8 graphs: how they are chosen, as a pure function, and what a real one answers."""
 
 import json
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -16,7 +17,7 @@ from secondread.config import IngestConfig, PreprocessConfig, QuantizeConfig
 from secondread.data.dataset import DatasetVersion, SplitData
 from secondread.data.ingest import ingest
 from secondread.data.version import write_dataset_version
-from secondread.errors import InputError
+from secondread.errors import InputError, IntegrityError
 from secondread.export import quantize as module
 from secondread.export.int8 import prepare, quantizable
 from secondread.export.onnx import ServedGraph, export_onnx
@@ -66,7 +67,7 @@ def test_the_choice_says_why() -> None:
     fp32 = candidate("fp32", 0.9, 10.0)
     won = choose([fp32, candidate("static", 0.897, 5.0)], QuantizeConfig())
     assert won.reason == (
-        "static takes 5.00 ms at batch 1 where fp32 takes 10.00 ms (50% less) and loses 0.30 points of accuracy."
+        "static takes 5.00 ms at batch 1 where fp32 takes 10.00 ms (50% less), and changes accuracy by -0.30 points."
     )
     assert "loses more than 0.5 points" in choose([fp32, candidate("static", 0.5, 1.0)], QuantizeConfig()).reason
     assert "10% less is asked" in choose([fp32, candidate("static", 0.9, 9.5)], QuantizeConfig()).reason
@@ -286,6 +287,18 @@ def test_the_drift_reference_is_that_of_the_served_graph(
     assert list(frame["label"]) == list(before["label"])
 
 
+def test_a_reference_of_other_images_is_refused(
+    trained: tuple[ModelFolder, DatasetVersion], tmp_path: Path, int8_wins: None
+) -> None:
+    model, dataset = trained
+    shutil.copytree(model.root, tmp_path / "model")
+    frame = pd.read_parquet(model.root / REFERENCE_FILE)
+    frame.iloc[1:].to_parquet(tmp_path / "model" / REFERENCE_FILE)
+    with pytest.raises(IntegrityError, match="does not list the val images"):
+        quantize(ModelFolder.open(tmp_path / "model"), dataset, tmp_path / "quantized", QUICK)
+    assert not (tmp_path / "quantized").exists()
+
+
 def test_where_int8_is_slower_fp32_stays_and_no_int8_graph_is_written(
     trained: tuple[ModelFolder, DatasetVersion], tmp_path: Path, int8_loses: None
 ) -> None:
@@ -317,10 +330,10 @@ def test_a_failure_leaves_no_folder(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_dataset_version_of_another_model_is_refused(
+def test_another_dataset_version_is_refused(
     trained: tuple[ModelFolder, DatasetVersion], films: Callable[..., Path], tmp_path: Path
 ) -> None:
     ingest(IngestConfig(source=str(films(left=10, right=10))), tmp_path / "ingested")
     other = write_dataset_version(tmp_path / "ingested", tmp_path / "dataset", PreprocessConfig(image_size=16))
-    with pytest.raises(InputError, match="other classes or preprocessing"):
+    with pytest.raises(InputError, match="is not the one that model 'sides' was trained on"):
         quantize(trained[0], other, tmp_path / "quantized", QUICK)
