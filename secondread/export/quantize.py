@@ -216,7 +216,7 @@ def choose(candidates: Sequence[Candidate], config: QuantizeConfig) -> Choice:
         return Choice(FP32, "fp32 is kept: no INT8 graph that is accurate enough is faster at every batch size.")
     best = min(fast, key=lambda item: item.latency_ms[batch])
     gain = 1 - best.latency_ms[batch] / fp32.latency_ms[batch]
-    points = -best.drop_points(fp32)
+    points = 0.0 - best.drop_points(fp32)  # never "-0.00"
     figures = (
         f"{best.name} takes {best.latency_ms[batch]:.2f} ms at batch {batch} where fp32 takes "
         f"{fp32.latency_ms[batch]:.2f} ms ({gain:.0%} less), and changes accuracy by {points:+.2f} points"
