@@ -14,7 +14,7 @@ from typing import Any
 from kfp import dsl
 from kfp.local.cache import LocalCache
 
-from secondread.errors import InputError, IntegrityError, SecondReadError
+from secondread.errors import InputError, IntegrityError
 from secondread.logging import get_logger
 from secondread.pipeline.success import SUCCESS_FILE, verify_success
 
@@ -40,7 +40,7 @@ class StepRun:
     facts: dict[str, Any]
 
 
-class VerifiedCache(LocalCache):
+class VerifiedCache(LocalCache):  # type: ignore[misc]  # KFP ships no types
     """A cache that checks success manifests.
 
     Args:
@@ -61,7 +61,7 @@ class VerifiedCache(LocalCache):
         super().__init__(cache_root)
         self._on_start, self._on_end, self._reuse = on_start, on_end, reuse
         self._started: dict[str, tuple[str, float]] = {}
-        self.problem: SecondReadError | None = None
+        self.problem: Exception | None = None
 
     def compute_key(self, component_name: str, *args: Any, **kwargs: Any) -> str:
         """The key, as KFP makes it; every step comes by here first."""
@@ -89,7 +89,7 @@ class VerifiedCache(LocalCache):
         """Keep the outputs of a step, unless it was no success whatever the runner says."""
         try:
             facts = _verify(outputs)
-        except SecondReadError as error:
+        except Exception as error:  # noqa: BLE001 - KFP logs what is raised here and goes on, so it is kept for the end of the run
             self.problem = self.problem or error
             return
         super().put(key, outputs)
