@@ -11,6 +11,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from secondread.data.preprocess import Preprocessing
+from secondread.model.folder import ModelConfigFile, ModelFolder, Thresholds
+from secondread.taxonomy import ClassInfo, Taxonomy
+
 ROOT = Path(__file__).resolve().parent.parent
 
 
@@ -73,6 +77,31 @@ def tiny_graph() -> Callable[[Path], None]:
     A linear classifier of three classes at 32 pixels; its `ood_score` is the mean brightness, 0 to 1.
     """
     return _write_graph
+
+
+@pytest.fixture(scope="session")
+def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> ModelFolder:
+    """A model folder with what serving reads, around the tiny graph; three classes, 32 pixels."""
+    folder = tmp_path_factory.mktemp("tiny-model")
+    _write_graph(folder / "fp32.onnx")
+    classes = (
+        ClassInfo("cxr-normal", "Normal chest", "cxr", "routine"),
+        ClassInfo("cxr-covid", "COVID-19 pneumonia", "cxr", "urgent"),
+        ClassInfo("cxr-opacity", "", "cxr", "unknown"),
+    )
+    ModelConfigFile(
+        name="secondread",
+        architecture={},
+        taxonomy=Taxonomy(classes),
+        preprocessing=Preprocessing(32),
+        temperature=1.0,
+        thresholds=Thresholds(abstain=0.4, out_of_distribution=0.9),
+        dataset_version="d" * 64,
+        graph="fp32.onnx",
+        synthetic=True,
+        library_version="0",
+    ).write(folder)
+    return ModelFolder.open(folder)
 
 
 def _write_graph(path: Path) -> None:

@@ -39,6 +39,8 @@ def serve(
     check_ports(config)
 
     def ready(endpoints: Endpoints) -> None:
+        if on_ready:
+            on_ready(endpoints)
         log.info(
             "serving %s version %s (digest %s) on %s and gRPC %s",
             model.name,
@@ -47,8 +49,6 @@ def serve(
             endpoints.url,
             endpoints.grpc_url,
         )
-        if on_ready:
-            on_ready(endpoints)
 
     with LocalTriton(
         repository,

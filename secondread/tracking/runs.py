@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -103,7 +104,7 @@ def open_client(uri: str) -> MlflowClient:
         client = MlflowClient(tracking_uri=uri, registry_uri=uri)
         client.search_experiments(max_results=1)
     except MlflowException as error:
-        reason = str(error).splitlines()[0]
+        reason = _without_password(str(error).splitlines()[0])
         raise DependencyError(f"MLflow at {_without_password(uri)} does not answer ({reason}). Start it.") from error
     return client
 
@@ -135,6 +136,6 @@ def _experiment(client: MlflowClient, config: TrackingConfig) -> str:
     return str(client.create_experiment(config.experiment, artifact_location=location))
 
 
-def _without_password(uri: str) -> str:
-    scheme, _, rest = uri.partition("://")
-    return f"{scheme}://{rest.rpartition('@')[2]}"
+def _without_password(text: str) -> str:
+    """The text without the user and password of any URI in it: what is down often quotes how it was asked."""
+    return re.sub(r"://[^/\s]*@", "://", text)

@@ -87,14 +87,16 @@ def served(first_run: RunResult, tmp_path_factory: pytest.TempPathFactory) -> It
     environment = {**os.environ, "SECONDREAD_HOME": str(folder)}
     with subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True) as server:
         assert server.stderr is not None
-        said = []
-        for line in server.stderr:  # it says where it serves once it answers
-            said.append(line)
-            if "serving tiny" in line:
-                break
-        assert ready.is_file(), "".join(said)
-        yield json.loads(ready.read_text())
-        server.terminate()
+        try:
+            said = []
+            for line in server.stderr:  # it says that it serves once it answers
+                said.append(line)
+                if "serving tiny" in line:
+                    break
+            assert ready.is_file(), "".join(said)
+            yield json.loads(ready.read_text())
+        finally:
+            server.terminate()
         assert server.wait(timeout=30) == 0
 
 

@@ -18,21 +18,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from secondread.data.preprocess import Preprocessing, preprocess
+from secondread.data.preprocess import preprocess
 from secondread.export.repository import write_repository
-from secondread.model.folder import ModelConfigFile, ModelFolder, Thresholds
+from secondread.model.folder import ModelFolder
 from secondread.model.session import GraphSession, Outputs
-from secondread.taxonomy import ClassInfo, Taxonomy
 
 ROOT = Path(__file__).resolve().parents[2]
 SIZE = 32
-TAXONOMY = Taxonomy(
-    (
-        ClassInfo("cxr-normal", "Normal chest", "cxr", "routine"),
-        ClassInfo("cxr-covid", "COVID-19 pneumonia", "cxr", "urgent"),
-        ClassInfo("cxr-opacity", "", "cxr", "unknown"),
-    )
-)
 SERVE = """
 import json, sys
 from dataclasses import asdict
@@ -51,25 +43,6 @@ if options["predictor"]:
 else:
     serve(repository, config, home=Path(options["home"]), on_ready=say)
 """
-
-
-def write_model(folder: Path, tiny_graph: Callable[[Path], None]) -> ModelFolder:
-    """A model folder with what serving reads."""
-    folder.mkdir(parents=True)
-    tiny_graph(folder / "fp32.onnx")
-    ModelConfigFile(
-        name="secondread",
-        architecture={},
-        taxonomy=TAXONOMY,
-        preprocessing=Preprocessing(SIZE),
-        temperature=1.0,
-        thresholds=Thresholds(abstain=0.4, out_of_distribution=0.9),
-        dataset_version="d" * 64,
-        graph="fp32.onnx",
-        synthetic=True,
-        library_version="0",
-    ).write(folder)
-    return ModelFolder.open(folder)
 
 
 @dataclass(frozen=True)
@@ -121,9 +94,9 @@ def wait_for(condition: Callable[[], object], *, seconds: float, what: str) -> N
 
 
 @pytest.fixture(scope="session")
-def model(tmp_path_factory: pytest.TempPathFactory, tiny_graph: Callable[[Path], None]) -> ModelFolder:
+def model(tiny_model: ModelFolder) -> ModelFolder:
     """A tiny real model."""
-    return write_model(tmp_path_factory.mktemp("model") / "model", tiny_graph)
+    return tiny_model
 
 
 @pytest.fixture(scope="session")
