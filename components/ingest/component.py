@@ -24,9 +24,9 @@ def ingest(
         code_fingerprint: hash of the library's sources, so that the cache cannot serve what other code made.
         settings: further fields of IngestConfig.
     """
+    from secondread.pipeline.show import show_metrics
     from secondread.pipeline.steps import ingest as step
 
     facts = step(source, images.path, settings=settings, source_fingerprint=source_fingerprint)
     images.metadata.update(facts, code_fingerprint=code_fingerprint)
-    metrics.log_metric("images", facts["images"])
-    metrics.log_metric("rejected", sum(facts["rejected"].values()))
+    show_metrics(metrics, {"images": facts["images"], "rejected": sum(facts["rejected"].values())})

@@ -17,9 +17,9 @@ def preprocess(
         metrics: images by split.
         settings: fields of PreprocessConfig.
     """
+    from secondread.pipeline.show import show_metrics
     from secondread.pipeline.steps import preprocess as step
 
     facts = step(images.path, dataset.path, settings=settings)
     dataset.metadata.update(facts)
-    for split, counts in facts["counts"].items():
-        metrics.log_metric(split, sum(counts.values()))
+    show_metrics(metrics, {split: sum(counts.values()) for split, counts in facts["counts"].items()})

@@ -22,10 +22,10 @@ def train(
         name: of the model.
         settings: further fields of TrainConfig.
     """
+    from secondread.pipeline.show import show_metrics
     from secondread.pipeline.steps import train as step
 
     facts = step(dataset.path, model.path, name=name, settings=settings)
     model.framework = "pytorch"
     model.metadata.update(dataset_version=facts["dataset_version"], mlflow_run=facts["mlflow_run"])
-    for key, value in facts["metrics"].items():
-        metrics.log_metric(key, value)
+    show_metrics(metrics, facts["metrics"])

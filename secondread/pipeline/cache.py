@@ -89,7 +89,7 @@ class VerifiedCache(LocalCache):  # type: ignore[misc]  # KFP ships no types
         """Keep the outputs of a step, unless it was no success whatever the runner says."""
         try:
             facts = _verify(outputs)
-        except Exception as error:  # noqa: BLE001 - KFP logs what is raised here and goes on, so it is kept for the end of the run
+        except Exception as error:  # noqa: BLE001 - KFP would log it and go on: kept for the end of the run
             self.problem = self.problem or error
             return
         super().put(key, outputs)

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import math
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from secondread.atomic import write_json
 from secondread.evaluation.evaluate import REPORT_FILE, SUMMARY_FILE
 from secondread.evaluation.results import Evaluation
 from secondread.logging import configure, get_logger
@@ -14,6 +16,19 @@ from secondread.logging import configure, get_logger
 log = get_logger(__name__)
 
 _CURVE_POINTS = 200  # as many as a page can show
+
+
+def show_metrics(metrics: Any, figures: Mapping[str, float | None]) -> None:
+    """Fill a `dsl.Metrics`, and write the figures to its file as well: KFP's local cache takes a missing file for a miss.
+
+    Args:
+        metrics: the artifact.
+        figures: by name; what is not known is left out.
+    """
+    known = {name: value for name, value in figures.items() if value is not None and math.isfinite(value)}
+    for name, value in known.items():
+        metrics.log_metric(name, value)
+    write_json(metrics.path, known)
 
 
 def show_evaluation(result: Evaluation, folder: str, *, metrics: Any, curves: Any, report: str, summary: str) -> None:
@@ -27,14 +42,13 @@ def show_evaluation(result: Evaluation, folder: str, *, metrics: Any, curves: An
         report: path of the `dsl.HTML` artifact.
         summary: path of the `dsl.Markdown` artifact.
     """
-    for name, figure in result.metrics.items():
-        if math.isfinite(figure.value):
-            metrics.log_metric(name, figure.value)
+    show_metrics(metrics, {name: figure.value for name, figure in result.metrics.items()})
     curves.log_confusion_matrix(list(result.classes), [list(row) for row in result.confusion])
     curve = result.roc_micro
     keep = [i for i, threshold in enumerate(curve.thresholds) if math.isfinite(threshold)]
     keep = keep[:: max(1, math.ceil(len(keep) / _CURVE_POINTS))]
     curves.log_roc_curve(*([float(axis[i]) for i in keep] for axis in (curve.fpr, curve.tpr, curve.thresholds)))
+    write_json(curves.path, curves.metadata)
     shutil.copyfile(Path(folder) / REPORT_FILE, report)
     shutil.copyfile(Path(folder) / SUMMARY_FILE, summary)
 
