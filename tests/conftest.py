@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import io
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
+import psutil
 import pytest
 from PIL import Image
 
@@ -37,6 +38,20 @@ def _own_home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Monk
     """No test writes into the checkout, or reads what a person keeps there."""
     monkeypatch.setenv("SECONDREAD_HOME", str(tmp_path_factory.mktemp("home")))
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _no_process_left(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """When all tests are done, nothing that they started is still running, whoever its parent is by now."""
+    yield
+    ours = str(tmp_path_factory.getbasetemp())
+    me = psutil.Process()
+    left = [child.cmdline() for child in me.children(recursive=True) if child.status() != psutil.STATUS_ZOMBIE]
+    for process in psutil.process_iter(["cmdline"]):
+        command = process.info["cmdline"] or []
+        if process.pid != me.pid and any(ours in word for word in command):
+            left.append(command)
+    assert not left, f"still running: {left}"
 
 
 def _film(seed: int, *, size: tuple[int, int] = (40, 48), kind: str = "PNG") -> bytes:

@@ -19,7 +19,9 @@ _CURVE_POINTS = 200  # as many as a page can show
 
 
 def show_metrics(metrics: Any, figures: Mapping[str, float | None]) -> None:
-    """Fill a `dsl.Metrics`, and write the figures to its file as well: KFP's local cache takes a missing file for a miss.
+    """Fill a `dsl.Metrics`, and write the figures to its file as well.
+
+    KFP itself writes none, and its local cache takes a missing file for a miss.
 
     Args:
         metrics: the artifact.
