@@ -90,16 +90,14 @@ def fit(dataset: DatasetVersion, config: TrainConfig, *, share: Share, tracker: 
     architecture = architecture_for(dataset, config)
     lightning.seed_everything(config.seed, verbose=False)
     module = _module(dataset, train, architecture, config)
-    epoch_log = EpochLog(images=len(train.labels), tracker=tracker)
+    batches = train_batches(train, batch_size=config.batch_size, seed=config.seed, share=share)
+    # those that do not fill a batch are not trained on in that epoch
+    epoch_log = EpochLog(images=len(batches) * min(config.batch_size, len(train.labels)), tracker=tracker)
     best = KeepBest(epoch_log)
     with _threads(config, share), _quiet():
         trainer = _trainer(config, share, epochs_for(len(train.labels), config), [epoch_log, best])
         started = time.perf_counter()
-        trainer.fit(
-            module,
-            train_batches(train, batch_size=config.batch_size, seed=config.seed, share=share),
-            even_batches(val, batch_size=_VAL_BATCH_SIZE, share=share),
-        )
+        trainer.fit(module, batches, even_batches(val, batch_size=_VAL_BATCH_SIZE, share=share))
         seconds = time.perf_counter() - started
     return Fitted(state=best.state, best_epoch=best.epoch, epochs=epoch_log.figures, seconds=seconds)
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from itertools import count
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -55,6 +57,17 @@ def test_it_learns_keeps_the_best_epoch_and_tells_the_tracker(
     expected = {"train_loss", "val_loss", "val_accuracy", "learning_rate", "images_per_second"}
     assert all(set(metrics) == expected for _, metrics in notes.metrics)
     assert torch.get_num_threads() == threads
+
+
+def test_speed_counts_the_images_that_were_trained_on(
+    dataset: DatasetVersion, quick: Callable[..., TrainConfig], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = SimpleNamespace(perf_counter=count().__next__)  # every epoch takes a second
+    monkeypatch.setattr("secondread.training.epochs.time", clock)
+    images = len(dataset.split("train").labels)
+    size = images // 2 + 1  # the second batch is not full, so it waits for the next epoch
+    fitted = train_alone(dataset, quick(epochs=2, batch_size=size))
+    assert [figures.images_per_second for figures in fitted.epochs] == [size, size]
 
 
 @pytest.mark.parametrize("precision", ["32-true", "bf16-mixed"])
