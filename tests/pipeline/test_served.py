@@ -63,9 +63,7 @@ def judged(first_run: RunResult) -> Judged:
     predictions = pd.read_parquet(Path(first_run.report).with_name("predictions.parquet"))
     manifest = pd.read_parquet(Path(first_run.images, "manifest.parquet")).set_index("image_id")
     paths = [Path(first_run.images, manifest.loc[image_id, "path"]) for image_id in predictions["image_id"]]
-    classes = ModelFolder.open(first_run.model).config.taxonomy.names
-    columns = [next(name for name in predictions if name.endswith(label)) for label in classes]
-    return Judged(paths, list(predictions["predicted"]), predictions[columns].to_numpy(np.float32))
+    return Judged(paths, list(predictions["predicted"]), np.stack(predictions["probabilities"].to_list()))
 
 
 @pytest.fixture(scope="module")
