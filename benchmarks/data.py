@@ -4,58 +4,71 @@ from __future__ import annotations
 
 import io
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
 from benchmarks.measure import Measurement, paired_ratio
 from benchmarks.peers import image_folder
+from benchmarks.workplace import Workplace
 from secondread.config import IngestConfig, PreprocessConfig
-from secondread.data.dataset import DatasetVersion
+from secondread.data.dataset import SplitData
 from secondread.data.ingest import ingest
 from secondread.data.preprocess import Preprocessing, preprocess
 from secondread.data.version import write_dataset_version
 
 IMAGES = 200
 BATCH = 64
+EPOCH_SIZE = 96
 
 
-def decode_64(films: Path) -> Measurement:
-    """data.decode_64.speedup_vs_pillow: one thread, 512-pixel JPEG films to 64 pixels."""
-    return _decode(films, 64)
+def decode_64(place: Workplace) -> Sequence[Measurement]:
+    """Films to 64 pixels on one thread, written as one array; the peer writes JPEGs."""
+    return [_decode(place, 64)]
 
 
-def decode_224(films: Path) -> Measurement:
-    """data.decode_224.speedup_vs_pillow: one thread, 512-pixel JPEG films to 224 pixels."""
-    return _decode(films, 224)
+def decode_224(place: Workplace) -> Sequence[Measurement]:
+    """Films to 224 pixels on one thread, written as one array; the peer writes JPEGs."""
+    return [_decode(place, 224)]
 
 
-def epoch_read(films: Path) -> Measurement:
-    """data.epoch_read.speedup_vs_image_folder: one pass in random order, as float batches at 96 pixels."""
-    files = _files(films)
-    with tempfile.TemporaryDirectory() as folder:
-        ingest(IngestConfig(source=str(films), public_ids=True), Path(folder, "images"))
-        config = PreprocessConfig(image_size=96)
-        version = write_dataset_version(Path(folder, "images"), Path(folder, "dataset"), config)
-        train = version.split("train")
-        ours = lambda: _epoch(version)  # noqa: E731 - two callables side by side
-        theirs = lambda: list(image_folder.epoch(files[: len(train.labels)], 96, BATCH))  # noqa: E731
-        ratio = paired_ratio(ours, theirs, rounds=3)
-    key = "data.epoch_read.speedup_vs_image_folder"
-    return Measurement(key, ratio, "x", "a folder of JPEG files decoded with Pillow", len(train.labels))
+def epoch_read(place: Workplace) -> Sequence[Measurement]:
+    """The batches of one epoch as training takes them, and the same files decoded anew, one thread each."""
+    import torch
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        with tempfile.TemporaryDirectory() as folder:
+            images, dataset = Path(folder, "images"), Path(folder, "dataset")
+            ingest(IngestConfig(source=str(place.films.folder), public_ids=True), images)
+            version = write_dataset_version(images, dataset, PreprocessConfig(image_size=EPOCH_SIZE))
+            train = version.split("train")
+            files = [images / path for path in train.rows["path"]]
+            ratio = paired_ratio(lambda: _epoch(train), lambda: _their_epoch(files), rounds=3)
+    finally:
+        torch.set_num_threads(threads)
+    peer = f"the same JPEG files from a folder, Pillow, one process; {place.films.name}, batches at {EPOCH_SIZE} px"
+    return [Measurement("data.epoch_read.speedup_vs_image_folder", ratio, "x", peer, len(files))]
 
 
-def _epoch(version: DatasetVersion) -> None:
-    images = version.split("train").images
-    order = np.random.default_rng(0).permutation(len(images))
-    for start in range(0, len(order), BATCH):
-        (images[order[start : start + BATCH]].astype(np.float32) / 255).sum()
+def _epoch(train: SplitData) -> None:
+    from secondread.training.batches import Share, train_batches
+
+    for pixels, _ in train_batches(train, batch_size=BATCH, seed=0, share=Share()):
+        pixels.float().div_(255)
 
 
-def _decode(films: Path, size: int) -> Measurement:
-    encoded = [path.read_bytes() for path in _files(films)[:IMAGES]]
+def _their_epoch(files: list[Path]) -> None:
+    for _ in image_folder.epoch(files, EPOCH_SIZE, BATCH):
+        pass
+
+
+def _decode(place: Workplace, size: int) -> Measurement:
+    encoded = place.films.encoded(IMAGES)
     spec = Preprocessing(size=size)
-    shard = np.empty((IMAGES, size, size), np.uint8)
+    shard = np.empty((len(encoded), size, size), np.uint8)
 
     def ours() -> None:
         for row, data in enumerate(encoded):
@@ -63,12 +76,5 @@ def _decode(films: Path, size: int) -> Measurement:
         np.save(io.BytesIO(), shard)
 
     ratio = paired_ratio(ours, lambda: [image_folder.convert(data, size) for data in encoded])
-    peer = "Pillow: open, convert, resize, save as JPEG"
-    return Measurement(f"data.decode_{size}.speedup_vs_pillow", ratio, "x", peer, IMAGES)
-
-
-def _files(films: Path) -> list[Path]:
-    return sorted(films.rglob("*.jpg"))
-
-
-BENCHMARKS = (decode_64, decode_224, epoch_read)
+    peer = f"Pillow: open, convert, resize, save as JPEG; {place.films.name}"
+    return Measurement(f"data.decode_{size}.speedup_vs_pillow", ratio, "x", peer, len(encoded))

@@ -16,7 +16,7 @@ class Measurement:
         key: stable name, such as `data.decode_64.speedup_vs_pillow`.
         value: the figure; a ratio where there is a peer.
         unit: such as `x`, `images/s`, `points`.
-        peer: what it is compared with; empty where it is a figure of its own.
+        peer: what it is compared with, and on what; `none; ...` where it is a figure of its own.
         n: how many images, requests or runs it comes from.
     """
 
@@ -34,10 +34,12 @@ def paired_ratio(ours: Callable[[], object], theirs: Callable[[], object], *, ro
     """
     ratios = []
     for number in range(rounds + 1):
-        first, second = (ours, theirs) if number % 2 else (theirs, ours)
-        seconds = {first: _timed(first), second: _timed(second)}
+        if number % 2:
+            mine, other = _timed(ours), _timed(theirs)
+        else:
+            other, mine = _timed(theirs), _timed(ours)
         if number:
-            ratios.append(seconds[theirs] / seconds[ours])
+            ratios.append(other / mine)
     return statistics.median(ratios)
 
 

@@ -29,4 +29,4 @@ def epoch(files: list[Path], size: int, batch_size: int) -> Iterator[npt.NDArray
     order = np.random.default_rng(0).permutation(len(files))
     for start in range(0, len(files), batch_size):
         pictures = [decode(files[i].read_bytes(), size) for i in order[start : start + batch_size]]
-        yield np.stack(pictures)[:, None].astype(np.float32) / 255
+        yield np.stack(pictures)[:, None].astype(np.float32) / np.float32(255)

@@ -1,0 +1,87 @@
+"""`benchmarks/results.json`: every figure under its key, with how, where and of what it was measured."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from benchmarks.catalogue import KEYS, WORDS
+from benchmarks.measure import Measurement
+from secondread.atomic import atomic_file, read_json, write_json
+
+FIELDS = {"value": float, "unit": str, "peer": str, "n": int, "command": str, "commit": str, "machine": str}
+_DIGITS = 4  # significant ones; no figure here repeats any better
+_HEAD = """\
+# Benchmarks
+
+How fast it is, as a ratio to what one would otherwise use, both measured in the same run on the same machine. This page
+is made from [`benchmarks/results.json`](../benchmarks/results.json), which has each figure to four digits; `make bench`
+measures all of it again, `make bench ONLY=data` one group, and the command in a row that row.
+"""
+
+Results = dict[str, dict[str, Any]]
+
+
+def document(measurement: Measurement, *, commit: str, machine: str) -> dict[str, Any]:
+    """A figure as `results.json` has it."""
+    return {
+        "value": float(f"{measurement.value:.{_DIGITS}g}") + 0.0,  # never -0.0
+        "unit": measurement.unit,
+        "peer": measurement.peer,
+        "n": measurement.n,
+        "command": f"make bench KEY={measurement.key}",
+        "commit": commit,
+        "machine": machine,
+    }
+
+
+def read(path: Path) -> Results:
+    """What was measured before; nothing where there is no file.
+
+    Raises:
+        IntegrityError: the file is no JSON.
+    """
+    return read_json(path) if path.is_file() else {}
+
+
+def merge(path: Path, fresh: Results) -> Results:
+    """Put fresh figures into the file and keep the others, except those that are measured no more."""
+    both = read(path) | fresh
+    results = {key: both[key] for key in KEYS if key in both}
+    write_json(path, results)
+    return results
+
+
+def write_page(path: Path, results: Results) -> None:
+    """Write the page of the docs."""
+    with atomic_file(path) as aside:
+        aside.write_text(page(results), encoding="utf-8")
+
+
+def page(results: Results) -> str:
+    """The page of the docs: one table a machine and commit."""
+    origins = dict.fromkeys((row["machine"], row["commit"]) for row in results.values())
+    parts = [_HEAD]
+    for machine, commit in origins:
+        rows = {key: row for key, row in results.items() if (row["machine"], row["commit"]) == (machine, commit)}
+        parts += [f"\nMeasured on {machine}; commit `{commit}`:\n\n", *_table(rows)]
+    return "".join(parts)
+
+
+def _table(rows: Results) -> Iterable[str]:
+    yield "| figure | value | compared with | n | command |\n|---|---:|---|---:|---|\n"
+    for key, row in rows.items():
+        yield f"| {WORDS[key]} | {shown(row)} | {row['peer']} | {row['n']:,} | `{row['command']}` |\n"
+
+
+def shown(row: Mapping[str, Any]) -> str:
+    """A value with its unit, for people."""
+    value, unit = row["value"], row["unit"]
+    if unit == "x":
+        return f"{value:.2f}x" if value < 100 else f"{value:,.0f}x"
+    if unit == "share":
+        return f"{value:.1%}"
+    if unit == "points":
+        return f"{value:+.2f} points" if value else "0.00 points"
+    return f"{value:,.0f} {unit}" if value >= 100 else f"{value:.1f} {unit}"

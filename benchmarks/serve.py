@@ -1,0 +1,106 @@
+"""Serving: what a request costs above the bare work, and how many are answered beside a plain FastAPI application.
+
+The same fp32 graph everywhere, of the model that the benchmarks train.
+"""
+
+from __future__ import annotations
+
+import statistics
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+
+from benchmarks.callers import Caller, load, upload_request, v2_request
+from benchmarks.measure import Measurement
+from benchmarks.servers import fastapi_server, our_server
+from benchmarks.workplace import Workplace
+from secondread.cpus import cpu_limit
+from secondread.data.preprocess import preprocess
+from secondread.logging import get_logger
+from secondread.model.folder import FP32_GRAPH, ModelFolder
+from secondread.model.session import INPUT, OUTPUTS
+
+IMAGES = 48
+CALLERS = 4  # as many as `secondread loadtest` sends by default
+BLOCKS, BLOCK = 60, 12  # of requests one after the other
+ROUNDS, ROUND_SECONDS = 5, 4.0  # of load on each server
+
+log = get_logger(__name__)
+
+
+def p50_over_bare(place: Workplace) -> Sequence[Measurement]:
+    """Blocks of requests and of bare runs by turns, on the same images; the median over blocks of their p50s' ratio."""
+    model, images = _fp32(place), place.films.encoded(IMAGES)
+    bare = _Bare(model)
+    ratios, served_times, bare_times = [], [], []
+    with tempfile.TemporaryDirectory() as work, our_server(model, Path(work)) as address:
+        caller, requests = Caller(address), [v2_request(image) for image in images]
+        for number in range(-2, BLOCKS):
+            chosen = [(number * BLOCK + i) % len(images) for i in range(BLOCK)]
+            served = statistics.median([caller.ask(requests[i]) for i in chosen])
+            alone = statistics.median([bare.seconds(images[i]) for i in chosen])
+            if number >= 0:
+                ratios.append(served / alone)
+                served_times.append(served)
+                bare_times.append(alone)
+        caller.close()
+    log.info("p50: %.2f ms served, %.2f ms bare", 1e3 * np.median(served_times), 1e3 * np.median(bare_times))
+    peer = f"the same decoding and onnxruntime without a server; REST, one caller; {_setting(place)}"
+    return [Measurement("serve.p50_over_bare", statistics.median(ratios), "x", peer, BLOCKS * BLOCK)]
+
+
+def rate_vs_fastapi(place: Workplace) -> Sequence[Measurement]:
+    """Load on both servers by turns, each kept running; the median over rounds of the rates' ratio."""
+    model, images = _fp32(place), place.films.encoded(IMAGES)
+    ratios, requests = [], 0
+    with (
+        tempfile.TemporaryDirectory() as work,
+        our_server(model, Path(work)) as our_address,
+        fastapi_server(model.graph_path(), Path(work)) as their_address,
+    ):
+        sides = {
+            "ours": (our_address, [v2_request(image) for image in images]),
+            "theirs": (their_address, [upload_request(image) for image in images]),
+        }
+        for number in range(-1, ROUNDS):
+            order = list(sides) if number % 2 else list(reversed(sides))
+            loads = {name: load(*sides[name], callers=CALLERS, seconds=ROUND_SECONDS) for name in order}
+            for name, each in loads.items():
+                p99 = 1e3 * np.percentile(each.seconds, 99)
+                log.info("%s: %.1f requests/s, p99 %.0f ms", name, each.rate, p99)
+            if number >= 0:
+                ratios.append(loads["ours"].rate / loads["theirs"].rate)
+                requests += sum(len(each.seconds) for each in loads.values())
+    peer = f"FastAPI, Pillow and onnxruntime (benchmarks/peers); {CALLERS} callers; {_setting(place)}"
+    return [Measurement("serve.rate_vs_fastapi", statistics.median(ratios), "x", peer, requests)]
+
+
+class _Bare:
+    """The work that any server must do for an answer, with as many threads as ours has."""
+
+    def __init__(self, model: ModelFolder) -> None:
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = cpu_limit()
+        path = str(model.graph_path())
+        self._session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+        self._spec = model.config.preprocessing
+
+    def seconds(self, image: bytes) -> float:
+        start = time.perf_counter()
+        pixels = preprocess(image, self._spec)[np.newaxis, np.newaxis]
+        self._session.run(list(OUTPUTS), {INPUT: pixels})
+        return time.perf_counter() - start
+
+
+def _fp32(place: Workplace) -> ModelFolder:
+    model = place.trained.model
+    return replace(model, config=replace(model.config, graph=FP32_GRAPH))
+
+
+def _setting(place: Workplace) -> str:
+    return f"{place.films.name}; {place.trained.name}, fp32, {cpu_limit()} threads"

@@ -1,0 +1,32 @@
+"""What several benchmarks share: the folder they write into, the films, and one model that was really trained."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from pathlib import Path
+
+from benchmarks.films import Films, find_films
+from benchmarks.trained import Trained, trained_model
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+class Workplace:
+    """Where benchmarks are run. What is costly is made on first use.
+
+    Args:
+        home: folder to write into; kept, so that the next run finds the model and the phantom films.
+    """
+
+    def __init__(self, home: Path) -> None:
+        self.home = home
+
+    @cached_property
+    def films(self) -> Films:
+        """JPEG films of 512 pixels."""
+        return find_films(self.home, root=ROOT)
+
+    @cached_property
+    def trained(self) -> Trained:
+        """A model of the default preset, trained on phantoms, with its dataset version."""
+        return trained_model(self.home)
