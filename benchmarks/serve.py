@@ -28,7 +28,7 @@ from secondread.model.session import INPUT, OUTPUTS
 IMAGES = 48
 CALLERS = 4  # as many as `secondread loadtest` sends by default
 BLOCKS, BLOCK = 60, 12  # of requests one after the other
-ROUNDS, ROUND_SECONDS = 5, 4.0  # of load on each server
+ROUNDS, ROUND_SECONDS = 12, 2.0  # of load on each server
 
 log = get_logger(__name__)
 
