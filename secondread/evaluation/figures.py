@@ -6,6 +6,7 @@ drawing serves light and dark; each curve also has a dash pattern of its own, so
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -151,6 +152,48 @@ def _reliability_bar(plot: _Plot, item: ReliabilityBin, *, depth: float) -> list
         f'<rect class="{kind}" {place} y="{plot.y(solid) - gap:.2f}" height="{gap:.2f}"/>',
         f'<rect class="count" {place} y="{plot.y(0) + 8:.2f}" height="{max(depth, 1):.2f}" rx="2"/></g>',
     ]
+
+
+def curve_svg(series: Mapping[str, Sequence[float]], *, x_title: str, y_title: str) -> Markup:
+    """Figures that were taken again and again, such as after each epoch: one line each, from 0 up.
+
+    Args:
+        series: name to values, none below 0; the first stands at 1 on the x axis.
+        x_title: of the horizontal axis.
+        y_title: of the vertical axis, with its unit.
+    """
+    left, top, width, height = 52.0, 12.0, 400.0, 220.0
+    most, last = max(max(values) for values in series.values()), max(map(len, series.values()))
+    step = 0.25 if most <= 1 else 0.5
+    steps = max(1, math.ceil(most / step - 1e-9))
+
+    def x(place: int) -> float:
+        return round(left + (place - 1) / max(1, last - 1) * width, 2)
+
+    def y(value: float) -> float:
+        return round(top + height - value / (steps * step) * height, 2)
+
+    parts = []
+    for tick in (number * step for number in range(steps + 1)):
+        parts.append(f'<line class="grid" x1="{left}" x2="{left + width}" y1="{y(tick)}" y2="{y(tick)}"/>')
+        parts.append(f'<text class="small" x="{left - 8}" y="{y(tick) + 4}" text-anchor="end">{tick:g}</text>')
+    parts += [
+        f'<text class="small" x="{x(place)}" y="{y(0) + 18}" text-anchor="middle">{place}</text>'
+        for place in sorted({1, last})
+    ]
+    for index, (name, values) in enumerate(series.items()):
+        points = " ".join(f"{x(place)},{y(value)}" for place, value in enumerate(values, start=1))
+        parts += [
+            f'<polyline class="curve {colour_class(index)}" stroke-dasharray="{dash(index)}" points="{points}"/>',
+            f'<text x="{left + width + 8}" y="{y(values[-1]) + 4}">{escape(name)}</text>',
+        ]
+    parts.append(
+        f'<text class="axis" x="{left + width / 2}" y="{y(0) + 34}" text-anchor="middle">{escape(x_title)}</text>'
+    )
+    parts.append(_upright(y_title, y=top + height / 2))
+    label = f"{y_title} by {x_title}: {', '.join(series)}"
+    room = 16 + 7.5 * max(map(len, series))
+    return _svg(parts, width=left + width + room, height=top + height + 44, font=13, label=label, kind="plot")
 
 
 def interval_svg(value: float, low: float, high: float) -> Markup:

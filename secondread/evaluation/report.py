@@ -99,7 +99,7 @@ class Gallery:
 
         def show(index: int) -> Shown:
             return Shown(
-                picture=_data_uri(images[index, 0]),
+                picture=data_uri(images[index, 0]),
                 image_id=str(image_ids[index]),
                 label=classes[labels[index]],
                 predicted=classes[predicted[index]],
@@ -174,7 +174,7 @@ def _cell(text: str) -> str:
     return text.replace("|", "\\|").replace("\n", " ")
 
 
-def _data_uri(pixels: npt.NDArray[np.uint8]) -> str:
+def data_uri(pixels: npt.NDArray[np.uint8]) -> str:
     """A grey image, uint8 (height, width), as a `data:` URI."""
     image = Image.fromarray(np.ascontiguousarray(pixels))
     image.thumbnail((_PICTURE_SIDE, _PICTURE_SIDE), Image.Resampling.LANCZOS)
