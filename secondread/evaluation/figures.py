@@ -193,7 +193,7 @@ def curve_svg(series: Mapping[str, Sequence[float]], *, x_title: str, y_title: s
     parts.append(_upright(y_title, y=top + height / 2))
     label = f"{y_title} by {x_title}: {', '.join(series)}"
     room = 16 + 7.5 * max(map(len, series))
-    return _svg(parts, width=left + width + room, height=top + height + 44, font=13, label=label, kind="plot")
+    return _svg(parts, width=left + width + room, height=top + height + 48, font=13, label=label, kind="plot")
 
 
 def interval_svg(value: float, low: float, high: float) -> Markup:
