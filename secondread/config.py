@@ -120,7 +120,7 @@ class TrainConfig:
 
     name: str = "secondread"  # of the model, as in the registry
     preset: str = "vit-small"  # architecture, from `secondread.model.vit.PRESETS`
-    image_presentations: int = 45_000  # images shown in all, repeats counted: what two cores do in four minutes
+    image_presentations: int = 30_000  # images shown in all, repeats counted: what two idle cores do in 100 s
     epochs: int = 0  # passes over the train split; 0: as many as `image_presentations` gives, at least `min_epochs`
     min_epochs: int = 10  # passes that even a large set gets
     batch_size: int = 64  # images a step, all processes together

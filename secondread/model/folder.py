@@ -1,11 +1,11 @@
 """The model folder: one trained model with everything that says what it is. Read without torch, and no pickle in it.
 
-    model.safetensors   weights, for training on
-    fp32.onnx           the served graph (int8.onnx beside it once quantized)
-    config.json         this file's `ModelConfigFile`
-    metrics.json        figures on val
-    reference.parquet   embeddings and scores of val, for drift
-    MODEL_CARD.md       for people
+model.safetensors   weights, for training on
+fp32.onnx           the served graph (int8.onnx beside it once quantized)
+config.json         this file's `ModelConfigFile`
+metrics.json        figures on val
+reference.parquet   embeddings and scores of val, for drift
+MODEL_CARD.md       for people
 """
 
 from __future__ import annotations
@@ -90,7 +90,9 @@ class ModelConfigFile:
             values["thresholds"] = Thresholds(**values["thresholds"])
             return cls(**values)
         except (KeyError, TypeError) as error:
-            raise IntegrityError(f"{CONFIG_FILE} of the model is not complete ({error}). Train or fetch it again.") from error
+            raise IntegrityError(
+                f"{CONFIG_FILE} of the model is not complete ({error}). Train or fetch it again."
+            ) from error
 
     @classmethod
     def read(cls, path: Path | str) -> ModelConfigFile:
@@ -123,7 +125,9 @@ class ModelFolder:
         """
         root = Path(path)
         if not (root / CONFIG_FILE).is_file():
-            raise IntegrityError(f"{root} is no model folder: it has no {CONFIG_FILE}. Name the folder that train wrote.")
+            raise IntegrityError(
+                f"{root} is no model folder: it has no {CONFIG_FILE}. Name the folder that train wrote."
+            )
         folder = cls(root, ModelConfigFile.read(root / CONFIG_FILE))
         if not folder.graph_path().is_file():
             raise IntegrityError(f"{folder.graph_path()} is missing. Train or fetch the model again.")

@@ -53,7 +53,9 @@ class GraphSession:
         inputs = [node.name for node in self._session.get_inputs()]
         outputs = {node.name for node in self._session.get_outputs()}
         if inputs != [INPUT] or not outputs.issuperset(OUTPUTS):
-            raise IntegrityError(f"{path} takes {inputs} and gives {sorted(outputs)}, not '{INPUT}' and {list(OUTPUTS)}.")
+            raise IntegrityError(
+                f"{path} takes {inputs} and gives {sorted(outputs)}, not '{INPUT}' and {list(OUTPUTS)}."
+            )
         self.size = int(self._session.get_inputs()[0].shape[-1])
 
     def run(self, pixels: npt.NDArray[np.uint8], *, batch_size: int = 64) -> Outputs:

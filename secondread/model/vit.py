@@ -47,13 +47,13 @@ class ViTConfig:
 
     image_size: int = 96
     classes: int = 9
-    stem_channels: tuple[int, ...] = (24, 48, 96, 192)
-    stem_strides: tuple[int, ...] = (2, 2, 2, 2)
+    stem_channels: tuple[int, ...] = (24, 48, 48, 96, 96, 192, 192)
+    stem_strides: tuple[int, ...] = (2, 2, 1, 2, 1, 2, 1)
     dim: int = 192
-    depth: int = 6
+    depth: int = 3
     heads: int = 3
     head_dim: int = 64
-    mlp_dim: int = 768
+    mlp_dim: int = 384
     dropout: float = 0.0
     drop_path: float = 0.0
 
@@ -118,9 +118,10 @@ class ViTConfig:
         return cls(**values)
 
 
-# Every preset fits any image size (`ViTConfig.fit_to`); the number in a name is the size it was chosen at.
+# Every preset fits any image size (`ViTConfig.fit_to`); a number in a name is the size that it stands for.
 PRESETS: dict[str, ViTConfig] = {
-    # the default: what two cores train in minutes
+    # the default: 1.6 M parameters. A second block a stage in the stem and half the transformer were better on val than
+    # one block and six layers, at two thirds of the time
     "vit-small": ViTConfig(),
     # for a first look, and for sets of small images
     "vit-tiny": ViTConfig(
