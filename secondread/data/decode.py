@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import io
+import os
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -32,6 +34,24 @@ class DecodeLimits:
 DEFAULT_LIMITS = DecodeLimits()
 
 
+def read_bounded(path: Path, limits: DecodeLimits = DEFAULT_LIMITS) -> bytes:
+    """The bytes of a file, which is not read when it is larger than the limit.
+
+    Args:
+        path: of one encoded image.
+        limits: bound on bytes.
+    Raises:
+        TooLargeError: above the limit.
+        OSError: the file cannot be read.
+    """
+    with path.open("rb") as file:
+        _check_bytes(os.fstat(file.fileno()).st_size, limits)
+        # one byte more than allowed: a file that grows, or a pipe whose size is 0, is bounded too
+        data = file.read(limits.max_bytes + 1)
+    _check_bytes(len(data), limits)
+    return data
+
+
 def decode(data: bytes, *, min_side: int = 0, limits: DecodeLimits = DEFAULT_LIMITS) -> GreyImage:
     """Decode one image to grey.
 
@@ -48,8 +68,7 @@ def decode(data: bytes, *, min_side: int = 0, limits: DecodeLimits = DEFAULT_LIM
     """
     if not data:
         raise ImageError("the file is empty (0 bytes).")
-    if len(data) > limits.max_bytes:
-        raise TooLargeError(f"{len(data)} bytes are more than the limit of {limits.max_bytes}. Send a smaller image.")
+    _check_bytes(len(data), limits)
     if data.startswith(_JPEG_MAGIC):
         return _decode_jpeg(data, min_side, limits)
     if data.startswith(_PNG_MAGIC):
@@ -82,6 +101,11 @@ def _decode_png(data: bytes, limits: DecodeLimits) -> GreyImage:
             return np.asarray(image.convert("L"))
     except (UnidentifiedImageError, OSError, SyntaxError, ValueError) as error:
         raise ImageError(f"the PNG is corrupt or truncated ({error}).") from error
+
+
+def _check_bytes(size: int, limits: DecodeLimits) -> None:
+    if size > limits.max_bytes:
+        raise TooLargeError(f"{size} bytes are more than the limit of {limits.max_bytes}. Send a smaller image.")
 
 
 def _check_pixels(height: int, width: int, limits: DecodeLimits) -> None:

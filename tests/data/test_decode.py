@@ -8,7 +8,7 @@ import pydicom
 import pytest
 from PIL import Image
 
-from secondread.data.decode import DecodeLimits, decode
+from secondread.data.decode import DecodeLimits, decode, read_bounded
 from secondread.errors import ImageError, TooLargeError
 
 
@@ -98,3 +98,18 @@ def test_limits_hold_before_anything_is_decoded(gradient: np.ndarray) -> None:
         decode(data, limits=DecodeLimits(max_bytes=len(data) - 1))
     with pytest.raises(TooLargeError, match="pixels"):
         decode(data, limits=DecodeLimits(max_pixels=gradient.size - 1))
+
+
+def test_a_file_is_read_up_to_the_limit_and_not_at_all_above_it(tmp_path: Path) -> None:
+    path = tmp_path / "film.png"
+    path.write_bytes(b"12345")
+    assert read_bounded(path, DecodeLimits(max_bytes=5)) == b"12345"
+    with path.open("wb") as file:
+        file.truncate(1 << 40)  # a hole of a terabyte: reading it would end the process
+    with pytest.raises(TooLargeError, match=f"{1 << 40} bytes are more than the limit of {64 << 20}"):
+        read_bounded(path)
+
+
+def test_a_device_without_a_size_is_bounded_too() -> None:
+    with pytest.raises(TooLargeError, match="bytes"):
+        read_bounded(Path("/dev/zero"), DecodeLimits(max_bytes=1000))
