@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -11,18 +12,27 @@ from secondread.atomic import sha256_file
 from secondread.cpus import cpu_limit
 
 
-def fingerprint_files(root: Path, files: Iterable[Path], *, salt: str = "") -> str:
+def fingerprint_files(root: Path, files: Iterable[Path]) -> str:
     """SHA-256, hex, over the files' names below `root` and their bytes, whatever order they come in.
+
+    A file that cannot be read counts as such: the hash changes when it can be.
 
     Args:
         root: folder that the names are relative to.
-        files: the files, all below `root`.
-        salt: anything else that the result should depend on.
+        files: the files, all below `root`. Their names may be any bytes.
     """
     ordered = sorted(files)
     with ThreadPoolExecutor(cpu_limit()) as pool:  # hashing releases the interpreter lock
-        digests = list(pool.map(sha256_file, ordered))
-    total = hashlib.sha256(salt.encode())
+        digests = list(pool.map(_digest, ordered))
+    total = hashlib.sha256()
     for path, digest in zip(ordered, digests, strict=True):
-        total.update(f"\0{path.relative_to(root).as_posix()}\0{digest}".encode())
+        total.update(b"\0" + os.fsencode(path.relative_to(root)) + b"\0" + digest.encode())
     return total.hexdigest()
+
+
+def _digest(path: Path) -> str:
+    try:
+        return sha256_file(path)
+    except OSError as error:
+        # ingest leaves out and lists what cannot be read; one such file must not stop it here
+        return f"unreadable: {error.errno}"
