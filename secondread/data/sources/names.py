@@ -1,0 +1,26 @@
+"""A file's name as text that can be stored and printed, whatever bytes it is made of."""
+
+from __future__ import annotations
+
+import os
+import unicodedata
+from pathlib import PurePath
+
+# control characters, halves of surrogate pairs, line and paragraph separators: each would break a line of a message
+_UNPRINTABLE = frozenset({"Cc", "Cs", "Zl", "Zp"})
+
+
+def readable_name(name: str | PurePath) -> str:
+    r"""The name in valid UTF-8 and on one line; what is neither is escaped with a backslash.
+
+    A file system takes any bytes as a name: `M\xfcller.png` in Latin-1 is no UTF-8 and could not be written to Parquet,
+    JSON or a terminal; a line break would make two lines of a message.
+
+    Args:
+        name: as the operating system gave it, bytes that are no UTF-8 as lone surrogates (PEP 383).
+    """
+    text = os.fsencode(name).decode("utf-8", "backslashreplace")
+    return "".join(
+        character.encode("unicode_escape").decode() if unicodedata.category(character) in _UNPRINTABLE else character
+        for character in text
+    )
