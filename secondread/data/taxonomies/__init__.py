@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from importlib import resources
 
-from secondread.taxonomy import ClassInfo, Taxonomy
+from secondread.taxonomy import MODALITIES, ClassInfo, Taxonomy
 
 
 def seed_taxonomy() -> Taxonomy:
@@ -15,21 +15,22 @@ def seed_taxonomy() -> Taxonomy:
     return Taxonomy.from_dict(json.loads(document))
 
 
-def taxonomy_of(labels: Iterable[str], *, modality: str = "") -> Taxonomy:
+def taxonomy_of(labels: Iterable[str], *, modality: str = "", stated: Mapping[str, str] | None = None) -> Taxonomy:
     """A taxonomy for a set of class names.
 
     Args:
         labels: class names, repeats allowed.
         modality: for classes that the seed taxonomy does not know and whose name has no known prefix.
+        stated: modality by class name, where the source itself says it; comes before all else.
     Returns:
         The seed classes among them, with their title and urgency, then the others by name. A name that starts with a
         modality (`cxr-`, `oct-`) is of that modality.
     """
     found = seed_taxonomy().restrict(labels)
-    return Taxonomy(tuple(_completed(info, modality) for info in found.classes))
+    return Taxonomy(tuple(_completed(info, modality, (stated or {}).get(info.name, "")) for info in found.classes))
 
 
-def _completed(info: ClassInfo, modality: str) -> ClassInfo:
+def _completed(info: ClassInfo, modality: str, stated: str) -> ClassInfo:
     prefix, _, rest = info.name.partition("-")
-    own = info.modality or (prefix if prefix in ("cxr", "oct") and rest else modality)
+    own = stated or info.modality or (prefix if prefix in MODALITIES and rest else modality)
     return ClassInfo(info.name, info.title or info.name, own, info.urgency)

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from functools import partial
-from importlib.resources import files
 
 from secondread.data.sources.phantom.plan import Case, plan
 from secondread.data.sources.phantom.png import encode_png
 from secondread.data.sources.phantom.render import render
 from secondread.data.sources.phantom.spec import PhantomSpec, parse_uri
 from secondread.data.sources.source import SourceImage
+from secondread.data.taxonomies import seed_taxonomy
 from secondread.taxonomy import Taxonomy
 
 
@@ -39,8 +38,7 @@ class PhantomSource:
 
     def taxonomy(self) -> Taxonomy:
         """The seed classes that the source has, in the seed's order."""
-        text = files("secondread.data.taxonomies").joinpath("seed.json").read_text(encoding="utf-8")
-        return Taxonomy.from_dict(json.loads(text)).restrict(self.spec.classes)
+        return seed_taxonomy().restrict(self.spec.classes)
 
     def cases(self) -> Iterator[Case]:
         """Every image, not drawn, with the truth about it: true class and amounts of each pattern."""
