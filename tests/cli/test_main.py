@@ -64,7 +64,7 @@ def assert_one_line(done: subprocess.CompletedProcess[str], words: str) -> None:
         (lambda root: root / "none", r"/none does not exist\. Use "),
         (lambda root: (root / "empty").mkdir() or root / "empty", r"/empty holds no images"),
         (lambda root: _csv(root, "path,kind\na.png,x\n"), r"manifest\.csv has no column 'label'.*Add it"),
-        (lambda root: _csv(root, "path,label\nb.png,x\n"), r"row 2: path 'b\.png' does not exist.*Mend it"),
+        (lambda root: _csv(root, "path,label\nb.png,x\n"), r"line 2: path 'b\.png' does not exist.*Mend it"),
     ],
     ids=["missing folder", "empty folder", "no label column", "a path that does not exist"],
 )

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import csv
+import math
 from collections.abc import Iterator
-from functools import cached_property
+from dataclasses import dataclass
+from functools import cached_property, partial
 from pathlib import Path
 
+from secondread.data.decode import DEFAULT_LIMITS, DecodeLimits, read_bounded
 from secondread.data.fingerprint import fingerprint_files
+from secondread.data.sources.names import readable_name
 from secondread.data.sources.source import SourceImage
 from secondread.data.taxonomies import taxonomy_of
 from secondread.errors import InputError
@@ -18,6 +22,14 @@ REQUIRED = ("path", "label")
 OPTIONAL = ("patient_id", "study_id", "modality", "source", "site", "license", "sex", "age", "view", "acquired_at")
 
 
+@dataclass(frozen=True)
+class _Row:
+    """One row: the line of the file that it starts on, and its cells by column."""
+
+    line: int
+    cells: dict[str, str]
+
+
 class ManifestCsvSource:
     """A folder whose `manifest.csv` names the images. Columns it does not know are ignored.
 
@@ -25,78 +37,146 @@ class ManifestCsvSource:
         root: the folder.
         modality: of every image whose row and class name do not say.
         public_ids: the patient ids are published, so that they need no hashing.
+        limits: a file with more bytes is not read.
     Raises:
-        InputError: a required column or value is missing, a path leads out of the folder or to no file, or an age is
-            no number; each with the row's number in the file.
+        InputError: a required column or value is missing, a row has more cells than the header, a path leads out of
+            the folder or to no file, an age is no number, or a class has two modalities; each with the row's line in
+            the file.
     """
 
     synthetic = False
 
-    def __init__(self, root: Path, *, modality: str = "", public_ids: bool = False) -> None:
+    def __init__(
+        self, root: Path, *, modality: str = "", public_ids: bool = False, limits: DecodeLimits = DEFAULT_LIMITS
+    ) -> None:
         self.uri = str(root)
         self.public = public_ids
         self._root = root
         self._modality = modality
+        self._limits = limits
         self._csv = root / CSV_FILE
         if not self._rows:
             raise InputError(f"{self._csv} has no rows below its header. List one image a row.")
+        self.taxonomy()  # says at once where a class has two modalities
 
     @cached_property
-    def _rows(self) -> list[dict[str, str]]:
-        try:
-            with self._csv.open(newline="", encoding="utf-8-sig") as file:
-                reader = csv.DictReader(file)
-                header = list(reader.fieldnames or [])
-                for column in REQUIRED:
-                    if column not in header:
-                        raise InputError(
-                            f"{self._csv} has no column '{column}' (it has {', '.join(header) or 'none'}). "
-                            f"Add it: {' and '.join(REQUIRED)} are required."
-                        )
-                rows = [{key: (value or "").strip() for key, value in row.items() if key} for row in reader]
-        except (UnicodeDecodeError, csv.Error) as error:
-            raise InputError(f"{self._csv} is no CSV file in UTF-8 ({error}). Save it as such.") from error
-        for number, row in enumerate(rows, start=2):
-            self._check(row, number)
+    def _rows(self) -> list[_Row]:
+        rows = _read_rows(self._csv)
+        for row in rows:
+            self._check(row)
         return rows
 
-    def _check(self, row: dict[str, str], number: int) -> None:
-        where = f"{self._csv} row {number}"
+    def _check(self, row: _Row) -> None:
+        where = f"{self._csv} line {row.line}"
         for column in REQUIRED:
-            if not row[column]:
+            if not row.cells[column]:
                 raise InputError(f"{where} has an empty '{column}'. Fill it in, or remove the row.")
-        path = self._root / row["path"]
-        if not path.resolve().is_relative_to(self._root.resolve()):
-            raise InputError(f"{where}: path '{row['path']}' leads out of {self._root}. Use a path inside the folder.")
-        if not path.is_file():
-            raise InputError(
-                f"{where}: path '{row['path']}' does not exist in {self._root}. Mend it, or remove the row."
-            )
-        _age(row.get("age", ""), where)
+        shown = f"{where}: path '{readable_name(row.cells['path'])}'"
+        path = self._root / row.cells["path"]
+        try:
+            inside, is_file = path.resolve().is_relative_to(self._root.resolve()), path.is_file()
+        except (OSError, RuntimeError, ValueError) as error:  # too long a name, a circle of links, a NUL
+            reason = error.strerror if isinstance(error, OSError) else "a circle of links, or a character no path has"
+            raise InputError(f"{shown} cannot be followed ({reason}). Mend it, or remove the row.") from error
+        if not inside:
+            raise InputError(f"{shown} leads out of {self._root}. Use a path inside the folder.")
+        if not is_file:
+            raise InputError(f"{shown} does not exist in {self._root}. Mend it, or remove the row.")
+        _age(row.cells.get("age", ""), where)
 
     def taxonomy(self) -> Taxonomy:
-        """One class a distinct label."""
-        return taxonomy_of((row["label"] for row in self._rows), modality=self._modality)
+        """One class a distinct label, of the modality that its rows agree on."""
+        labels = (row.cells["label"] for row in self._rows)
+        return taxonomy_of(labels, modality=self._modality, stated=self._stated_modalities())
+
+    def _stated_modalities(self) -> dict[str, str]:
+        first: dict[str, _Row] = {}
+        for row in self._rows:
+            label, modality = row.cells["label"], row.cells.get("modality", "")
+            if not modality:
+                continue
+            other = first.setdefault(label, row)
+            if other.cells["modality"] != modality:
+                raise InputError(
+                    f"{self._csv}: class '{label}' has the modality '{other.cells['modality']}' in line {other.line} "
+                    f"and '{modality}' in line {row.line}. Mend one, or make two classes of it."
+                )
+        return {label: row.cells["modality"] for label, row in first.items()}
 
     def images(self) -> Iterator[SourceImage]:
         """Every row, in the order of the file."""
         modality = {info.name: info.modality for info in self.taxonomy().classes}
         for row in self._rows:
-            known = {name: row.get(name, "") for name in OPTIONAL}
-            known["modality"] = known["modality"] or modality[row["label"]]
+            known = {name: row.cells.get(name, "") for name in OPTIONAL}
+            known["modality"] = modality[row.cells["label"]]
             age = _age(known.pop("age"), self.uri)
-            path = self._root / row["path"]
-            yield SourceImage(name=row["path"], label=row["label"], read=path.read_bytes, age=age, **known)
+            name, label = readable_name(row.cells["path"]), row.cells["label"]
+            read = partial(read_bounded, self._root / row.cells["path"], self._limits)
+            yield SourceImage(name=name, label=label, read=read, age=age, **known)
 
     def fingerprint(self) -> str:
         """Over the manifest and every image that it names."""
-        files = {self._root / row["path"] for row in self._rows} | {self._csv}
+        files = {self._root / row.cells["path"] for row in self._rows} | {self._csv}
         return fingerprint_files(self._root, files)
+
+
+def _read_rows(path: Path) -> list[_Row]:
+    """Every row that is not blank.
+
+    Raises:
+        InputError: the file cannot be read, is no CSV in UTF-8, or lacks a required column.
+    """
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            reader = csv.reader(file)
+            header = _checked_header([column.strip() for column in next(reader, [])], path)
+            rows, line = [], reader.line_num + 1
+            for cells in reader:
+                if any(cell.strip() for cell in cells):
+                    rows.append(_Row(line, _cells(header, cells, f"{path} line {line}")))
+                line = reader.line_num + 1  # counts lines of the file, of which a quoted cell may hold several
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise InputError(f"{path} is no CSV file in UTF-8 ({error}). Save it as such.") from error
+    except OSError as error:
+        raise InputError(f"{path} cannot be read ({error.strerror}). Allow it to be read.") from error
+    return rows
+
+
+def _checked_header(header: list[str], path: Path) -> list[str]:
+    for column in REQUIRED:
+        if column in header:
+            continue
+        other = next((name for mark, name in ((";", "semicolons"), ("\t", "tabs")) if mark in "".join(header)), None)
+        if other and len(header) == 1:
+            raise InputError(f"{path} has no column '{column}': it seems separated by {other}. Save it with commas.")
+        raise InputError(
+            f"{path} has no column '{column}' (it has {', '.join(map(readable_name, header)) or 'none'}). "
+            f"Add it: {' and '.join(REQUIRED)} are required."
+        )
+    twice = next((column for column in REQUIRED + OPTIONAL if header.count(column) > 1), None)
+    if twice:
+        raise InputError(f"{path} has the column '{twice}' twice. Remove one.")
+    return header
+
+
+def _cells(header: list[str], cells: list[str], where: str) -> dict[str, str]:
+    """Cells by column, those that are missing at the end empty."""
+    if any(cell.strip() for cell in cells[len(header) :]):
+        raise InputError(
+            f"{where} has {len(cells)} cells, the header {len(header)}. Quote each cell with a comma in it."
+        )
+    row = dict.fromkeys(header, "") | {name: cell.strip() for name, cell in zip(header, cells, strict=False)}
+    row["label"] = readable_name(row["label"])  # becomes the class's name, which stands in messages and reports
+    row["modality"] = row.get("modality", "").lower()
+    return row
 
 
 def _age(text: str, where: str) -> float | None:
     """Years, or None where the cell is empty."""
     try:
-        return float(text) if text else None
-    except ValueError as error:
-        raise InputError(f"{where}: age '{text}' is no number of years. Mend it, or leave it empty.") from error
+        years = float(text) if text else None
+    except ValueError:
+        years = math.nan
+    if years is None or (math.isfinite(years) and years >= 0):
+        return years
+    raise InputError(f"{where}: age '{readable_name(text)}' is no number of years. Mend it, or leave it empty.")
