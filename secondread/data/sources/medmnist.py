@@ -7,12 +7,15 @@ from __future__ import annotations
 
 import io
 import zipfile
+import zlib
 from collections.abc import Iterator
 from functools import cached_property, partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from numpy.lib.npyio import NpzFile
 from PIL import Image
 
 from secondread.atomic import sha256_file
@@ -28,6 +31,10 @@ KNOWN = {
 }
 LICENSE = "CC BY 4.0"
 
+_LAST_LABEL = 255  # MedMNIST stores labels as uint8; its largest set has 11 classes
+# what numpy and zipfile raise for damage, encryption (RuntimeError), pickles (ValueError) and sizes that are made up
+_UNREADABLE = (ValueError, OSError, EOFError, RuntimeError, MemoryError, zipfile.BadZipFile, zlib.error)
+
 
 class MedMnistSource:
     """One MedMNIST file of single-label 2D images. Patients are not known.
@@ -36,8 +43,8 @@ class MedMnistSource:
         path: the `.npz` file.
         modality: where the file's name is none of the known sets.
     Raises:
-        InputError: it is no `.npz` of MedMNIST, has labels other than one integer an image, or colour images of
-            another shape.
+        InputError: it is no `.npz` of MedMNIST, holds pickled objects, has images that are no uint8, or labels that
+            are not one known class an image.
     """
 
     public = True
@@ -55,34 +62,44 @@ class MedMnistSource:
     @cached_property
     def _arrays(self) -> dict[str, tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64]]]:
         """Images and labels by published split."""
-        found = {}
         try:
             # opened here, since numpy leaves its own handle open when the file is no archive
-            with self._path.open("rb") as handle, np.load(handle, allow_pickle=False) as file:
-                for split in ("train", "val", "test"):
-                    if f"{split}_images" in file and f"{split}_labels" in file:
-                        found[split] = self._checked(file[f"{split}_images"], file[f"{split}_labels"], split)
-        except (ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
-            raise InputError(f"{self._path} is no .npz file that can be read ({error}). Download it again.") from error
-        return found
+            with self._path.open("rb") as handle:
+                file = np.load(handle, allow_pickle=False)  # a pickle could run code
+                if not isinstance(file, NpzFile):
+                    raise InputError(f"{self._path} is a single array, no .npz archive. Is it of MedMNIST?")
+                with file:
+                    return {split: self._split(file, split) for split in _splits(file)}
+        except _UNREADABLE as error:
+            reason = " ".join(str(error).split()) or type(error).__name__
+            raise InputError(f"{self._path} is no .npz file that can be read ({reason}). Download it again.") from error
 
-    def _checked(
-        self, images: npt.NDArray[np.uint8], labels: npt.NDArray[np.int64], split: str
-    ) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64]]:
+    def _split(self, file: NpzFile, split: str) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64]]:
+        missing = next((name for name in (f"{split}_images", f"{split}_labels") if name not in file), None)
+        if missing:
+            raise InputError(f"{self._path} has no array '{missing}', only its counterpart. Download it again.")
+        # as arrays, since numpy gives a member that is none as its bytes
+        images, labels = np.asarray(file[f"{split}_images"]), np.asarray(file[f"{split}_labels"])
         grey_or_colour = images.ndim == 3 or (images.ndim == 4 and images.shape[-1] == 3)
-        if images.dtype != np.uint8 or not grey_or_colour or labels.size != len(images):
+        one_label_each = labels.shape in (images.shape[:1], (*images.shape[:1], 1))
+        if images.dtype != np.uint8 or not images.size or not grey_or_colour or not one_label_each:
             raise InputError(
                 f"{self._path}: {split} holds {images.dtype} {images.shape} images and {labels.shape} labels; expected "
                 "uint8 (n, height, width[, 3]) and one label an image. Multi-label and 3D sets are not read."
             )
+        self._check_labels(labels, split)
         return images, labels.reshape(-1).astype(np.int64)
 
+    def _check_labels(self, labels: npt.NDArray[Any], split: str) -> None:
+        if labels.dtype.kind not in "iu":
+            raise InputError(f"{self._path}: {split}_labels are {labels.dtype}, no whole numbers. Download it again.")
+        last = len(self._names) - 1 if self._names else _LAST_LABEL
+        outside = labels[(labels < 0) | (labels > last)].tolist()
+        if outside:
+            raise InputError(f"{self._path}: {split}_labels has {outside[0]}, none of 0 to {last}. Is it this set?")
+
     def _name(self, label: int) -> str:
-        if self._names is None:
-            return f"class-{label}"
-        if not 0 <= label < len(self._names):
-            raise InputError(f"{self._path}: label {label} is none of 0 to {len(self._names) - 1}. Is it this set?")
-        return self._names[label]
+        return self._names[label] if self._names else f"class-{label}"
 
     def taxonomy(self) -> Taxonomy:
         """The set's class names, where it is known; `class-<n>` otherwise."""
@@ -105,6 +122,10 @@ class MedMnistSource:
     def fingerprint(self) -> str:
         """Over the file's bytes."""
         return sha256_file(self._path)
+
+
+def _splits(file: NpzFile) -> list[str]:
+    return [split for split in ("train", "val", "test") if f"{split}_images" in file or f"{split}_labels" in file]
 
 
 def _png(pixels: npt.NDArray[np.uint8]) -> bytes:
