@@ -59,7 +59,7 @@ def _resolved(uri: str) -> Path:
             raise InputError(f"source {readable_name(path)} does not exist. Use {KINDS}.")
         path = path.resolve()
     except (OSError, RuntimeError, ValueError) as error:  # no such user, a circle of links, too long a name
-        reason = error.strerror if isinstance(error, OSError) else " ".join(str(error).split())
+        reason = error.strerror if isinstance(error, OSError) else " ".join(str(error).split()).rstrip(".")
         raise InputError(f"source '{shown}' cannot be reached ({reason}). Use {KINDS}.") from error
     if readable_name(path) != str(path):
         # it goes on as text, into the pipeline's parameters and the records of its steps
