@@ -4,21 +4,24 @@
         <name>/
             config.pbtxt             read by Triton
             <version>/model.onnx     the graph
-            <version>/config.json    read by the transformer: `ModelConfigFile` with the digest
+            <version>/config.json    read by the transformer: `ModelConfigFile`, the digest, the graph's SHA-256
 
 Source: Triton's model repository layout and model configuration; the parameters are those of its ONNX Runtime backend.
 """
 
 from __future__ import annotations
 
+import re
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from secondread.atomic import atomic_folder, read_json, sha256_file, write_json
+from secondread.atomic import atomic_file, atomic_folder, read_json, sha256_file, write_json
 from secondread.errors import InputError, IntegrityError
+from secondread.logging import get_logger
 from secondread.model.folder import CONFIG_FILE, ModelConfigFile, ModelFolder
 from secondread.model.session import GraphSession
 
@@ -29,6 +32,10 @@ MAX_BATCH_SIZE = 32  # images; the most that one request may hold
 # With two threads the model fills the two CPUs that the InferenceService asks for. A server that knows its own
 # limit overrides it: NVIDIA's with `--backend-config=onnxruntime,intra_op_thread_count`, the local one always.
 _INTRA_OP_THREADS = 2
+
+_URI = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):/+(.*)")  # a Path made of one has lost a slash
+
+log = get_logger(__name__)
 
 _CONFIG = """\
 name: "{name}"
@@ -79,7 +86,8 @@ def write_repository(model: ModelFolder, root: Path, *, name: str, version: int)
     """Write a model, ready to be served.
 
     The graph is run once first, so that nothing is stored that a server could not load. Writing the same version
-    again changes nothing; another version of the same model stands beside the first, and the latest is served.
+    again changes nothing if it is whole and mends what is not; another version of the same model stands beside the
+    first, and the latest is served.
 
     Args:
         model: with the graph to serve.
@@ -97,14 +105,20 @@ def write_repository(model: ModelFolder, root: Path, *, name: str, version: int)
     folder = Path(root) / name / model.digest()
     config_file, version_folder = folder / name / TRITON_CONFIG_FILE, folder / name / str(version)
     text = triton_config(model, name)
-    if not config_file.is_file():
+    if not config_file.parent.is_dir():
         with atomic_folder(folder) as aside:
-            (aside / name).mkdir()
+            (aside / name / str(version)).mkdir(parents=True)
             (aside / name / TRITON_CONFIG_FILE).write_text(text, encoding="utf-8")
             _write_version(model, aside / name / str(version))
-    elif not version_folder.is_dir():
+        return folder
+    if not version_folder.is_dir():
         with atomic_folder(version_folder) as aside:
             _write_version(model, aside)
+    else:
+        _mend_version(model, version_folder)
+    if not config_file.is_file() or config_file.read_bytes() != text.encode():
+        with atomic_file(config_file) as aside:
+            aside.write_text(text, encoding="utf-8")
     return folder
 
 
@@ -132,35 +146,103 @@ def triton_config(model: ModelFolder, name: str) -> str:
 
 
 def _write_version(model: ModelFolder, folder: Path) -> None:
-    folder.mkdir(exist_ok=True)
-    shutil.copyfile(model.graph_path(), folder / GRAPH_FILE)
-    if sha256_file(folder / GRAPH_FILE) != sha256_file(model.graph_path()):
-        raise IntegrityError(f"{folder / GRAPH_FILE} is not what was copied. Check the disk and register again.")
-    write_json(folder / CONFIG_FILE, {**model.config.to_dict(), "digest": model.digest()})
+    """Write the graph and then the record of it, each whole or not at all."""
+    with atomic_file(folder / GRAPH_FILE) as aside:
+        shutil.copyfile(model.graph_path(), aside)
+        graph_sha256 = sha256_file(aside)
+        if graph_sha256 != sha256_file(model.graph_path()):
+            raise IntegrityError(f"{folder / GRAPH_FILE} is not what was copied. Check the disk and register again.")
+    document = {**model.config.to_dict(), "digest": model.digest(), "graph_sha256": graph_sha256}
+    write_json(folder / CONFIG_FILE, document)
+
+
+def _mend_version(model: ModelFolder, folder: Path) -> None:
+    """Write a version again if its files do not verify; the folder is named after them, so they can only be these."""
+    try:
+        if _verified(folder)["digest"] == model.digest():
+            return
+        log.warning("%s names another digest than its folder, and is written again", folder / CONFIG_FILE)
+    except IntegrityError as error:
+        log.warning("the stored model is written again: %s", error)
+    _write_version(model, folder)
 
 
 def read_repository(folder: Path, name: str) -> RepositoryModel:
-    """The version of a model that a server of this repository answers with: the latest. Reads `config.json` only.
+    """The version of a model that a server of this repository answers with: the latest. Its graph is verified.
 
     Args:
         folder: `<root>/<name>/<digest>`, or where it is mounted.
         name: of the model.
     Raises:
-        IntegrityError: there is no such model, or its `config.json` is not complete.
+        InputError: the repository is on another machine.
+        IntegrityError: there is no such model, or its files are not what its `config.json` says.
     """
-    versions = sorted(int(path.parent.name) for path in folder.glob(f"{name}/*/{CONFIG_FILE}") if _numbered(path))
+    _check_is_local(folder)
+    versions = _versions(folder / name)
     if not versions:
         there = sorted(path.parent.name for path in folder.glob(f"*/{TRITON_CONFIG_FILE}"))
         found = f"it has {', '.join(there)}" if there else "it is no model repository"
         raise IntegrityError(
             f"{folder} holds no model '{name}' ({found}). Name the folder that register wrote, and its model."
         )
-    path = folder / name / str(versions[-1]) / CONFIG_FILE
-    document = read_json(path)
-    if not isinstance(document, dict) or not isinstance(document.get("digest"), str):
-        raise IntegrityError(f"{path} names no digest. Register the model again.")
-    return RepositoryModel(name, str(versions[-1]), document["digest"], ModelConfigFile.from_dict(document))
+    document = _verified(versions[-1])
+    return RepositoryModel(name, versions[-1].name, document["digest"], ModelConfigFile.from_dict(document))
 
 
-def _numbered(config_path: Path) -> bool:
-    return config_path.parent.name.isdecimal()
+def verify_repository(folder: Path) -> None:
+    """Check that a repository is whole: Triton's configuration is there, and every graph is the one that was written.
+
+    Args:
+        folder: `<root>/<name>/<digest>`, or where it is mounted.
+    Raises:
+        InputError: the repository is on another machine.
+        IntegrityError: it is no repository, or a file is missing or changed.
+    """
+    _check_is_local(folder)
+    models = sorted(path for path in folder.glob("*/") if not path.name.startswith("."))
+    if not models:
+        raise IntegrityError(f"{folder} is no model repository: it holds no model. Register the model again.")
+    for model in models:
+        config = model / TRITON_CONFIG_FILE
+        if not config.is_file() or not config.stat().st_size:
+            raise IntegrityError(f"{config} is missing or empty. Register the model again.")
+        versions = _versions(model)
+        if not versions:
+            raise IntegrityError(f"{model} holds no version. Register the model again.")
+        for version in versions:
+            _verified(version)
+
+
+def _verified(folder: Path) -> dict[str, Any]:
+    """The `config.json` of a version whose graph is the one that it names.
+
+    Raises:
+        IntegrityError: a file is missing or not what was written.
+    """
+    document: dict[str, Any] = read_json(folder / CONFIG_FILE)
+    for key in ("digest", "graph_sha256"):
+        if not isinstance(document, dict) or not isinstance(document.get(key), str):
+            raise IntegrityError(f"{folder / CONFIG_FILE} names no {key}. Register the model again.")
+    graph = folder / GRAPH_FILE
+    if not graph.is_file():
+        raise IntegrityError(f"{graph} is missing. Register the model again, or copy the repository again.")
+    if sha256_file(graph) != document["graph_sha256"]:
+        raise IntegrityError(
+            f"{graph} is not the graph that was registered: its SHA-256 is not the one in {CONFIG_FILE}. "
+            "Register the model again, or copy the repository again."
+        )
+    return document
+
+
+def _versions(model: Path) -> list[Path]:
+    """Folders of a model's versions, as Triton sees them, the latest last."""
+    return sorted((path for path in model.glob("*/") if path.name.isdecimal()), key=lambda path: int(path.name))
+
+
+def _check_is_local(folder: Path) -> None:
+    uri = _URI.match(str(folder))
+    if uri and not folder.is_dir():
+        raise InputError(
+            f"{uri[1]}://{uri[2]} is on no disk of this machine, and a remote repository is not opened yet: "
+            "copy it to a folder here, such as with `aws s3 cp --recursive`, and name that folder."
+        )

@@ -13,7 +13,12 @@ import pytest
 
 from secondread.data.preprocess import Preprocessing
 from secondread.errors import InputError, IntegrityError
-from secondread.export.repository import read_repository, triton_config, write_repository
+from secondread.export.repository import (
+    read_repository,
+    triton_config,
+    verify_repository,
+    write_repository,
+)
 from secondread.model.folder import ModelConfigFile, ModelFolder, Thresholds
 from secondread.taxonomy import ClassInfo, Taxonomy
 
@@ -143,3 +148,99 @@ def test_a_config_without_its_digest_is_refused(model: ModelFolder, tmp_path: Pa
     path.write_text(json.dumps({key: value for key, value in json.loads(path.read_text()).items() if key != "digest"}))
     with pytest.raises(IntegrityError, match="names no digest"):
         read_repository(folder, "chest")
+
+
+def damage(path: Path, how: str) -> None:
+    if how == "truncated":
+        path.write_bytes(path.read_bytes()[:-1])
+    elif how == "changed":
+        path.write_bytes(path.read_bytes()[:-1] + b"?")
+    else:
+        path.unlink()
+
+
+def test_the_record_beside_the_graph_names_its_sha256(model: ModelFolder, tmp_path: Path) -> None:
+    folder = write_repository(model, tmp_path, name="chest", version=1)
+    document = json.loads((folder / "chest/1/config.json").read_text())
+    assert document["graph_sha256"] == hashlib.sha256((folder / "chest/1/model.onnx").read_bytes()).hexdigest()
+    verify_repository(folder)
+
+
+@pytest.mark.parametrize("how", ["truncated", "changed", "deleted"])
+def test_a_damaged_graph_is_noticed_and_mended_by_registering_again(
+    model: ModelFolder, tmp_path: Path, how: str
+) -> None:
+    folder = write_repository(model, tmp_path, name="chest", version=1)
+    graph = folder / "chest/1/model.onnx"
+    damage(graph, how)
+    for check in (lambda: read_repository(folder, "chest"), lambda: verify_repository(folder)):
+        with pytest.raises(IntegrityError, match=r"chest/1/model\.onnx is .*Register the model again"):
+            check()
+    assert write_repository(model, tmp_path, name="chest", version=1) == folder
+    verify_repository(folder)
+    assert graph.read_bytes() == model.graph_path().read_bytes()
+    files = sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
+    assert files == ["chest/1/config.json", "chest/1/model.onnx", "chest/config.pbtxt"]
+
+
+@pytest.mark.parametrize("name", ["1/config.json", "config.pbtxt"])
+def test_a_lost_configuration_is_noticed_and_mended(model: ModelFolder, tmp_path: Path, name: str) -> None:
+    folder = write_repository(model, tmp_path, name="chest", version=1)
+    path = folder / "chest" / name
+    text = path.read_text()
+    path.unlink()
+    with pytest.raises(IntegrityError, match=f"{path.name} is missing"):
+        verify_repository(folder)
+    write_repository(model, tmp_path, name="chest", version=1)
+    verify_repository(folder)
+    assert path.read_text() == text
+
+
+def test_a_truncated_triton_configuration_is_mended(model: ModelFolder, tmp_path: Path) -> None:
+    folder = write_repository(model, tmp_path, name="chest", version=1)
+    path = folder / "chest/config.pbtxt"
+    text = path.read_text()
+    path.write_text(text[: len(text) // 2])
+    write_repository(model, tmp_path, name="chest", version=1)
+    assert path.read_text() == text
+
+
+def test_a_repository_of_before_the_record_is_mended(model: ModelFolder, tmp_path: Path) -> None:
+    folder = write_repository(model, tmp_path, name="chest", version=1)
+    path = folder / "chest/1/config.json"
+    document = json.loads(path.read_text())
+    del document["graph_sha256"]
+    path.write_text(json.dumps(document))
+    with pytest.raises(IntegrityError, match="names no graph_sha256"):
+        read_repository(folder, "chest")
+    write_repository(model, tmp_path, name="chest", version=1)
+    assert read_repository(folder, "chest").version == "1"
+
+
+def test_a_latest_version_without_its_record_is_not_passed_over(model: ModelFolder, tmp_path: Path) -> None:
+    folder = write_repository(model, tmp_path, name="chest", version=9)
+    write_repository(model, tmp_path, name="chest", version=10)
+    (folder / "chest/10/config.json").unlink()  # Triton would serve 10 all the same
+    with pytest.raises(IntegrityError, match=r"10/config\.json is missing"):
+        read_repository(folder, "chest")
+
+
+def test_an_older_version_that_is_damaged_is_noticed_too(model: ModelFolder, tmp_path: Path) -> None:
+    folder = write_repository(model, tmp_path, name="chest", version=9)
+    write_repository(model, tmp_path, name="chest", version=10)
+    damage(folder / "chest/9/model.onnx", "truncated")
+    assert read_repository(folder, "chest").version == "10"  # what is served is whole
+    with pytest.raises(IntegrityError, match=r"9/model\.onnx"):
+        verify_repository(folder)
+
+
+def test_a_folder_without_models_is_no_repository(tmp_path: Path) -> None:
+    for folder in (tmp_path, tmp_path / "gone"):
+        with pytest.raises(IntegrityError, match="is no model repository"):
+            verify_repository(folder)
+
+
+def test_a_remote_repository_is_said_to_be_one() -> None:
+    for check in (lambda uri: read_repository(uri, "chest"), verify_repository):
+        with pytest.raises(InputError, match=r"^s3://bucket/chest/12ab .*remote repository is not opened yet.*copy"):
+            check(Path("s3://bucket/chest/12ab"))
