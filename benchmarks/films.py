@@ -65,7 +65,8 @@ def find_films(home: Path, *, root: Path) -> Films:
 
 
 def _draw(source: PhantomSource, output: Path) -> None:
-    with atomic_folder(output) as folder:
+    with atomic_folder(output, marker="SYNTHETIC.txt") as folder:
+        (folder / "SYNTHETIC.txt").write_text(f"{PHANTOMS}\n", encoding="utf-8")
         for image in source.images():
             path = folder / Path(image.name).with_suffix(".jpg")
             path.parent.mkdir(exist_ok=True)

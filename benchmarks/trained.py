@@ -46,7 +46,7 @@ def trained_model(home: Path) -> Trained:
         for old in home.glob("trained-*"):
             shutil.rmtree(old)
         log.info("training a model for the benchmarks, once for this state of the library: about a minute")
-        with atomic_folder(folder) as aside:
+        with atomic_folder(folder, marker="model") as aside:
             _train(aside)
     return Trained(ModelFolder.open(folder / "model"), DatasetVersion.open(folder / "dataset"))
 

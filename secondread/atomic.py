@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import contextlib
+import glob
 import hashlib
 import json
 import os
 import shutil
-import tempfile
-from collections.abc import Iterator
+import socket
+import uuid
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 from secondread.errors import InputError, IntegrityError
 
 _CHUNK_BYTES = 1 << 20
+_ASIDE = ".partial"
 
 
 @contextlib.contextmanager
@@ -25,7 +28,7 @@ def atomic_file(path: Path | str) -> Iterator[Path]:
         InputError: the folder cannot be written.
     """
     path = Path(path)
-    aside = _aside(path)
+    aside = _aside(path, Path.touch)
     try:
         yield aside
         with aside.open("rb") as file:
@@ -36,19 +39,28 @@ def atomic_file(path: Path | str) -> Iterator[Path]:
 
 
 @contextlib.contextmanager
-def atomic_folder(path: Path | str) -> Iterator[Path]:
-    """Give an empty folder to fill; it replaces `path` only when the block ends without an error.
+def atomic_folder(path: Path | str, *, marker: str, inputs: Iterable[Path] = ()) -> Iterator[Path]:
+    """Give an empty folder to fill; it takes the place of `path` only when the block ends without an error.
 
+    What stands at `path` is replaced only if it was written the same way. That is asked before the block is entered,
+    so that minutes of work are not lost to a folder that cannot be written.
+
+    Args:
+        path: the folder to write.
+        marker: a file, relative to the folder, that every folder of this kind holds.
+        inputs: what the block reads; it must not lie in what would be replaced.
     Raises:
-        InputError: the parent folder cannot be written.
+        InputError: `path` is a file, a link or a folder of something else, holds an input, or cannot be written.
     """
     path = Path(path)
-    aside = _aside(path)
-    aside.mkdir()
+    _check_replaceable(path, marker, inputs)
+    aside = _aside(path, Path.mkdir)
     try:
         yield aside
+        if not (aside / marker).exists():
+            raise AssertionError(f"a folder was written without its {marker}")
         if path.exists():
-            old = _aside(path)
+            old = _aside(path, Path.mkdir)  # a folder may be renamed to an empty one
             os.replace(path, old)
             os.replace(aside, path)
             shutil.rmtree(old)
@@ -58,17 +70,54 @@ def atomic_folder(path: Path | str) -> Iterator[Path]:
         shutil.rmtree(aside, ignore_errors=True)
 
 
-def _aside(path: Path) -> Path:
-    """An unused hidden name beside `path`, on the same file system so that a rename is atomic."""
+def _check_replaceable(path: Path, marker: str, inputs: Iterable[Path]) -> None:
+    """Refuse to replace what somebody else put there."""
+    for item in inputs:
+        if item.resolve().is_relative_to(path.resolve()):
+            raise InputError(f"{path} is, or holds, what is to be read ({item}). Choose another folder to write to.")
+    if path.is_symlink():
+        raise InputError(f"{path} is a link, which would be replaced by a folder. Name the folder itself.")
+    if path.exists() and not path.is_dir():
+        raise InputError(f"{path} is a file. Choose a folder to write to.")
+    if path.is_dir() and any(path.iterdir()) and not (path / marker).exists():
+        raise InputError(f"{path} holds other files (no {marker}), which would be lost. Choose a new or empty folder.")
+
+
+def _aside(path: Path, make: Callable[[Path], None]) -> Path:
+    """Make a hidden file or folder beside `path`, on the same file system so that a rename is atomic.
+
+    Its name says which process writes it: what a killed process of this machine left under such a name is removed.
+    """
+    prefix = f".{path.name}.{socket.gethostname()}-"
+    aside = path.with_name(f"{prefix}{os.getpid()}-{uuid.uuid4().hex[:8]}{_ASIDE}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        name = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".partial", dir=path.parent))
+        for left in path.parent.glob(f"{glob.escape(prefix)}*{_ASIDE}"):
+            if not _is_running(left.name.removeprefix(prefix).partition("-")[0]):
+                _remove(left)
+        make(aside)
     except OSError as error:
         raise InputError(
             f"cannot write {path}: {error.strerror}. Choose a folder that you may write to, or free space."
         ) from error
-    name.rmdir()
-    return name
+    return aside
+
+
+def _is_running(pid: str) -> bool:
+    try:
+        os.kill(int(pid), 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:  # of somebody else
+        return True
+    return True
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def sha256_bytes(data: bytes) -> str:

@@ -26,6 +26,15 @@ def require(condition: bool, message: str) -> None:
         raise InputError(message)
 
 
+def require_seed(name: str, seed: int) -> None:
+    """Refuse a seed that some generator would not take; the narrowest takes 32 bits.
+
+    Raises:
+        InputError: it is out of range.
+    """
+    require(0 <= seed < 2**32, f"{name} must be from 0 to {2**32 - 1}, not {seed}.")
+
+
 def from_mapping(kind: type[T], values: Mapping[str, Any]) -> T:
     """Make a configuration from a mapping, such as a parsed JSON document.
 
@@ -91,11 +100,12 @@ class IngestConfig:
     source: str  # URI: a folder, a .npz, or phantom://...
     public_ids: bool = False  # patient ids are published already: keep them, else they leave only as a keyed hash
     modality: str = ""  # `cxr` or `oct` for every image, where the source does not say
-    max_file_bytes: int = 64 << 20  # bytes; a 15-bit chest film as DICOM is about 10 MB
+    # file names in the record and the log are replaced by the start of the image's hash; for sources whose file names
+    # tell who the patient is
+    hide_names: bool = False
 
     def __post_init__(self) -> None:
         require(bool(self.source), "the source is empty: name a folder, a .npz file or phantom://demo.")
-        require(self.max_file_bytes > 0, f"max_file_bytes must be above 0, not {self.max_file_bytes}.")
 
 
 @dataclass(frozen=True)
@@ -109,6 +119,7 @@ class PreprocessConfig:
     min_groups_per_class: int = 3  # groups; one each for train, val and test, else a class cannot be split
 
     def __post_init__(self) -> None:
+        require_seed("split_seed", self.split_seed)
         require(16 <= self.image_size <= 1024, f"image_size must be from 16 to 1024 pixels, not {self.image_size}.")
         require(0 <= self.final_eval_share < 0.5, f"final_eval_share must be in [0, 0.5), not {self.final_eval_share}.")
         require(self.min_groups_per_class >= 3, "min_groups_per_class must be at least 3: train, val and test.")
@@ -152,6 +163,7 @@ class TrainConfig:
             require(getattr(self, name) > 0, f"{name} must be above 0, not {getattr(self, name)}.")
         for name in ("epochs", "weight_decay", "rotate_degrees", "mixup_alpha", "threads"):
             require(getattr(self, name) >= 0, f"{name} must not be negative, not {getattr(self, name)}.")
+        require_seed("seed", self.seed)
         shares = [field.name for field in fields(self) if field.name.endswith("_share")]
         for name in (*shares, "label_smoothing", "class_balance"):
             require(0 <= getattr(self, name) <= 1, f"{name} must be from 0 to 1, not {getattr(self, name)}.")
@@ -175,6 +187,7 @@ class EvaluateConfig:
     shown_images: int = 12  # pictures in each of the report's two galleries; two rows on a desk, six on a phone
 
     def __post_init__(self) -> None:
+        require_seed("seed", self.seed)
         require(self.batch_size > 0, f"batch_size must be above 0, not {self.batch_size}.")
         require(self.resamples >= 100, f"resamples must be at least 100 for a 95 % interval, not {self.resamples}.")
         require(0.5 <= self.level < 1, f"level must be in [0.5, 1), not {self.level}.")
@@ -195,9 +208,10 @@ class GateConfig:
         for field in fields(self):
             limit = getattr(self, field.name)
             if field.name.endswith(("_above", "_below")):
-                number = limit is None or (isinstance(limit, int | float) and 0 <= limit <= 1)
+                plain = isinstance(limit, int | float) and not isinstance(limit, bool)
+                number = limit is None or (plain and 0 <= limit <= 1)
                 require(number, f"gate: {field.name} must be a share from 0 to 1 or null, not {limit!r}.")
-        whole = isinstance(self.images_at_least, int) and self.images_at_least >= 1
+        whole = type(self.images_at_least) is int and self.images_at_least >= 1
         require(whole, f"gate: images_at_least must be a whole number from 1, not {self.images_at_least!r}.")
 
 
@@ -214,6 +228,7 @@ class QuantizeConfig:
     seed: int = 0  # picks the calibration images
 
     def __post_init__(self) -> None:
+        require_seed("seed", self.seed)
         require(self.calibration_images > 0, f"calibration_images must be above 0, not {self.calibration_images}.")
         require(self.accuracy_points >= 0, f"accuracy_points must not be negative, not {self.accuracy_points}.")
         require(0 <= self.latency_gain < 1, f"latency_gain must be in [0, 1), not {self.latency_gain}.")

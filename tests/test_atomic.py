@@ -1,5 +1,7 @@
 """Files and folders are whole or absent."""
 
+import socket
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -25,25 +27,90 @@ def test_a_failed_block_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> 
     assert [path.name for path in tmp_path.iterdir()] == ["a.txt"]
 
 
-def test_a_folder_replaces_the_old_one_as_a_whole(tmp_path: Path) -> None:
+def test_a_folder_replaces_one_of_its_kind_as_a_whole(tmp_path: Path) -> None:
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "old").touch()
-    with atomic_folder(tmp_path / "out") as aside:
+    (tmp_path / "out" / "mark").touch()
+    with atomic_folder(tmp_path / "out", marker="mark") as aside:
+        (aside / "mark").touch()
         (aside / "new").touch()
-    assert [path.name for path in (tmp_path / "out").iterdir()] == ["new"]
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["mark", "new"]
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
 
 
+def test_an_empty_folder_is_filled(tmp_path: Path) -> None:
+    (tmp_path / "out").mkdir()
+    with atomic_folder(tmp_path / "out", marker="mark") as aside:
+        (aside / "mark").touch()
+    assert (tmp_path / "out" / "mark").exists()
+
+
+def test_a_folder_of_somebody_else_is_never_replaced(tmp_path: Path) -> None:
+    (tmp_path / "thesis").mkdir()
+    (tmp_path / "thesis" / "chapter-1.txt").write_text("years of work")
+    with (
+        pytest.raises(InputError, match=r"thesis holds other files .*Choose a new or empty folder"),
+        atomic_folder(tmp_path / "thesis", marker="mark"),
+    ):
+        pytest.fail("the block must not be entered")
+    assert (tmp_path / "thesis" / "chapter-1.txt").read_text() == "years of work"
+    assert [path.name for path in tmp_path.iterdir()] == ["thesis"]
+
+
+@pytest.mark.parametrize("below", ["", "in/deep"])
+def test_a_folder_that_holds_what_is_read_is_never_replaced(tmp_path: Path, below: str) -> None:
+    source = tmp_path / "out" / below
+    source.mkdir(parents=True)
+    (tmp_path / "out" / "mark").touch()
+    with (
+        pytest.raises(InputError, match=r"out is, or holds, what is to be read"),
+        atomic_folder(tmp_path / "out", marker="mark", inputs=[source]),
+    ):
+        pytest.fail("the block must not be entered")
+
+
+@pytest.mark.parametrize("kind", ["link", "file"])
+def test_a_link_or_a_file_is_not_replaced_by_a_folder(tmp_path: Path, kind: str) -> None:
+    out = tmp_path / "out"
+    if kind == "link":
+        (tmp_path / "real").mkdir()
+        out.symlink_to(tmp_path / "real")
+    else:
+        out.write_text("keep")
+    with pytest.raises(InputError, match=f"out is a {kind}"), atomic_folder(out, marker="mark"):
+        pytest.fail("the block must not be entered")
+    assert out.is_symlink() or out.read_text() == "keep"
+
+
 def test_a_failed_folder_leaves_nothing(tmp_path: Path) -> None:
-    with pytest.raises(RuntimeError), atomic_folder(tmp_path / "out") as aside:
+    with pytest.raises(RuntimeError), atomic_folder(tmp_path / "out", marker="mark") as aside:
         (aside / "half").touch()
         raise RuntimeError
     assert not list(tmp_path.iterdir())
 
 
+def test_what_a_killed_process_left_is_removed_and_what_a_running_one_writes_is_not(tmp_path: Path) -> None:
+    ended = subprocess.Popen(["true"])
+    ended.wait()
+    dead = tmp_path / f".out.{socket.gethostname()}-{ended.pid}-0.partial"
+    elsewhere = tmp_path / f".out.another-machine-{ended.pid}-0.partial"
+    for folder in (dead, elsewhere):
+        folder.mkdir()
+        (folder / "half").touch()
+    with atomic_folder(tmp_path / "out", marker="mark") as running:
+        (running / "mark").touch()
+        with atomic_folder(tmp_path / "out", marker="mark") as second:
+            (second / "mark").touch()
+        assert (running / "mark").exists()
+    assert sorted(path.name for path in tmp_path.iterdir()) == [elsewhere.name, "out"]
+
+
 def test_a_place_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    with pytest.raises(InputError, match=r"cannot write .*file/out"), atomic_folder(tmp_path / "file" / "out"):
+    with (
+        pytest.raises(InputError, match=r"cannot write .*file/out"),
+        atomic_folder(tmp_path / "file" / "out", marker="mark"),
+    ):
         pass
 
 

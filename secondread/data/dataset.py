@@ -124,7 +124,10 @@ class DatasetVersion:
         path = self.root / shard_file(name)
         if rows.empty or not path.is_file():
             raise IntegrityError(f"dataset version {self.root} has no images in split '{name}'.")
-        images: npt.NDArray[np.uint8] = np.load(path, mmap_mode="r", allow_pickle=False)
+        try:
+            images: npt.NDArray[np.uint8] = np.load(path, mmap_mode="r", allow_pickle=False)
+        except (OSError, ValueError, EOFError) as error:
+            raise IntegrityError(f"{path} is damaged ({error}). Run preprocess again.") from error
         if images.shape != (len(rows), self.image_size, self.image_size) or images.dtype != np.uint8:
             raise IntegrityError(f"{path} holds {images.dtype} {images.shape}, not {len(rows)} rows of its manifest.")
         labels = rows["label"].map(self.taxonomy.index).to_numpy(np.int64)

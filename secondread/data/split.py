@@ -2,12 +2,13 @@
 
 Every group is given a place in [0, 1) by a hash of its id and the seed. Within each class the groups are put in the
 order of that place and dealt out so that images come close to 7:2:1. The same rows and seed give the same splits,
-in whatever order the rows stand.
+in whatever order the rows stand and whatever the size of the pixels.
 """
 
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 
 import pandas as pd
 
@@ -26,10 +27,10 @@ def assign_splits(rows: pd.DataFrame, config: PreprocessConfig) -> pd.Series:
     Returns:
         Split names, aligned with the rows. All rows of a group have the same one.
     Raises:
-        InputError: a class has too few groups to be in train, val and test.
+        InputError: a class is in too few groups to be in train, val and test.
     """
     groups = _groups(rows, config.split_seed)
-    _check_enough(rows, groups, config)
+    _check_enough(rows, config)
     shares = dict(SHARES)
     if len(rows) >= config.final_eval_min_images and config.final_eval_share > 0:
         rest = 1 - config.final_eval_share
@@ -37,13 +38,15 @@ def assign_splits(rows: pd.DataFrame, config: PreprocessConfig) -> pd.Series:
     split = {}
     for _, members in groups.groupby("label", sort=True):
         split.update(_deal(members.sort_values("place"), shares))
-    return rows["group_id"].map(split).astype("string")
+    splits = rows["group_id"].map(split).astype("string")
+    _check_complete(rows["label"], splits)
+    return splits
 
 
 def _groups(rows: pd.DataFrame, seed: int) -> pd.DataFrame:
-    """One row a group: its size in images, its commonest label (to stratify by) and its place."""
+    """One row a group: its size in images, the rarest of its labels (to stratify by) and its place."""
     counts = rows.groupby(["group_id", "label"], sort=True).size().rename("images").reset_index()
-    # a patient may have images of several classes; the rarest of the set decides, since it has least to spare
+    # a patient may have images of several classes; the one that is rarest in the set has least to spare
     frequency = rows["label"].value_counts()
     counts["frequency"] = counts["label"].map(frequency)
     first = counts.sort_values(["group_id", "frequency", "label"]).drop_duplicates("group_id").set_index("group_id")
@@ -59,10 +62,8 @@ def _place(group_id: str, seed: int) -> float:
     return int.from_bytes(digest[:8], "big") / 2**64
 
 
-def _check_enough(rows: pd.DataFrame, groups: pd.DataFrame, config: PreprocessConfig) -> None:
-    per_class = groups["label"].value_counts()
-    for label in sorted(rows["label"].unique()):
-        found = int(per_class.get(label, 0))
+def _check_enough(rows: pd.DataFrame, config: PreprocessConfig) -> None:
+    for label, found in rows.groupby("label", sort=True)["group_id"].nunique().items():
         if found < config.min_groups_per_class:
             raise InputError(
                 f"class '{label}' has {found} patient(s) or ungrouped image(s), too few to split: at least "
@@ -70,33 +71,61 @@ def _check_enough(rows: pd.DataFrame, groups: pd.DataFrame, config: PreprocessCo
             )
 
 
+def _check_complete(labels: pd.Series, splits: pd.Series) -> None:
+    """Patients with images of several classes are dealt out by one of these; the others may come to nothing."""
+    found = pd.crosstab(labels, splits).reindex(columns=list(SHARES), fill_value=0)
+    for label, counts in found.iterrows():
+        empty = [str(name) for name, images in counts.items() if not images]
+        if empty:
+            raise InputError(
+                f"class '{label}' came to no image in {' and '.join(empty)}: its patients have images of rarer classes "
+                "too, and there are too few of them. Add patients, or choose another split_seed."
+            )
+
+
 def _deal(members: pd.DataFrame, shares: dict[str, float]) -> dict[str, str]:
-    """Deal the groups of a class, in order, each to the split that is furthest below its share of images."""
+    """Deal the groups of a class, each to the split that it fills least (the D'Hondt method).
+
+    In the order of their places, but first those that hold more images than the smallest split is to have: the others
+    can make up for them.
+    """
     total = int(members["images"].sum())
-    missing = {name: share * total for name, share in shares.items()}
-    # one group each comes first, so that a class of three groups is still in train, val and test
-    names = list(SHARES)
+    large = members["images"] > min(shares.values()) * total
+    members = pd.concat([members[large], members[~large]])
+    filled = dict.fromkeys(shares, 0)
     dealt = {}
-    for position, (group, images) in enumerate(members["images"].items()):
-        name = names[position] if position < len(names) else max(missing, key=missing.__getitem__)
+    for group, images in members["images"].items():
+        name = min(shares, key=lambda name: (filled[name] + images) / (shares[name] * total))
         dealt[str(group)] = name
-        missing[name] -= images
+        filled[name] += images
+    _fill_empty(dealt, members)
     return dealt
 
 
+def _fill_empty(dealt: dict[str, str], members: pd.DataFrame) -> None:
+    """Give an empty split the smallest group of the split that has most groups."""
+    for empty in [name for name in SHARES if name not in dealt.values()]:
+        richest, count = Counter(dealt.values()).most_common(1)[0]
+        if count > 1:
+            given = members[members.index.map(dealt) == richest].sort_values(["images", "place"])
+            dealt[str(given.index[0])] = empty
+
+
 def check_disjoint(rows: pd.DataFrame) -> None:
-    """Refuse a manifest in which a group is in two splits.
+    """Refuse a manifest in which a group, or the same picture, is in two splits.
 
     Raises:
-        IntegrityError: with how many groups; which ones is not said, since a group may be a patient.
+        IntegrityError: with how many; which ones is not said, since a group may be a patient.
     """
-    splits = rows[rows["split"] != ""].groupby("group_id")["split"].nunique()
-    leaking = splits[splits > 1]
-    if len(leaking):
-        raise IntegrityError(
-            f"{len(leaking)} group(s) are in two splits, so a model would be judged on patients it has seen. "
-            "Split by group again."
-        )
+    placed = rows[rows["split"] != ""]
+    for column, what in (("group_id", "group(s)"), ("pixel_hash", "picture(s)")):
+        splits = placed.groupby(column)["split"].nunique()
+        leaking = int((splits > 1).sum())
+        if leaking:
+            raise IntegrityError(
+                f"{leaking} {what} are in two splits, so a model would be judged on what it has seen. "
+                "Split by group again."
+            )
 
 
 def split_counts(rows: pd.DataFrame) -> dict[str, dict[str, int]]:

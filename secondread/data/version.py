@@ -11,6 +11,8 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
 
 from secondread.atomic import atomic_folder, read_json, sha256_bytes, write_json
 from secondread.config import PreprocessConfig
@@ -45,12 +47,11 @@ def write_dataset_version(ingested: Path, output: Path, config: PreprocessConfig
         )
     spec = Preprocessing(size=config.image_size)
     pixels = _pixels(ingested, rows, spec)
-    rows["pixel_hash"] = pd.array([sha256_bytes(image.tobytes()) for image in pixels], dtype="string")
     rows["group_id"] = group_ids(rows)
     rows["split"] = assign_splits(rows, config)
     check_disjoint(rows)
-    content_hash = _content_hash(rows, taxonomy, spec)
-    with atomic_folder(output) as folder:
+    content_hash = _content_hash(rows, pixels, taxonomy, spec)
+    with atomic_folder(output, marker=DATASET_FILE, inputs=[ingested]) as folder:
         ordered = _write_shards(folder, rows, pixels)
         write_manifest(ordered, folder / MANIFEST_FILE)
         document = {
@@ -67,9 +68,21 @@ def write_dataset_version(ingested: Path, output: Path, config: PreprocessConfig
 
 
 def group_ids(rows: pd.DataFrame) -> pd.Series:
-    """What must stay together: the patient, else images with the same pixels."""
+    """What must stay together: the patient, else the picture; and patients who share a picture.
+
+    Args:
+        rows: columns `patient_id`, empty where it is not known, and `pixel_hash`.
+    """
     alone = "pixels-" + rows["pixel_hash"].str.slice(0, 32)
-    return ("patient-" + rows["patient_id"]).where(rows["patient_id"] != "", alone).astype("string")
+    own = ("patient-" + rows["patient_id"]).where(rows["patient_id"] != "", alone)
+    group, names = pd.factorize(own, sort=True)
+    picture, pictures = pd.factorize(rows["pixel_hash"])
+    links = coo_array(
+        (np.ones(len(rows)), (group, len(names) + picture)), shape=(len(names) + len(pictures),) * 2
+    )  # groups and pictures are the nodes of a graph, and every row is an edge
+    _, cluster = connected_components(links, directed=False)
+    first = pd.Series(names).groupby(cluster[: len(names)]).first()  # of the sorted names
+    return pd.Series(first.loc[cluster[group]].to_numpy(), index=rows.index, dtype="string")
 
 
 def _pixels(ingested: Path, rows: pd.DataFrame, spec: Preprocessing) -> npt.NDArray[np.uint8]:
@@ -103,9 +116,9 @@ def _write_shards(folder: Path, rows: pd.DataFrame, pixels: npt.NDArray[np.uint8
     return pd.concat(parts, ignore_index=True)
 
 
-def _content_hash(rows: pd.DataFrame, taxonomy: Taxonomy, spec: Preprocessing) -> str:
+def _content_hash(rows: pd.DataFrame, pixels: npt.NDArray[np.uint8], taxonomy: Taxonomy, spec: Preprocessing) -> str:
     """SHA-256, hex, over everything that a model could learn from, whatever the order of the rows."""
-    columns = ["image_id", "pixel_hash", "label", "group_id", "split"]
-    lines = sorted("\t".join(row) for row in rows[columns].itertuples(index=False, name=None))
+    known = rows[["image_id", "label", "group_id", "split"]].itertuples(index=False, name=None)
+    lines = sorted("\t".join([*row, sha256_bytes(image.tobytes())]) for row, image in zip(known, pixels, strict=True))
     head = json.dumps({"taxonomy": taxonomy.to_dict(), "preprocessing": spec.to_dict()}, sort_keys=True)
     return hashlib.sha256("\n".join([head, *lines]).encode()).hexdigest()

@@ -9,7 +9,7 @@ A draw is held as weights, how often each image was drawn, so that all draws are
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,7 +19,7 @@ import numpy.typing as npt
 from secondread.errors import InputError
 from secondread.evaluation.metrics import FloatArray, IntArray, ratio
 
-_WEIGHTS_AT_ONCE = 2_000_000  # (resamples x images) held at a time: 16 MB of float64
+_WEIGHTS_AT_ONCE = 2_000_000  # (resamples x images) held at a time: 16 MB, and some such arrays
 
 
 @dataclass(frozen=True)
@@ -40,10 +40,17 @@ def group_weights(groups: npt.NDArray[Any], *, resamples: int, seed: int) -> npt
     Returns:
         int64 (resamples, images): how often each image is in each draw.
     """
+    return np.concatenate(list(_draws(groups, resamples=resamples, seed=seed, at_once=resamples)))
+
+
+def _draws(groups: npt.NDArray[Any], *, resamples: int, seed: int, at_once: int) -> Iterator[npt.NDArray[np.int64]]:
+    """The draws in parts of at most `at_once`, int64 (draws, images); the same ones whatever `at_once` is."""
     names, place = np.unique(groups, return_inverse=True)
     rng = np.random.default_rng(seed)
-    counts = rng.multinomial(len(names), np.full(len(names), 1 / len(names)), size=resamples)
-    return np.asarray(counts[:, place], dtype=np.int64)
+    even = np.full(len(names), 1 / len(names))
+    for start in range(0, resamples, at_once):
+        counts = rng.multinomial(len(names), even, size=min(at_once, resamples - start))
+        yield np.asarray(counts[:, place], dtype=np.int64)
 
 
 def weighted_accuracy(right: npt.NDArray[np.bool_], weights: npt.NDArray[np.number]) -> npt.NDArray[np.float64]:
@@ -109,12 +116,10 @@ def intervals(
     if len(np.unique(groups)) < 2:
         nothing = Interval(np.nan, np.nan)
         return {"accuracy": nothing, "auroc_macro": nothing}
-    weights = group_weights(groups, resamples=resamples, seed=seed)
     right = probabilities.argmax(axis=1) == labels
-    step = max(1, _WEIGHTS_AT_ONCE // len(labels))
+    at_once = max(1, _WEIGHTS_AT_ONCE // len(labels))
     accuracy, auroc = [], []
-    for start in range(0, resamples, step):
-        part = weights[start : start + step]
+    for part in _draws(groups, resamples=resamples, seed=seed, at_once=at_once):
         accuracy.append(weighted_accuracy(right, part))
         auroc.append(_macro_auroc(probabilities, labels, part))
     return {

@@ -11,6 +11,7 @@ Used twice in the pipeline: on val, to stop a hopeless run early, and on test fo
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -54,6 +55,7 @@ class LabelledImages:
         name: what the images are called in the report, such as the dataset version.
         split: `val`, `test` or another word for which images they are.
         synthetic: the images are generated.
+        version: content hash of the dataset version; empty where the images are of none.
     """
 
     images: npt.NDArray[np.uint8]
@@ -65,6 +67,7 @@ class LabelledImages:
     name: str
     split: str
     synthetic: bool = False
+    version: str = ""
 
     @classmethod
     def from_version(cls, dataset: DatasetVersion, split: str) -> LabelledImages:
@@ -80,6 +83,7 @@ class LabelledImages:
             name=dataset.name,
             split=split,
             synthetic=dataset.synthetic,
+            version=dataset.content_hash,
         )
 
 
@@ -108,12 +112,21 @@ def evaluate(
     """
     policy, config = policy or GateConfig(), config or EvaluateConfig()
     labels = _labels_of_model(model, data)
-    session = GraphSession(model.graph_path(graph))
-    log.info("evaluating %s on %d images (%s of %s)", graph or model.config.graph, len(labels), data.split, data.name)
-    probabilities = session.run(data.images, batch_size=config.batch_size).probabilities
-    evaluation = measure(model, data, probabilities, labels, policy=policy, config=config, graph=graph)
-    if output is not None:
-        _write(output, evaluation, data=data, probabilities=probabilities, labels=labels, shown=config.shown_images)
+    if data.version not in ("", model.config.dataset_version):
+        log.warning(
+            "%s is not the dataset version that the model was trained on (%s): it may have seen these images",
+            data.name,
+            model.config.dataset_version[:12],
+        )
+    graph = graph or model.config.graph
+    kept = nullcontext() if output is None else atomic_folder(output, marker=EVALUATION_FILE, inputs=[model.root])
+    with kept as folder:
+        log.info("evaluating %s on %d images (%s of %s)", graph, len(labels), data.split, data.name)
+        session = GraphSession(model.graph_path(graph))
+        probabilities = session.run(data.images, batch_size=config.batch_size).probabilities
+        evaluation = measure(model, data, probabilities, labels, policy=policy, config=config, graph=graph)
+        if folder is not None:
+            _fill(folder, evaluation, data=data, probabilities=probabilities, labels=labels, shown=config.shown_images)
     log.info("%s", evaluation.gate)
     return evaluation
 
@@ -208,8 +221,8 @@ def _labels_of_model(model: ModelFolder, data: LabelledImages) -> npt.NDArray[np
     return np.asarray(positions, dtype=np.int64)[data.labels]
 
 
-def _write(
-    output: Path,
+def _fill(
+    folder: Path,
     evaluation: Evaluation,
     *,
     data: LabelledImages,
@@ -217,17 +230,16 @@ def _write(
     labels: npt.NDArray[np.int64],
     shown: int,
 ) -> None:
-    """Write the output folder, whole or not at all."""
+    """Write the figures, the predictions and the report."""
     gallery = Gallery.choose(
         data.images, labels, probabilities, evaluation.classes, image_ids=data.image_ids, count=shown
     )
-    with atomic_folder(output) as folder:
-        write_json(folder / EVALUATION_FILE, evaluation.to_json())
-        _predictions(evaluation.classes, data.image_ids, labels, probabilities).to_parquet(
-            folder / PREDICTIONS_FILE, index=False, compression="zstd"
-        )
-        (folder / REPORT_FILE).write_text(render_html(evaluation, gallery), encoding="utf-8")
-        (folder / SUMMARY_FILE).write_text(summary_markdown(evaluation), encoding="utf-8")
+    write_json(folder / EVALUATION_FILE, evaluation.to_json())
+    _predictions(evaluation.classes, data.image_ids, labels, probabilities).to_parquet(
+        folder / PREDICTIONS_FILE, index=False, compression="zstd"
+    )
+    (folder / REPORT_FILE).write_text(render_html(evaluation, gallery), encoding="utf-8")
+    (folder / SUMMARY_FILE).write_text(summary_markdown(evaluation), encoding="utf-8")
 
 
 def _predictions(

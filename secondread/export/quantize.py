@@ -26,7 +26,7 @@ from secondread.export.int8 import write_candidates
 from secondread.export.latency import Machine, this_machine, time_graphs
 from secondread.export.parity import Parity, compare
 from secondread.logging import get_logger
-from secondread.model.folder import FP32_GRAPH, INT8_GRAPH, REFERENCE_FILE, ModelFolder
+from secondread.model.folder import CONFIG_FILE, FP32_GRAPH, INT8_GRAPH, REFERENCE_FILE, ModelFolder
 from secondread.model.session import GraphSession, Outputs
 
 QUANTIZE_FILE = "quantize.json"
@@ -156,7 +156,10 @@ def quantize(
     val = dataset.split("val")
     calibration = calibration_images(dataset.split("train"), count=config.calibration_images, seed=config.seed)
     fp32 = model.graph_path(FP32_GRAPH)
-    with tempfile.TemporaryDirectory(prefix="secondread-int8-") as temporary:
+    with (
+        atomic_folder(output, marker=CONFIG_FILE, inputs=[model.root, dataset.root]) as folder,
+        tempfile.TemporaryDirectory(prefix="secondread-int8-") as temporary,
+    ):
         log.info("quantizing %s, ranges from %d train images", fp32.name, len(calibration))
         graphs = {FP32: fp32, **write_candidates(fp32, calibration, Path(temporary))}
         log.info("comparing %d graphs on %d val images", len(graphs), len(val.labels))
@@ -188,7 +191,7 @@ def quantize(
             calibration_images=len(calibration),
             machine=this_machine(threads=config.threads),
         )
-        _write(model, result, graph=graphs[choice.name], outputs=outputs[choice.name], val=val)
+        _fill(folder, model, result, graph=graphs[choice.name], outputs=outputs[choice.name], val=val)
     log.info("%s", choice.reason)
     return result
 
@@ -253,19 +256,20 @@ def _check(model: ModelFolder, dataset: DatasetVersion) -> None:
         )
 
 
-def _write(model: ModelFolder, result: QuantizeResult, *, graph: Path, outputs: Outputs, val: SplitData) -> None:
-    """Write the output folder, whole or not at all."""
-    with atomic_folder(result.model.root) as folder:
-        # names that begin with "_" or "." belong to whoever wrote the source folder, such as its success manifest
-        ignored = shutil.ignore_patterns("_*", ".*", INT8_GRAPH, QUANTIZE_FILE)
-        shutil.copytree(model.root, folder, ignore=ignored, dirs_exist_ok=True)
-        if result.graph == INT8_GRAPH:
-            shutil.copyfile(graph, folder / INT8_GRAPH)
-            if (folder / REFERENCE_FILE).is_file():
-                frame = _reference(model.root / REFERENCE_FILE, outputs, val, result.model.config.taxonomy.names)
-                frame.to_parquet(folder / REFERENCE_FILE, index=False, compression="zstd")
-        result.model.config.write(folder)
-        write_json(folder / QUANTIZE_FILE, result.to_json())
+def _fill(
+    folder: Path, model: ModelFolder, result: QuantizeResult, *, graph: Path, outputs: Outputs, val: SplitData
+) -> None:
+    """Write the copy of the model folder with the choice."""
+    # names that begin with "_" or "." belong to whoever wrote the source folder, such as its success manifest
+    ignored = shutil.ignore_patterns("_*", ".*", INT8_GRAPH, QUANTIZE_FILE)
+    shutil.copytree(model.root, folder, ignore=ignored, dirs_exist_ok=True)
+    if result.graph == INT8_GRAPH:
+        shutil.copyfile(graph, folder / INT8_GRAPH)
+        if (folder / REFERENCE_FILE).is_file():
+            frame = _reference(model.root / REFERENCE_FILE, outputs, val, result.model.config.taxonomy.names)
+            frame.to_parquet(folder / REFERENCE_FILE, index=False, compression="zstd")
+    result.model.config.write(folder)
+    write_json(folder / QUANTIZE_FILE, result.to_json())
 
 
 def _reference(path: Path, outputs: Outputs, val: SplitData, classes: tuple[str, ...]) -> pd.DataFrame:

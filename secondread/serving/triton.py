@@ -256,7 +256,7 @@ def _backend_directory(installation: TritonInstallation, home: Path) -> Path:
     identity = f"{installation.packages}\n{sha256_file(BACKEND)}"
     folder = home / f"backends-{sha256_bytes(identity.encode())[:12]}"
     if not folder.is_dir():
-        with atomic_folder(folder) as aside:
+        with atomic_folder(folder, marker=f"onnxruntime/{BACKEND.name}") as aside:
             (aside / "python").mkdir()
             (aside / "onnxruntime").mkdir()
             for file in installation.python_backend_files():

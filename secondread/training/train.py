@@ -24,6 +24,7 @@ from secondread.evaluation.metrics import overall
 from secondread.export.onnx import ServedGraph, export_onnx
 from secondread.model.folder import (
     CARD_FILE,
+    CONFIG_FILE,
     FP32_GRAPH,
     METRICS_FILE,
     REFERENCE_FILE,
@@ -76,18 +77,18 @@ def train(
         config: recipe.
         tracking: where the run is written down; None where it is not.
     Raises:
-        InputError: the loss is no number any more, or a class has no training image.
+        InputError: the loss is no number any more, a class has no training image, or `output` cannot be written.
         DependencyError: the tracker does not answer.
     """
     with _open(tracking) as tracker:
         run_id = tracker.run_id if tracker else ""
-        if tracker:
-            tracker.log_params(run_parameters(dataset, config))
-        if config.strategy == "ddp":
-            fitted = fit_distributed(dataset, config, tracking_uri=tracking.uri if tracking else "", run_id=run_id)
-        else:
-            fitted = fit(dataset, config, share=Share(), tracker=tracker)
-        with atomic_folder(output) as folder:
+        with atomic_folder(output, marker=CONFIG_FILE, inputs=[dataset.root]) as folder:
+            if tracker:
+                tracker.log_params(run_parameters(dataset, config))
+            if config.strategy == "ddp":
+                fitted = fit_distributed(dataset, config, tracking_uri=tracking.uri if tracking else "", run_id=run_id)
+            else:
+                fitted = fit(dataset, config, share=Share(), tracker=tracker)
             metrics = _write_folder(folder, dataset, config, fitted)
         if tracker:
             known = {f"served_val_{name}": float(value) for name, value in metrics.items() if value is not None}

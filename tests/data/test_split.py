@@ -83,9 +83,46 @@ def test_a_class_that_is_too_small_is_named() -> None:
         assign_splits(rows, PreprocessConfig())
 
 
-def test_a_leak_is_refused() -> None:
-    with pytest.raises(IntegrityError, match=r"1 group\(s\) are in two splits"):
-        check_disjoint(pd.DataFrame({"group_id": ["a", "a", "b"], "split": ["train", "test", "train"]}))
+def test_a_class_whose_patients_all_have_a_rarer_one_too_is_split_like_any_other() -> None:
+    rows = pd.DataFrame(
+        [{"group_id": f"patient-{patient}", "label": label} for patient in range(50) for label in ("a", "a", "b")]
+    )
+    table = shares(rows, assign_splits(rows, PreprocessConfig()))
+    for split, share in {"train": 0.7, "val": 0.2, "test": 0.1}.items():
+        assert (table[split] - share).abs().max() < 0.03
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_one_patient_with_most_of_a_class_is_in_train(seed: int) -> None:
+    """With 60 of 80 images in val or test there would be next to nothing to learn from."""
+    sizes = {"big": 60} | {f"small-{number}": 1 for number in range(20)}
+    rows = pd.DataFrame([{"group_id": name, "label": "b"} for name, size in sizes.items() for _ in range(size)])
+    rows = pd.concat([patients(90), rows], ignore_index=True)
+    splits = assign_splits(rows, PreprocessConfig(split_seed=seed))
+    counts = splits[rows["label"] == "b"].value_counts()
+    assert splits[rows["group_id"] == "big"].iloc[0] == "train"
+    assert counts["val"] >= 10
+    assert counts["test"] >= 5
+
+
+def test_a_class_that_comes_to_nothing_in_a_split_is_named() -> None:
+    """Three patients of class a also have the rarer b, and are dealt out among its forty."""
+    common = [{"group_id": f"patient-{number}", "label": "b"} for number in range(40)]
+    both = [{"group_id": f"patient-{number}", "label": "a"} for number in range(3) for _ in range(50)]
+    rows = pd.DataFrame(common + both)
+    with pytest.raises(InputError, match=r"class 'a' came to no image in .*Add patients, or choose another split_seed"):
+        for seed in range(5):
+            assign_splits(rows, PreprocessConfig(split_seed=seed))
+
+
+@pytest.mark.parametrize(
+    ("groups", "pictures", "words"),
+    [(["a", "a", "b"], ["1", "2", "3"], r"1 group\(s\)"), (["a", "b", "c"], ["1", "1", "3"], r"1 picture\(s\)")],
+)
+def test_a_leak_is_refused(groups: list[str], pictures: list[str], words: str) -> None:
+    rows = pd.DataFrame({"group_id": groups, "pixel_hash": pictures, "split": ["train", "test", "train"]})
+    with pytest.raises(IntegrityError, match=f"{words} are in two splits"):
+        check_disjoint(rows)
 
 
 @pytest.mark.parametrize("name", ["nih-covid-3", "radiography-4"])

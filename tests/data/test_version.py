@@ -5,13 +5,14 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from secondread.config import IngestConfig, PreprocessConfig
 from secondread.data.dataset import DatasetVersion
 from secondread.data.ingest import ingest
 from secondread.data.preprocess import Preprocessing, preprocess
-from secondread.data.version import write_dataset_version
+from secondread.data.version import group_ids, write_dataset_version
 from secondread.errors import InputError, IntegrityError
 
 
@@ -53,19 +54,34 @@ def test_the_name_is_the_content(films: Callable[..., Path], film: Callable[[int
     assert name(same, 4) != name(one, 1)
 
 
-def test_the_same_pixels_in_two_files_stay_together(films: Callable[..., Path], tmp_path: Path) -> None:
-    """Another encoding of the same picture has another file hash, but the same pixels."""
-    from PIL import Image
+def test_patients_who_share_a_picture_are_one_group() -> None:
+    rows = pd.DataFrame(
+        [("ann", "1"), ("ann", "2"), ("bob", "2"), ("bob", "3"), ("", "3"), ("", "4"), ("cyd", "5"), ("", "4")],
+        columns=["patient_id", "pixel_hash"],
+    )
+    groups = group_ids(rows)
+    assert list(groups[:5]) == ["patient-ann"] * 5
+    assert list(groups[5:]) == ["pixels-4", "patient-cyd", "pixels-4"]
 
-    root = films(normal=20, covid=20)
-    for index in range(20):
-        with Image.open(root / "normal" / f"{index:03d}.png") as image:
-            image.save(root / "normal" / f"again-{index:03d}.png", compress_level=9, optimize=True)
-    ingest(IngestConfig(source=str(root)), tmp_path / "ingested")
-    rows = write_dataset_version(tmp_path / "ingested", tmp_path / "dataset", PreprocessConfig(image_size=32)).manifest
-    pairs = rows[rows["label"] == "normal"].groupby("pixel_hash")
-    assert pairs.size().max() == 2
-    assert pairs["split"].nunique().max() == 1
+
+def test_the_order_of_the_rows_does_not_change_a_group() -> None:
+    random = np.random.default_rng(0)
+    rows = pd.DataFrame(
+        {
+            "patient_id": random.choice(["", *map(str, range(300))], 400),
+            "pixel_hash": random.integers(600, size=400).astype(str),
+        }
+    )
+    shuffled = rows.sample(frac=1, random_state=1)
+    pd.testing.assert_series_equal(group_ids(shuffled).sort_index(), group_ids(rows))
+
+
+def test_the_image_size_does_not_change_the_split(ingested: Path, tmp_path: Path) -> None:
+    def splits(size: int) -> pd.Series:
+        version = write_dataset_version(ingested, tmp_path / str(size), PreprocessConfig(image_size=size))
+        return version.manifest.set_index("image_id")["split"].sort_index()
+
+    pd.testing.assert_series_equal(splits(32), splits(48))
 
 
 def test_one_class_is_refused(films: Callable[..., Path], tmp_path: Path) -> None:
@@ -96,6 +112,14 @@ def test_shards_of_another_version_are_found(ingested: Path, tmp_path: Path) -> 
     version = write_dataset_version(ingested, tmp_path / "dataset", PreprocessConfig(image_size=32))
     np.save(tmp_path / "dataset" / "images-val.npy", np.zeros((3, 32, 32), np.uint8))
     with pytest.raises(IntegrityError, match=r"images-val\.npy holds uint8 \(3, 32, 32\)"):
+        version.split("val")
+
+
+def test_a_shard_that_was_cut_off_is_found(ingested: Path, tmp_path: Path) -> None:
+    version = write_dataset_version(ingested, tmp_path / "dataset", PreprocessConfig(image_size=32))
+    shard = tmp_path / "dataset" / "images-val.npy"
+    shard.write_bytes(shard.read_bytes()[:-1])
+    with pytest.raises(IntegrityError, match=r"images-val\.npy is damaged"):
         version.split("val")
 
 
