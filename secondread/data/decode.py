@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import io
 import os
+import struct
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +15,7 @@ import simplejpeg
 from PIL import Image, UnidentifiedImageError
 
 from secondread.data.dicom import decode_dicom
+from secondread.data.grey import spread_full_range
 from secondread.errors import ImageError, TooLargeError
 
 GreyImage = npt.NDArray[np.uint8]
@@ -20,15 +23,19 @@ GreyImage = npt.NDArray[np.uint8]
 _DICOM_MAGIC_AT = 128
 _PNG_MAGIC = b"\x89PNG\r\n\x1a\n"
 _JPEG_MAGIC = b"\xff\xd8\xff"
+_PNG_GREY = 0  # colour type of IHDR
+# a second header of another size raises the last one
+_PILLOW_ERRORS = (OSError, SyntaxError, ValueError, Image.DecompressionBombError)
 _KINDS = "JPEG, PNG or DICOM"
 
 
 @dataclass(frozen=True)
 class DecodeLimits:
-    """Bounds on one image, so that no file can exhaust memory."""
+    """Bounds on one image, checked before its bytes are read and before its pixels are made: none exhausts memory."""
 
     max_bytes: int = 64 << 20  # bytes as encoded; a large DICOM film is about 30 MB
     max_pixels: int = 64_000_000  # decoded pixels; the largest digital mammograms have 30 million
+    max_aspect: int = 16  # longer side by the shorter; the longest film, of a whole spine, has 3
 
 
 DEFAULT_LIMITS = DecodeLimits()
@@ -61,9 +68,10 @@ def decode(data: bytes, *, min_side: int = 0, limits: DecodeLimits = DEFAULT_LIM
             below this. 0 gives full size.
         limits: bounds on bytes and pixels.
     Returns:
-        uint8 (height, width), 0 black. Colour is reduced to luma (ITU-R BT.601).
+        uint8 (height, width), 0 black. Colour is reduced to luma (ITU-R BT.601). Grey of more than 8 bits is spread
+        over 0..255: the window of a DICOM, else from the least to the greatest value of the picture.
     Raises:
-        ImageError: not one of the kinds, corrupt or truncated.
+        ImageError: not one of the kinds, corrupt or truncated, or so long and narrow that it is no film.
         TooLargeError: above a limit.
     """
     if not data:
@@ -74,14 +82,14 @@ def decode(data: bytes, *, min_side: int = 0, limits: DecodeLimits = DEFAULT_LIM
     if data.startswith(_PNG_MAGIC):
         return _decode_png(data, limits)
     if data[_DICOM_MAGIC_AT : _DICOM_MAGIC_AT + 4] == b"DICM":
-        return decode_dicom(data, max_pixels=limits.max_pixels)
+        return decode_dicom(data, check_size=partial(_check_size, limits=limits))
     raise ImageError(f"the first bytes are of no {_KINDS} file. Convert it to one of these.")
 
 
 def _decode_jpeg(data: bytes, min_side: int, limits: DecodeLimits) -> GreyImage:
     try:
         height, width, _, _ = simplejpeg.decode_jpeg_header(data)
-        _check_pixels(height, width, limits)
+        _check_size(height, width, limits)
         # libjpeg-turbo scales while it inverts the DCT, which skips most of the work of a large film; by halves only,
         # since other factors miss its vector code and are slower than no scaling at all
         divisor = next((by for by in (8, 4, 2) if min_side and min(height, width) // by >= min_side), 1)
@@ -93,13 +101,23 @@ def _decode_jpeg(data: bytes, min_side: int, limits: DecodeLimits) -> GreyImage:
 
 
 def _decode_png(data: bytes, limits: DecodeLimits) -> GreyImage:
+    if len(data) < 26 or data[12:16] != b"IHDR":
+        raise ImageError("the PNG is corrupt or truncated (no IHDR chunk).")
+    width, height, depth, colour = struct.unpack(">IIBB", data[16:26])
+    _check_size(height, width, limits)
+    if depth == 16 and colour != _PNG_GREY:
+        # Pillow keeps only the upper 8 bits of such a picture, which are black in a film of 12 bits
+        raise ImageError("a PNG with 16 bits and colour or transparency is not read. Save it as 16-bit grey.")
     try:
         with Image.open(io.BytesIO(data), formats=["PNG"]) as image:
-            _check_pixels(image.height, image.width, limits)
-            if image.mode in ("I;16", "I"):
-                return np.asarray(np.asarray(image, np.uint32) >> 8, np.uint8)
+            if image.size != (width, height):
+                raise ImageError("the PNG is corrupt (two sizes).")
+            if depth == 16:
+                return spread_full_range(np.asarray(image).astype(np.uint16, copy=False))
             return np.asarray(image.convert("L"))
-    except (UnidentifiedImageError, OSError, SyntaxError, ValueError) as error:
+    except UnidentifiedImageError as error:
+        raise ImageError("the PNG is corrupt or truncated (its chunks cannot be read).") from error
+    except _PILLOW_ERRORS as error:
         raise ImageError(f"the PNG is corrupt or truncated ({error}).") from error
 
 
@@ -108,8 +126,13 @@ def _check_bytes(size: int, limits: DecodeLimits) -> None:
         raise TooLargeError(f"{size} bytes are more than the limit of {limits.max_bytes}. Send a smaller image.")
 
 
-def _check_pixels(height: int, width: int, limits: DecodeLimits) -> None:
+def _check_size(height: int, width: int, limits: DecodeLimits) -> None:
     if height * width > limits.max_pixels:
         raise TooLargeError(
             f"{width} x {height} pixels are more than the limit of {limits.max_pixels}. Send it smaller."
+        )
+    if min(height, width) < 1 or max(height, width) > limits.max_aspect * min(height, width):
+        raise ImageError(
+            f"a picture whose longer side is more than {limits.max_aspect} times the shorter is no film "
+            f"({width} x {height} pixels). Send the whole film."
         )

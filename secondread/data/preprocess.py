@@ -11,7 +11,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from secondread.data.decode import DEFAULT_LIMITS, DecodeLimits, decode
-from secondread.errors import ImageError, InputError
+from secondread.errors import InputError
 
 # Changing how a pixel comes about needs a new rule name, or old models would be fed other pixels than they learned.
 DECODE_RULE = "grey-dct-scaled/1"
@@ -25,8 +25,9 @@ class Preprocessing:
     Attributes:
         size: pixels of both sides.
         fit: `pad`: the aspect ratio is kept, the rest is black.
-        decode_rule: `grey-dct-scaled/1`: grey; a JPEG is halved while it is decoded for as long as no side falls below
-            `size`; then Pillow's bilinear filter with antialiasing.
+        decode_rule: `grey-dct-scaled/1`: grey; more than 8 bits are spread over 0..255 (a DICOM's window or VOI LUT,
+            else the least to the greatest value, in DICOM and 16-bit PNG alike); a JPEG is halved while it is decoded
+            for as long as no side falls below `size`; then Pillow's bilinear filter with antialiasing.
     """
 
     size: int
@@ -60,15 +61,13 @@ def preprocess(data: bytes, spec: Preprocessing, *, limits: DecodeLimits = DEFAU
     Returns:
         uint8 (size, size), 0 black.
     Raises:
-        ImageError: corrupt, truncated, or so narrow that a side would vanish.
+        ImageError: corrupt, truncated, or so narrow that it is no film.
         TooLargeError: above a limit.
     """
     grey = decode(data, min_side=spec.size, limits=limits)
     height, width = grey.shape
     scale = spec.size / max(height, width)
-    inner_width, inner_height = round(width * scale), round(height * scale)
-    if min(inner_width, inner_height) < 1:
-        raise ImageError(f"{width} x {height} pixels are too narrow to keep the aspect ratio at {spec.size} pixels.")
+    inner_width, inner_height = max(1, round(width * scale)), max(1, round(height * scale))
     small = np.asarray(Image.fromarray(grey).resize((inner_width, inner_height), Image.Resampling.BILINEAR))
     if small.shape == (spec.size, spec.size):
         return small

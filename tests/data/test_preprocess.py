@@ -41,9 +41,19 @@ def test_scaling_in_the_decoder_changes_little(shared_data: Path) -> None:
         assert np.abs(ours - full).mean() < 2
 
 
-def test_a_sliver_is_refused() -> None:
-    with pytest.raises(ImageError, match="too narrow"):
-        preprocess(png(np.zeros((1, 400), np.uint8)), Preprocessing(size=64))
+def test_a_sliver_is_refused_whatever_the_size() -> None:
+    for size in (16, 64, 512):
+        with pytest.raises(ImageError, match="is no film"):
+            preprocess(png(np.zeros((4, 1000), np.uint8)), Preprocessing(size=size))
+
+
+@pytest.mark.parametrize("kind", ["PNG", "JPEG"])
+def test_no_side_of_what_is_a_film_vanishes(kind: str) -> None:
+    buffer = io.BytesIO()
+    Image.fromarray(np.full((101, 1601), 200, np.uint8)).save(buffer, format=kind)
+    pixels = preprocess(buffer.getvalue(), Preprocessing(size=16))
+    assert (pixels[pixels > 0] > 190).all()
+    assert pixels.any(axis=1).sum() == 1
 
 
 def test_another_rule_is_refused_by_name() -> None:
