@@ -14,6 +14,7 @@ from pathlib import Path
 from secondread.errors import InputError
 
 _KEY_BYTES = 32
+_LEAST_BYTES = 16  # 128 bits, as many as the hash keeps
 _DIGEST_HEX = 32  # 128 bits: no two patients of any hospital meet by chance
 
 
@@ -28,8 +29,10 @@ class PatientHasher:
     """
 
     def __init__(self, key: bytes, *, version: int = 1) -> None:
-        if len(key) < 16:
-            raise InputError(f"the patient key has {len(key)} bytes; it needs at least 16. Write a longer one.")
+        if len(key) < _LEAST_BYTES:
+            raise InputError(
+                f"the patient key has {len(key)} bytes; it needs at least {_LEAST_BYTES}. Write a longer one."
+            )
         self._key = key
         self._version = version
 
@@ -45,7 +48,7 @@ class PatientHasher:
         """Use the key of a file; a new one, readable by its owner alone, is made where there is none.
 
         Raises:
-            InputError: the file cannot be read or made.
+            InputError: the file cannot be read or made, or its key is too short.
         """
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -55,8 +58,14 @@ class PatientHasher:
                     file.write(secrets.token_bytes(_KEY_BYTES))
             except FileExistsError:
                 pass
-            return cls(path.read_bytes())
+            key = path.read_bytes()
         except OSError as error:
             raise InputError(
                 f"the patient key {path} cannot be used ({error.strerror}). Set SECONDREAD_PATIENT_KEY_FILE."
             ) from error
+        if len(key) < _LEAST_BYTES:
+            raise InputError(
+                f"the patient key {path} has {len(key)} bytes; it needs at least {_LEAST_BYTES}. Write a longer one, "
+                "or remove the file to have one made."
+            )
+        return cls(key)
