@@ -4,7 +4,16 @@ from pathlib import Path
 
 import pytest
 
-from secondread.config import Environment, GateConfig, PreprocessConfig, QuantizeConfig, RegisterConfig, from_mapping
+from secondread.config import (
+    Environment,
+    EvaluateConfig,
+    GateConfig,
+    PreprocessConfig,
+    QuantizeConfig,
+    RegisterConfig,
+    TrainConfig,
+    from_mapping,
+)
 from secondread.errors import InputError
 
 
@@ -45,3 +54,17 @@ def test_a_bad_value_is_refused() -> None:
         PreprocessConfig(image_size=4)
     with pytest.raises(InputError, match=r"model name '\.\./x'"):
         RegisterConfig(name="../x")
+
+
+@pytest.mark.parametrize("kind", [TrainConfig, EvaluateConfig, QuantizeConfig])
+@pytest.mark.parametrize("seed", [-1, 2**32])
+def test_a_seed_that_a_generator_would_not_take_is_refused(kind: type, seed: int) -> None:
+    with pytest.raises(InputError, match=f"seed must be from 0 to 4294967295, not {seed}"):
+        kind(seed=seed)
+
+
+def test_true_is_no_limit_of_a_gate() -> None:
+    with pytest.raises(InputError, match="accuracy_above must be a share from 0 to 1 or null, not True"):
+        from_mapping(GateConfig, {"accuracy_above": True})
+    with pytest.raises(InputError, match="images_at_least must be of type int, not True"):
+        from_mapping(GateConfig, {"images_at_least": True})

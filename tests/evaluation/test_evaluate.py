@@ -156,3 +156,23 @@ def test_a_split_of_a_dataset_version_can_be_judged(
     assert found.dataset == dataset.name
     assert found.n == sum(dataset.counts["val"].values())
     assert found.absent == ("cxr-opacity", "cxr-tuberculosis")
+
+
+def test_a_version_that_the_model_was_not_trained_on_is_said(
+    quarters: Callable[..., ModelFolder], pictures: Callable[..., LabelledImages], caplog: pytest.LogCaptureFixture
+) -> None:
+    """Its test split may hold images that the model has learned."""
+    model = quarters()
+    evaluate(model, replace(pictures(), version=model.config.dataset_version), config=QUICK)
+    assert "may have seen" not in caplog.text
+    evaluate(model, replace(pictures(), version="e" * 64), config=QUICK)
+    assert "0123456789ab is not the dataset version that the model was trained on (dddddddddddd)" in caplog.text
+
+
+def test_a_folder_of_something_else_is_refused_before_the_work(
+    quarters: Callable[..., ModelFolder], pictures: Callable[..., LabelledImages], tmp_path: Path
+) -> None:
+    (tmp_path / "thesis").mkdir()
+    (tmp_path / "thesis" / "chapter-1.txt").touch()
+    with pytest.raises(InputError, match="thesis holds other files"):
+        evaluate(quarters(), pictures(), output=tmp_path / "thesis", config=QUICK)

@@ -1,0 +1,47 @@
+"""Images from outside are judged like those of a dataset version, and what cannot be read is left out."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from secondread.data.preprocess import Preprocessing, preprocess
+from secondread.data.sources.open import open_source
+from secondread.errors import InputError
+from secondread.evaluation.external import read_source
+
+SPEC = Preprocessing(size=32)
+
+
+def test_pixels_come_by_the_one_path_and_labels_by_the_folder(films: Callable[..., Path]) -> None:
+    root = films(covid=3, normal=2)
+    found = read_source(open_source(str(root)), SPEC)
+    files = sorted(root.rglob("*.png"))
+    for path, image, label in zip(files, found.images, found.labels, strict=True):
+        np.testing.assert_array_equal(image[0], preprocess(path.read_bytes(), SPEC))
+        assert found.classes[label] == path.parent.name
+    assert found.images.shape == (5, 1, 32, 32)
+
+
+def test_patients_are_groups_where_they_are_known(films: Callable[..., Path]) -> None:
+    root = films(covid=3, normal=2)
+    rows = [f"{path.relative_to(root)},{path.parent.name},ann" for path in sorted(root.rglob("*.png"))]
+    (root / "manifest.csv").write_text("\n".join(["path,label,patient_id", *rows]))
+    assert set(read_source(open_source(str(root)), SPEC).groups) == {"ann"}
+    (root / "manifest.csv").unlink()
+    assert len(set(read_source(open_source(str(root)), SPEC).groups)) == 5
+
+
+def test_what_cannot_be_read_is_left_out_and_said(films: Callable[..., Path], caplog: pytest.LogCaptureFixture) -> None:
+    root = films(covid=3, normal=2)
+    (root / "covid" / "000.png").write_bytes(b"no film")
+    assert len(read_source(open_source(str(root)), SPEC).labels) == 4
+    assert "left out covid/000.png" in caplog.text
+
+
+def test_nothing_left_is_an_error(films: Callable[..., Path]) -> None:
+    root = films(covid=1)
+    (root / "covid" / "000.png").write_bytes(b"no film")
+    with pytest.raises(InputError, match="none of its 1 images can be read"):
+        read_source(open_source(str(root)), SPEC)
