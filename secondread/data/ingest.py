@@ -1,38 +1,42 @@
 """From a source to a stored folder of images and its manifest. Nothing but pixels and listed facts leaves the source.
 
-images/ab/<sha256>.jpg   named by the hash of the stored bytes, so that a file name says nothing of a patient
-manifest.parquet         one row an image that was kept
-rejected.parquet         one row an image that was left out, with the reason
+images/ab/<sha256>.jpg   pixels without metadata, named by the hash of the stored bytes
+manifest.parquet         one row an image that was kept: the columns of `secondread.data.manifest`, no file name
+rejected.parquet         one row an image that was left out: its file name in the source, label and the reason
 source.json              where it came from: URI, fingerprint, taxonomy
+
+Ids of patients and studies leave as keyed hashes unless the source is public. File names of images that are left out
+stand in rejected.parquet and the log, so that they can be found and mended; `IngestConfig.hide_names` replaces them.
 """
 
 from __future__ import annotations
 
-import io
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from PIL import Image
 
-from secondread.atomic import atomic_folder, sha256_bytes, write_json
+from secondread.atomic import atomic_folder, write_json
 from secondread.config import IngestConfig
 from secondread.cpus import cpu_limit
-from secondread.data.decode import DecodeLimits, decode
+from secondread.data.duplicates import sort_out
 from secondread.data.manifest import MANIFEST_FILE, REJECTED_FILE, typed, write_manifest, write_rejected
 from secondread.data.patients import PatientHasher
-from secondread.data.sources.open import open_source
-from secondread.data.sources.source import Source, SourceImage
-from secondread.errors import ImageError, InputError, TooLargeError
+from secondread.data.sources.open import is_local, open_source
+from secondread.data.sources.source import Source
+from secondread.data.store import StoredImage, store_image
+from secondread.errors import InputError
 from secondread.logging import get_logger
 from secondread.progress import track
 from secondread.taxonomy import Taxonomy
 
 SOURCE_FILE = "source.json"
+_SHOWN_HASH = 12  # hex digits; enough to find an image by its hash
 
 log = get_logger(__name__)
 
@@ -56,15 +60,6 @@ class IngestResult:
     synthetic: bool
 
 
-@dataclass(frozen=True)
-class _Stored:
-    """One image after reading: either a manifest row or a reason."""
-
-    image: SourceImage
-    row: dict[str, Any]
-    reason: str = ""
-
-
 def ingest(config: IngestConfig, output: Path, *, patient_key: Path | None = None) -> IngestResult:
     """Copy a source's images and write their manifest.
 
@@ -77,18 +72,22 @@ def ingest(config: IngestConfig, output: Path, *, patient_key: Path | None = Non
         InputError: the source cannot be read, or no image of it can be used.
     """
     source = open_source(config.source, modality=config.modality, public_ids=config.public_ids)
-    with atomic_folder(output) as folder:
-        stored = _store_all(source, folder, config.max_file_bytes)
-        kept, rejected = _sort_out(stored)
+    inputs = [Path(source.uri)] if is_local(config.source) else []
+    if any(output.resolve().is_relative_to(path.resolve()) for path in inputs):
+        raise InputError(f"{output} lies in the source {config.source}, which is not changed. Choose another folder.")
+    with atomic_folder(output, marker=SOURCE_FILE, inputs=inputs) as folder:
+        stored = _store_all(source, folder)
+        kept, rejected = sort_out(stored)
         if not kept:
             reasons = ", ".join(f"{count} {reason}" for reason, count in _by_reason(rejected).items())
             raise InputError(
                 f"{config.source}: none of its {len(stored)} images can be used ({reasons}). Mend the source."
             )
         _remove_unused(folder, kept)
-        rows = _manifest_rows(kept, public=source.public, patient_key=patient_key)
+        rows = _manifest_rows(kept, public=source.public or config.public_ids, patient_key=patient_key)
         write_manifest(typed(pd.DataFrame(rows)), folder / MANIFEST_FILE)
-        write_rejected([_rejected_row(item) for item in rejected], folder / REJECTED_FILE)
+        left_out = _rejected_rows(stored, rejected, hide_names=config.hide_names)
+        write_rejected(left_out, folder / REJECTED_FILE)
         result = IngestResult(
             kept=dict(sorted(Counter(item.image.label for item in kept).items())),
             rejected=_by_reason(rejected),
@@ -97,72 +96,26 @@ def ingest(config: IngestConfig, output: Path, *, patient_key: Path | None = Non
             synthetic=source.synthetic,
         )
         write_json(folder / SOURCE_FILE, _source_document(config, result))
-    for item in rejected[:20]:
-        log.warning("left out %s: %s", item.image.name, item.reason)
+    for row in left_out[:20]:
+        log.warning("left out %s: %s", row["name"], row["reason"])
     return result
 
 
-def _store_all(source: Source, folder: Path, max_file_bytes: int) -> list[_Stored]:
+def _store_all(source: Source, folder: Path) -> list[StoredImage]:
     images = list(source.images())
-    limits = DecodeLimits(max_bytes=max_file_bytes)
     with ThreadPoolExecutor(cpu_limit()) as pool:  # reading and decoding release the interpreter lock
-        results = pool.map(lambda image: _store(image, folder, limits), images)
+        results = pool.map(partial(store_image, folder=folder), images)
         return list(track(results, "reading images", total=len(images)))
 
 
-def _store(image: SourceImage, folder: Path, limits: DecodeLimits) -> _Stored:
-    """Read, check and copy one image."""
-    try:
-        data = image.read()
-        grey = decode(data, limits=limits)
-    except (ImageError, TooLargeError) as error:
-        return _Stored(image, {}, str(error))
-    except OSError as error:
-        return _Stored(image, {}, f"cannot be read ({error.strerror}).")
-    suffix, content = ".jpg" if data.startswith(b"\xff\xd8") else ".png", data
-    if not data.startswith((b"\xff\xd8", b"\x89PNG")):
-        # a DICOM file is full of names and dates: only its pixels are kept
-        buffer = io.BytesIO()
-        Image.fromarray(grey).save(buffer, format="PNG", compress_level=1)
-        content = buffer.getvalue()
-    name = sha256_bytes(content)
-    path = folder / "images" / name[:2] / f"{name}{suffix}"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(content)
-    row = {"image_id": sha256_bytes(data), "path": path.relative_to(folder).as_posix()}
-    return _Stored(image, row | {"width": grey.shape[1], "height": grey.shape[0]})
-
-
-def _sort_out(stored: list[_Stored]) -> tuple[list[_Stored], list[_Stored]]:
-    """Leave out what could not be read, what stands under two labels, and the second copy of a file."""
-    labels = defaultdict(set)
-    for item in stored:
-        if item.row:
-            labels[item.row["image_id"]].add(item.image.label)
-    kept, rejected, seen = [], [], set()
-    for item in stored:
-        image_id = item.row.get("image_id", "")
-        reason = item.reason
-        if not reason and len(labels[image_id]) > 1:
-            reason = f"stands under two labels ({', '.join(sorted(labels[image_id]))})."
-        elif not reason and image_id in seen:
-            reason = "is a copy of another file."
-        seen.add(image_id)
-        if reason:
-            rejected.append(_Stored(item.image, item.row, reason))
-        else:
-            kept.append(item)
-    return kept, rejected
-
-
-def _remove_unused(folder: Path, kept: list[_Stored]) -> None:
+def _remove_unused(folder: Path, kept: list[StoredImage]) -> None:
     used = {item.row["path"] for item in kept}
     for path in (folder / "images").rglob("*.*"):
         if path.relative_to(folder).as_posix() not in used:
             path.unlink()
 
 
-def _manifest_rows(kept: list[_Stored], *, public: bool, patient_key: Path | None) -> list[dict[str, Any]]:
+def _manifest_rows(kept: list[StoredImage], *, public: bool, patient_key: Path | None) -> list[dict[str, Any]]:
     hasher = None
     if not public and any(item.image.patient_id or item.image.study_id for item in kept):
         if patient_key is None:
@@ -171,7 +124,7 @@ def _manifest_rows(kept: list[_Stored], *, public: bool, patient_key: Path | Non
     return [_manifest_row(item, hasher) for item in kept]
 
 
-def _manifest_row(item: _Stored, hasher: PatientHasher | None) -> dict[str, Any]:
+def _manifest_row(item: StoredImage, hasher: PatientHasher | None) -> dict[str, Any]:
     image = item.image
     names = ("label", "modality", "source", "site", "license", "sex", "view", "acquired_at")
     known = {name: getattr(image, name) for name in names}
@@ -181,12 +134,19 @@ def _manifest_row(item: _Stored, hasher: PatientHasher | None) -> dict[str, Any]
     return item.row | known | ids | {"age": image.age}
 
 
-def _rejected_row(item: _Stored) -> dict[str, str]:
-    image_id = item.row.get("image_id", "")
-    return {"name": item.image.name, "label": item.image.label, "image_id": image_id, "reason": item.reason}
+def _rejected_rows(stored: list[StoredImage], rejected: list[StoredImage], *, hide_names: bool) -> list[dict[str, str]]:
+    """The record of what was left out; a hidden name is the start of the hash, else the image's number."""
+    number = {item.image.name: number for number, item in enumerate(stored, start=1)}
+    rows = []
+    for item in rejected:
+        name = item.image.name
+        if hide_names:
+            name = item.image_id[:_SHOWN_HASH] or f"image {number[name]} of the source"
+        rows.append({"name": name, "label": item.image.label, "image_id": item.image_id, "reason": item.reason})
+    return rows
 
 
-def _by_reason(rejected: list[_Stored]) -> dict[str, int]:
+def _by_reason(rejected: list[StoredImage]) -> dict[str, int]:
     """Counts by the reason without its details in brackets."""
     return dict(sorted(Counter(item.reason.split(" (")[0].rstrip(".") for item in rejected).items()))
 

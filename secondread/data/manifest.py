@@ -15,8 +15,8 @@ SPLITS = ("train", "val", "test", "final_eval")
 
 # Column -> pandas dtype. Strings are empty where a thing is not known; `age` is then NaN.
 COLUMNS = {
-    "image_id": "string",  # sha256 of the file's bytes, hex
-    "pixel_hash": "string",  # sha256 of the preprocessed pixels, hex; empty before preprocessing
+    "image_id": "string",  # sha256 of the source file's bytes, hex
+    "pixel_hash": "string",  # sha256 of the decoded pixels at full size, hex: no image size changes it
     "path": "string",  # relative to the stored root
     "label": "string",  # class name
     "patient_id": "string",  # keyed hash, or as published where the source is public
