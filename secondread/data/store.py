@@ -57,7 +57,7 @@ def store_image(image: SourceImage, folder: Path) -> StoredImage:
         elif data.startswith(b"\x89PNG"):
             suffix, content = ".png", strip_png(data)
         else:
-            suffix, content, image = ".png", _as_png(grey), _with_header_ids(image, data)
+            suffix, content, image = ".png", _as_png(grey), with_header_ids(image, data)
     except (ImageError, TooLargeError) as error:
         return StoredImage(image, image_id, reason=str(error))
     name = sha256_bytes(content)
@@ -85,7 +85,7 @@ def _as_png(grey: npt.NDArray[np.uint8]) -> bytes:
     return buffer.getvalue()
 
 
-def _with_header_ids(image: SourceImage, data: bytes) -> SourceImage:
+def with_header_ids(image: SourceImage, data: bytes) -> SourceImage:
     """The image with the ids of its DICOM header, where the source has none: they keep a patient's films together."""
     patient, study = dicom_ids(data)
     return replace(image, patient_id=image.patient_id or patient, study_id=image.study_id or study)

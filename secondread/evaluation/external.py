@@ -11,6 +11,7 @@ from secondread.atomic import sha256_bytes
 from secondread.cpus import cpu_limit
 from secondread.data.preprocess import Preprocessing, preprocess
 from secondread.data.sources.source import Source, SourceImage
+from secondread.data.store import with_header_ids
 from secondread.errors import ImageError, InputError, TooLargeError
 from secondread.evaluation.evaluate import LabelledImages
 from secondread.logging import get_logger
@@ -19,6 +20,7 @@ from secondread.progress import track
 log = get_logger(__name__)
 
 _Read = tuple[SourceImage, str, npt.NDArray[np.uint8]]
+_PLAIN = (b"\xff\xd8", b"\x89PNG")  # first bytes of JPEG and PNG, which know of no patient
 
 
 def read_source(source: Source, spec: Preprocessing) -> LabelledImages:
@@ -53,7 +55,9 @@ def read_source(source: Source, spec: Preprocessing) -> LabelledImages:
 def _read(image: SourceImage, spec: Preprocessing) -> _Read | None:
     try:
         data = image.read()
-        return image, sha256_bytes(data), preprocess(data, spec)
+        pixels = preprocess(data, spec)
+        named = image if data.startswith(_PLAIN) else with_header_ids(image, data)
+        return named, sha256_bytes(data), pixels
     except (ImageError, TooLargeError, OSError) as error:
         log.warning("left out %s: %s", image.name, error)
         return None

@@ -45,3 +45,11 @@ def test_nothing_left_is_an_error(films: Callable[..., Path]) -> None:
     (root / "covid" / "000.png").write_bytes(b"no film")
     with pytest.raises(InputError, match="none of its 1 images can be read"):
         read_source(open_source(str(root)), SPEC)
+
+
+def test_the_patient_of_a_dicom_header_is_its_group(dicom: Callable[..., bytes], tmp_path: Path) -> None:
+    for number, patient in enumerate(["ann", "ann", "bob"]):
+        path = tmp_path / "films" / "covid" / f"{number}.dcm"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(dicom(np.full((40, 48), number, np.uint16), PatientID=patient))
+    assert list(read_source(open_source(str(tmp_path / "films")), SPEC).groups) == ["ann", "ann", "bob"]
