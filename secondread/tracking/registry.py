@@ -1,7 +1,8 @@
 """The model registry: which versions there are, what they are made of, and which one is the champion.
 
-Tags of a version: `digest` and `storage_uri` (what rollout deploys, nothing else), `dataset_version`,
-`code_fingerprint`, `pipeline_run`, `gate.<figure>`, and `registered_by` with `registered_because`.
+Tags of a version: `digest` and `storage_uri` (what rollout deploys, nothing else), `dataset_version`, `graph`,
+`synthetic`, `code_fingerprint`, `git_revision`, `pipeline_run`, `gate.<figure>`, and `registered_by` with
+`registered_because`.
 """
 
 from __future__ import annotations
@@ -15,9 +16,10 @@ from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 
 from secondread.errors import InputError, IntegrityError
-from secondread.export.repository import write_repository
+from secondread.export.repository import verify_repository, write_repository
 from secondread.model.folder import ModelFolder
-from secondread.tracking.runs import open_client
+from secondread.tracking.origin import ORIGIN_FILE, Origin
+from secondread.tracking.runs import is_missing, mlflow_errors, open_client
 
 CHAMPION = "champion"
 CHALLENGER = "challenger"
@@ -54,6 +56,7 @@ class Registry:
     """
 
     def __init__(self, uri: str) -> None:
+        self._uri = uri
         self._client: MlflowClient = open_client(uri)
 
     def register(
@@ -63,33 +66,52 @@ class Registry:
         name: str,
         root: Path,
         tags: Mapping[str, str],
-        run_id: str = "",
+        origin: Origin = Origin(),  # noqa: B008 - frozen
         root_uri: str = "",
     ) -> RegisteredVersion:
         """Register a model and write its Triton repository under its digest.
 
         The first version of a name becomes `champion`, a later one `challenger`. A model that is registered already
-        keeps its version; what an interrupted call left undone is done.
+        keeps its version and its tags; what an interrupted call left undone is done, and a damaged repository mended.
 
         Args:
             model: what to register.
             name: in the registry and in Triton.
             root: folder that gets `<name>/<digest>/`.
             tags: facts about the version, as text.
-            run_id: the MLflow run that trained it.
+            origin: the MLflow run that trained it.
             root_uri: what others reach `root` by, where it is not this machine's path.
+        Raises:
+            InputError: MLflow refuses the version, or the repository cannot be written.
+            DependencyError: MLflow does not answer.
         """
         digest = model.digest()
-        self._ensure_model(name)
         storage_uri = f"{root_uri.rstrip('/') or root.resolve()}/{name}/{digest}"
-        found = self._with_digest(name, digest)
-        version = found or self._client.create_model_version(
-            name, source=storage_uri, run_id=run_id or None, tags={"digest": digest, **tags}
-        )
-        write_repository(model, root, name=name, version=int(version.version))
-        self._client.set_model_version_tag(name, str(version.version), "storage_uri", storage_uri)
-        self._give_alias(name, str(version.version))
-        return self.get(name, str(version.version))
+        with mlflow_errors(self._client):
+            version = self._with_digest(name, digest) or self._create(
+                name, self._source(storage_uri, origin), origin, {"digest": digest, **tags}
+            )
+        number = str(version.version)
+        verify_repository(write_repository(model, root, name=name, version=int(number)))
+        with mlflow_errors(self._client):
+            self._client.set_model_version_tag(name, number, "storage_uri", storage_uri)
+            self._give_alias(name, number)
+        return self.get(name, number)
+
+    def _create(self, name: str, source: str, origin: Origin, tags: Mapping[str, str]) -> ModelVersion:
+        self._ensure_model(name)
+        return self._client.create_model_version(name, source=source, run_id=origin.run_id or None, tags=dict(tags))
+
+    def _source(self, storage_uri: str, origin: Origin) -> str:
+        """What MLflow is told that a version is made of. A server refuses paths, which may be another machine's."""
+        if not self._uri.startswith(("http://", "https://")) or "://" in storage_uri:
+            return storage_uri
+        if not origin.run_id:
+            raise InputError(
+                f"this model does not say which MLflow run trained it (no {ORIGIN_FILE} in its folder), and a tracking "
+                "server takes no folder of this machine instead. Train it with MLFLOW_TRACKING_URI set to that server."
+            )
+        return f"runs:/{origin.run_id}/{origin.artifacts}"
 
     def get(self, name: str, which: str = "") -> RegisteredVersion:
         """A version by number or alias.
@@ -101,22 +123,26 @@ class Registry:
             InputError: there is no such model or version.
             IntegrityError: its registration was never completed.
         """
-        try:
-            if which.isdigit():
-                found = self._client.get_model_version(name, which)
-            else:
-                found = self._client.get_model_version_by_alias(name, which or CHAMPION)
-        except MlflowException as error:
-            raise InputError(
-                f"the registry has no model '{name}' with version or alias '{which or CHAMPION}'. "
-                "Run `secondread pipeline run train` first, or name another."
-            ) from error
-        return self._to_registered(found)
+        with mlflow_errors(self._client):
+            try:
+                if which.isdigit():
+                    found = self._client.get_model_version(name, which)
+                else:
+                    found = self._client.get_model_version_by_alias(name, which or CHAMPION)
+            except MlflowException as error:
+                if not is_missing(error):
+                    raise
+                raise InputError(
+                    f"the registry has no model '{name}' with version or alias '{which or CHAMPION}'. "
+                    "Run `secondread pipeline run train` first, or name another."
+                ) from error
+            return self._to_registered(found)
 
     def versions(self, name: str) -> list[RegisteredVersion]:
         """All complete versions of a name, oldest first."""
-        found = sorted(self._search(name), key=lambda version: int(version.version))
-        return [self._to_registered(version) for version in found if "storage_uri" in version.tags]
+        with mlflow_errors(self._client):
+            found = sorted(self._search(name), key=lambda version: int(version.version))
+            return [self._to_registered(version) for version in found if "storage_uri" in version.tags]
 
     def _to_registered(self, version: ModelVersion) -> RegisteredVersion:
         if not {"digest", "storage_uri"} <= set(version.tags):
@@ -137,7 +163,9 @@ class Registry:
     def _ensure_model(self, name: str) -> None:
         try:
             self._client.get_registered_model(name)
-        except MlflowException:
+        except MlflowException as error:
+            if not is_missing(error):
+                raise
             self._client.create_registered_model(name, description="A second reader. No medical device.")
 
     def _search(self, name: str) -> list[ModelVersion]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import re
@@ -13,10 +14,11 @@ from pathlib import Path
 from typing import Protocol
 
 from mlflow import MlflowClient
-from mlflow.entities import Metric, Param
+from mlflow.entities import LifecycleStage, Metric, Param
 from mlflow.exceptions import MlflowException
+from mlflow.protos.databricks_pb2 import INVALID_PARAMETER_VALUE, RESOURCE_DOES_NOT_EXIST, ErrorCode
 
-from secondread.errors import DependencyError
+from secondread.errors import DependencyError, InputError
 
 _LONGEST_PARAM = 6000  # characters that MLflow stores
 
@@ -69,34 +71,40 @@ class MlflowRun:
     def log_params(self, params: Mapping[str, object]) -> None:
         """Write settings down, once."""
         entries = [Param(key, str(value)[:_LONGEST_PARAM]) for key, value in params.items()]
-        self._client.log_batch(self.run_id, params=entries)
+        with mlflow_errors(self._client):
+            self._client.log_batch(self.run_id, params=entries)
 
     def log_metrics(self, metrics: Mapping[str, float], step: int) -> None:
         """Write the figures of one epoch down."""
         now = time.time_ns() // 1_000_000
-        self._client.log_batch(self.run_id, metrics=[Metric(key, value, now, step) for key, value in metrics.items()])
+        entries = [Metric(key, value, now, step) for key, value in metrics.items()]
+        with mlflow_errors(self._client):
+            self._client.log_batch(self.run_id, metrics=entries)
 
     def log_folder(self, path: Path) -> None:
         """Keep a folder's files with the run."""
-        self._client.log_artifacts(self.run_id, str(path), artifact_path=path.name)
+        with mlflow_errors(self._client):
+            self._client.log_artifacts(self.run_id, str(path), artifact_path=path.name)
 
     def set_tags(self, tags: Mapping[str, str]) -> None:
         """Put tags on the run."""
-        for key, value in tags.items():
-            self._client.set_tag(self.run_id, key, value)
+        with mlflow_errors(self._client):
+            for key, value in tags.items():
+                self._client.set_tag(self.run_id, key, value)
 
 
 def open_client(uri: str) -> MlflowClient:
     """A client of MLflow's tracking store and registry.
 
     Raises:
+        InputError: the folder of the store cannot be written.
         DependencyError: the store does not answer, or is one that a pod would lose.
     """
     path = uri.removeprefix("sqlite:///")
     if path != uri:
         if "KUBERNETES_SERVICE_HOST" in os.environ:
             raise DependencyError("a pod loses a SQLite store when it ends. Set MLFLOW_TRACKING_URI to a server.")
-        Path(path).parent.mkdir(parents=True, exist_ok=True)
+        _make_folder(Path(path).parent)
     logging.getLogger("mlflow").setLevel(logging.WARNING)  # how it sets its tables up is no news to a user
     # a server that is down is asked for 2 minutes by default; a person waits for the answer
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
@@ -110,6 +118,46 @@ def open_client(uri: str) -> MlflowClient:
 
 
 @contextmanager
+def mlflow_errors(client: MlflowClient) -> Iterator[None]:
+    """Say in one line what MLflow has against something.
+
+    Raises:
+        InputError: it refuses what it was asked.
+        DependencyError: it does not answer, or fails.
+    """
+    try:
+        yield
+    except (MlflowException, OSError) as error:
+        reason = _without_password((str(error).splitlines() or [type(error).__name__])[0])
+        uri = _without_password(client.tracking_uri)
+        status = error.get_http_status_code() if isinstance(error, MlflowException) else 503  # type: ignore[no-untyped-call]
+        if 400 <= status < 500 and status != 429:  # too many requests at once pass
+            raise InputError(f"MLflow at {uri} refuses ({reason}).") from error
+        raise DependencyError(f"MLflow at {uri} does not do as it is asked ({reason}). Look at its log.") from error
+
+
+def has_run(uri: str, run_id: str) -> bool:
+    """Whether a run is in an MLflow, and not deleted.
+
+    Raises:
+        DependencyError: MLflow does not answer.
+    """
+    client = open_client(uri)
+    try:
+        return bool(client.get_run(run_id).info.lifecycle_stage == LifecycleStage.ACTIVE)
+    except MlflowException as error:
+        if is_missing(error):
+            return False
+        with mlflow_errors(client):
+            raise
+
+
+def is_missing(error: MlflowException) -> bool:
+    """Whether MLflow says that there is no such thing, and not that something is wrong with the question or itself."""
+    return error.error_code in (ErrorCode.Name(RESOURCE_DOES_NOT_EXIST), ErrorCode.Name(INVALID_PARAMETER_VALUE))
+
+
+@contextmanager
 def open_run(config: TrackingConfig) -> Iterator[MlflowRun]:
     """Start a run; it ends as finished, or as failed when the block raises.
 
@@ -117,13 +165,16 @@ def open_run(config: TrackingConfig) -> Iterator[MlflowRun]:
         DependencyError: MLflow does not answer.
     """
     client = open_client(config.uri)
-    run = client.create_run(_experiment(client, config), tags=dict(config.tags))
+    with mlflow_errors(client):
+        run = client.create_run(_experiment(client, config), tags=dict(config.tags))
     try:
         yield MlflowRun(client, run.info.run_id)
     except BaseException:
-        client.set_terminated(run.info.run_id, status="FAILED")
+        with contextlib.suppress(MlflowException):  # what failed first is the news, not that MLflow is down too
+            client.set_terminated(run.info.run_id, status="FAILED")
         raise
-    client.set_terminated(run.info.run_id, status="FINISHED")
+    with mlflow_errors(client):
+        client.set_terminated(run.info.run_id, status="FINISHED")
 
 
 def _experiment(client: MlflowClient, config: TrackingConfig) -> str:
@@ -134,6 +185,19 @@ def _experiment(client: MlflowClient, config: TrackingConfig) -> str:
     path = config.uri.removeprefix("sqlite:///")
     location = None if path == config.uri else (Path(path).parent / "artifacts").as_uri()
     return str(client.create_experiment(config.experiment, artifact_location=location))
+
+
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        writable = os.access(folder, os.W_OK)
+        reason = "no permission"
+    except OSError as error:
+        writable, reason = False, error.strerror or type(error).__name__
+    if not writable:
+        raise InputError(
+            f"cannot write {folder}: {reason}. Set SECONDREAD_HOME or MLFLOW_TRACKING_URI to what you may write to."
+        )
 
 
 def _without_password(text: str) -> str:
