@@ -111,12 +111,15 @@ def train(
                 "data",
             )
             with dsl.If(on_test.outputs["Output"] == True, name="gate on test"):  # noqa: E712
+                # Never cached: a cluster does not ask the registry whether a cached version is still in it, and
+                # registering the same model again makes no new version.
                 _ask(
                     register(
                         model=chosen.outputs["quantized"],
                         evaluation=on_test.outputs["evaluation"],
                         name=model_name,
                         root=model_root,
+                        pipeline_run=dsl.PIPELINE_JOB_ID_PLACEHOLDER,
                     ),
                     "small",
-                )
+                ).set_caching_options(enable_caching=False)

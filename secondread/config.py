@@ -75,6 +75,8 @@ class Environment:
     mlflow_tracking_uri: str  # MLFLOW_TRACKING_URI: a database or server; SQLite under `home` by default
     patient_key_file: Path  # SECONDREAD_PATIENT_KEY_FILE: secret of the keyed patient hash, made on first use
     log_json: bool  # SECONDREAD_LOG=json: ECS documents, as a log collector wants them; plain lines for people
+    revision: str  # SECONDREAD_REVISION: git commit that an image was built from; empty where nobody said
+    pipeline_run: str  # SECONDREAD_PIPELINE_RUN: the local run that a step belongs to; set by the runner itself
 
     @classmethod
     def read(cls, variables: Mapping[str, str] | None = None) -> Environment:
@@ -90,6 +92,8 @@ class Environment:
             mlflow_tracking_uri=variables.get("MLFLOW_TRACKING_URI", f"sqlite:///{home}/mlflow/mlflow.db"),
             patient_key_file=Path(variables.get("SECONDREAD_PATIENT_KEY_FILE", str(home / "keys" / "patient-1.key"))),
             log_json=variables.get("SECONDREAD_LOG", "") == "json",
+            revision=variables.get("SECONDREAD_REVISION", "").removeprefix("unknown"),  # an image built without git
+            pipeline_run=variables.get("SECONDREAD_PIPELINE_RUN", ""),
         )
 
 
@@ -243,11 +247,16 @@ class RegisterConfig:
     """Under which name, and where, a model is registered."""
 
     name: str = "secondread"  # registry model and Triton model; a site may run one for CXR and one for OCT
-    root: str = ""  # folder or URI that holds <name>/<digest>/; `<home>/models` when empty
+    # folder that gets <name>/<digest>/; empty: `<home>/models` by hand, and in a pipeline the step's own output, which
+    # Kubeflow uploads
+    root: str = ""
 
     def __post_init__(self) -> None:
         valid = self.name.replace("-", "").replace("_", "").isalnum() and self.name.isascii()
         require(valid, f"model name '{self.name}' may hold letters, digits, '-' and '_' only.")
+        require(
+            "://" not in self.root, f"root '{self.root}' is a URI, and models are written to folders. Name a folder."
+        )
 
 
 @dataclass(frozen=True)
@@ -260,7 +269,11 @@ class ServeConfig:
     grpc_port: int = 8081  # gRPC; KServe's port. 0 picks a free one
     threads: int = 0  # of decoding and of one run of the graph; 0: the CPUs of the container
     max_in_flight: int = 32  # requests; above this the answer is 503 at once, since a queue only makes all of them late
-    max_request_bytes: int = 64 << 20  # bytes of one request; a DICOM film is about 10 MB, as base64 a third more
+    max_request_bytes: int = 64 << 20  # bytes of one REST request; the largest films have 30 MB, as base64 40
+    max_grpc_message_bytes: int = 32 << 20  # bytes of one gRPC request; each call holds one before it can be refused
+    max_bytes_in_flight: int = 128 << 20  # bytes of all requests that came and are not answered; two of the largest
+    body_timeout_seconds: float = 30.0  # for a REST request's bytes to come; 40 MB need a line of 11 Mbit/s
+    max_connection_seconds: float = 300.0  # age at which gRPC clients are asked to connect anew; ends stalled ones
     predictor_timeout_seconds: float = 10.0  # for one answer of Triton; the physician's patience, not the machine's
     start_timeout_seconds: float = 60.0  # for Triton to load the model; 3 s on an idle machine with two cores
     drain_seconds: float = 10.0  # for requests in flight when told to stop; below Kubernetes' 30
@@ -272,8 +285,20 @@ class ServeConfig:
         same = self.http_port and self.http_port == self.grpc_port
         require(not same, f"http_port and grpc_port are both {self.http_port}: give them different ones.")
         require(self.threads >= 0, f"threads must not be negative, not {self.threads}.")
-        for field in ("max_in_flight", "max_request_bytes", "predictor_timeout_seconds", "start_timeout_seconds"):
-            require(getattr(self, field) > 0, f"{field} must be above 0, not {getattr(self, field)}.")
+        for name in ("max_in_flight", "max_request_bytes", "max_grpc_message_bytes"):
+            require(getattr(self, name) > 0, f"{name} must be above 0, not {getattr(self, name)}.")
+        for name in ("predictor", "start", "body"):
+            seconds = getattr(self, f"{name}_timeout_seconds")
+            require(seconds > 0, f"{name}_timeout_seconds must be above 0, not {seconds}.")
+        require(
+            self.max_connection_seconds > 0,
+            f"max_connection_seconds must be above 0, not {self.max_connection_seconds}.",
+        )
+        largest = max(self.max_request_bytes, self.max_grpc_message_bytes)
+        require(
+            self.max_bytes_in_flight >= largest,
+            f"max_bytes_in_flight {self.max_bytes_in_flight} is below one request of {largest} bytes: raise it.",
+        )
         require(self.drain_seconds >= 0, f"drain_seconds must not be negative, not {self.drain_seconds}.")
 
 

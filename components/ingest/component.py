@@ -21,12 +21,18 @@ def ingest(
         metrics: how many images were kept and left out.
         source: URI of a folder, a .npz or phantom://demo.
         source_fingerprint: hash of the source's content, so that the cache cannot serve a source that has changed.
-        code_fingerprint: hash of the library's sources, so that the cache cannot serve what other code made.
+        code_fingerprint: hash of the client's library, for the cache's key; an image with another library refuses.
         settings: further fields of IngestConfig.
     """
     from secondread.pipeline.show import show_metrics
     from secondread.pipeline.steps import ingest as step
 
-    facts = step(source, images.path, settings=settings, source_fingerprint=source_fingerprint)
+    facts = step(
+        source,
+        images.path,
+        settings=settings,
+        source_fingerprint=source_fingerprint,
+        client_code=code_fingerprint,
+    )
     images.metadata.update(facts, code_fingerprint=code_fingerprint)
     show_metrics(metrics, {"images": facts["images"], "rejected": sum(facts["rejected"].values())})

@@ -12,6 +12,7 @@ def register(
     repository: dsl.Output[dsl.Artifact],
     name: str,
     root: str,
+    pipeline_run: str,
 ):
     """Register a model that passed its gate on test.
 
@@ -21,8 +22,17 @@ def register(
         repository: the Triton model repository where root is empty; else a record of the registration.
         name: in the registry and in Triton.
         root: folder for <name>/<digest>/; empty for the pipeline's own object store.
+        pipeline_run: id of the run, for the registry.
     """
     from secondread.pipeline.steps import register as step
 
-    facts = step(model.path, evaluation.path, repository.path, output_uri=repository.uri, name=name, root=root)
+    facts = step(
+        model.path,
+        evaluation.path,
+        repository.path,
+        output_uri=repository.uri,
+        name=name,
+        root=root,
+        pipeline_run=pipeline_run,
+    )
     repository.metadata.update(facts)

@@ -47,6 +47,7 @@ def add_to(app: typer.Typer) -> None:
 def train(data: Dataset, output: Output, name: str = "secondread", settings: Set = [], json: Json = False) -> None:  # noqa: B006
     """Train a model on a dataset version."""
     from secondread.data.dataset import DatasetVersion
+    from secondread.tracking.origin import Origin
     from secondread.tracking.runs import TrackingConfig
     from secondread.training.train import train as run
 
@@ -56,6 +57,7 @@ def train(data: Dataset, output: Output, name: str = "secondread", settings: Set
     )
     config = from_mapping(TrainConfig, {"name": name, **parse_settings(settings)["train"]})
     result = run(version, output, config, tracking=tracking)
+    Origin(result.run_id, artifacts=output.name).write(output)
     if json:
         print_json({"model": str(output), "metrics": dict(result.metrics), "mlflow_run": result.run_id})
     else:
@@ -121,26 +123,26 @@ def quantize(model: Folder, data: Dataset, output: Output, settings: Set = [], j
 def register(
     model: Folder,
     name: str = "secondread",
-    root: Annotated[Path | None, typer.Option(help="Folder for <name>/<digest>/.")] = None,
+    root: Annotated[str, typer.Option(help="Folder for <name>/<digest>/; by default SECONDREAD_HOME/models.")] = "",
     actor: Annotated[str, typer.Option(help="Who registers it.", envvar="USER")] = "unknown",
     reason: Annotated[str, typer.Option(help="Why.")] = "by hand",
     json: Json = False,
 ) -> None:
     """Register a model by hand, without the pipeline's gates, and write its Triton repository."""
     from secondread.model.folder import ModelFolder
+    from secondread.pipeline.tags import model_tags
+    from secondread.tracking.origin import Origin
     from secondread.tracking.registry import Registry
 
     environment = Environment.read()
-    RegisterConfig(name=name)
+    config = RegisterConfig(name=name, root=root)
     opened = ModelFolder.open(model)
-    tags = {
-        "dataset_version": opened.config.dataset_version,
-        "graph": opened.config.graph,
-        "registered_by": actor,
-        "registered_because": reason,
-    }
     registered = Registry(environment.mlflow_tracking_uri).register(
-        opened, name=name, root=root or environment.home / "models", tags=tags
+        opened,
+        name=config.name,
+        root=Path(config.root or environment.home / "models"),
+        tags={**model_tags(opened, environment), "registered_by": actor, "registered_because": reason},
+        origin=Origin.read(opened.root),
     )
     if json:
         print_json(asdict(registered))

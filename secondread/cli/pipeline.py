@@ -12,15 +12,17 @@ import typer
 from secondread.cli.output import Json, example, print_facts, print_json, print_line
 from secondread.cli.settings import parse_settings
 from secondread.config import Environment
-from secondread.errors import GateRefused
+from secondread.errors import GateRefused, InputError
 
 app = typer.Typer(help="Compile a pipeline, run it here, or submit it to a Kubeflow.", no_args_is_help=True)
 
 Name = Annotated[str, typer.Argument(help="Pipeline: train.")]
 Data = Annotated[str, typer.Option(help="URI of labelled images: a folder, a MedMNIST .npz, or phantom://demo.")]
+RemoteData = Annotated[str, typer.Option(help="URI of labelled images that pods can reach: phantom:// so far.")]
 Model = Annotated[str, typer.Option("--name", help="Of the model, in the registry and in Triton.")]
 Set = Annotated[list[str], typer.Option("--set", help="Any setting: STAGE.FIELD=VALUE, such as train.epochs=12.")]
 SplitSeed = Annotated[int | None, typer.Option(help="Picks one of the possible splits.")]
+Cache = Annotated[bool, typer.Option(help="Take steps from the cache where nothing has changed.")]
 Gate = Annotated[float | None, typer.Option(help="Accuracy that the model must be above, on val and on test.")]
 
 
@@ -48,7 +50,7 @@ def run(
     settings: Set = [],  # noqa: B006 - typer reads the default and never changes it
     split_seed: SplitSeed = None,
     min_accuracy: Gate = None,
-    cache: Annotated[bool, typer.Option(help="Take steps from the cache where nothing has changed.")] = True,
+    cache: Cache = True,
     json: Json = False,
 ) -> None:
     """Run a pipeline on this machine: the very one that is compiled for Kubeflow."""
@@ -84,16 +86,19 @@ def run(
 
 
 @app.command(
-    epilog=example("secondread pipeline submit train --host https://kubeflow.example/pipeline --data s3://films --wait")
+    epilog=example(
+        "secondread pipeline submit train --host https://kubeflow.example/pipeline --data phantom://demo --wait"
+    )
 )
 def submit(
     host: Annotated[str, typer.Option(help="URL of Kubeflow Pipelines.")],
     name: Name = "train",
-    data: Data = "phantom://demo",
+    data: RemoteData = "phantom://demo",
     model_name: Model = "secondread",
     settings: Set = [],  # noqa: B006
     split_seed: SplitSeed = None,
     min_accuracy: Gate = None,
+    cache: Cache = True,
     namespace: Annotated[str, typer.Option(help="Of a multi-user Kubeflow.")] = "",
     experiment: Annotated[str, typer.Option(help="That the run belongs to.")] = "secondread",
     token_file: Annotated[
@@ -107,8 +112,10 @@ def submit(
     from secondread.pipeline.arguments import pipeline_arguments
 
     arguments = pipeline_arguments(_settings(data, model_name, "", settings, split_seed, min_accuracy), remote=True)
-    token = token_file.read_text(encoding="utf-8").strip() if token_file else os.environ.get("KFP_TOKEN", "")
-    submitted = submission.submit(name, arguments, host=host, experiment=experiment, namespace=namespace, token=token)
+    token = _token(token_file)
+    submitted = submission.submit(
+        name, arguments, host=host, experiment=experiment, namespace=namespace, token=token, reuse=cache
+    )
     document = asdict(submitted)
     if not json:
         print_facts({"pipeline version": submitted.version, "run": submitted.run_id, "page": submitted.url})
@@ -129,6 +136,17 @@ def _settings(
     if min_accuracy is not None:
         settings["gate"]["accuracy_above"] = min_accuracy
     return TrainPipelineSettings(source=data, name=name, root=root, **settings)
+
+
+def _token(path: Path | None) -> str:
+    """The bearer token: of the file, else of the environment."""
+    if path is None:
+        return os.environ.get("KFP_TOKEN", "")
+    try:
+        return path.read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is no text"
+        raise InputError(f"cannot read --token-file {path}: {reason}. Name a file that holds the token.") from error
 
 
 def _headline(metrics: Any) -> dict[str, Any]:

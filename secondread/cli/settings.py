@@ -29,5 +29,5 @@ def parse_settings(pairs: Iterable[str]) -> dict[str, dict[str, Any]]:
             value = json.loads(text)
         except json.JSONDecodeError:
             value = text
-        settings[stage][field] = tuple(value) if isinstance(value, list) else value
+        settings[stage][field] = value
     return settings

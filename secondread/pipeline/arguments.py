@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -30,7 +31,7 @@ class TrainPipelineSettings:
     Attributes:
         source: URI of the labelled images.
         name: of the model.
-        root: folder for `<name>/<digest>/`; empty for the pipeline's own object store.
+        root: folder for `<name>/<digest>/`; empty for the register step's own output, which Kubeflow uploads.
         ingest, preprocess, train, evaluate, quantize, gate: fields of the stage's configuration.
     Raises:
         InputError: a setting is not known or is refused, before any step runs.
@@ -61,16 +62,18 @@ def pipeline_arguments(settings: TrainPipelineSettings, *, remote: bool = False)
 
     Args:
         settings: what the user asked for.
-        remote: the pipeline will run in pods, which cannot reach this machine's paths.
+        remote: the pipeline will run in pods, which cannot reach this machine's paths, whether or not they begin with
+            file://. There is no source yet that both can reach and that is read, but phantoms.
     Raises:
         InputError: the source cannot be read, or cannot be reached by a pod.
     """
-    if remote:
-        for uri in (settings.source, settings.root):
-            if uri and is_local(uri):
-                raise InputError(
-                    f"'{uri}' is a path of this machine, which a pod cannot reach. Use a URI such as s3://."
-                )
+    if remote and is_local(settings.source):
+        raise InputError(
+            f"'{settings.source}' is a path of this machine, which a pod cannot reach. On a cluster only phantom:// "
+            "sources are read so far; run the pipeline on your own images here, with `secondread pipeline run`."
+        )
+    if remote and settings.root:
+        raise InputError(f"root '{settings.root}' is a folder, which a pod loses. Leave it empty on a cluster.")
     config = from_mapping(IngestConfig, {"source": settings.source, **settings.ingest})
     source = open_source(config.source, modality=config.modality, public_ids=config.public_ids)
     return {
@@ -79,10 +82,16 @@ def pipeline_arguments(settings: TrainPipelineSettings, *, remote: bool = False)
         "code_fingerprint": code_fingerprint(),
         "model_name": settings.name,
         "model_root": settings.root,
-        "ingest_settings": dict(settings.ingest),
-        "preprocess_settings": dict(settings.preprocess),
-        "train_settings": dict(settings.train),
-        "evaluate_settings": dict(settings.evaluate),
-        "quantize_settings": dict(settings.quantize),
-        "gate": dict(settings.gate),
+        "ingest_settings": _plain(settings.ingest),
+        "preprocess_settings": _plain(settings.preprocess),
+        "train_settings": _plain(settings.train),
+        "evaluate_settings": _plain(settings.evaluate),
+        "quantize_settings": _plain(settings.quantize),
+        "gate": _plain(settings.gate),
     }
+
+
+def _plain(settings: Settings) -> dict[str, Any]:
+    """What JSON makes of it: KFP refuses tuples."""
+    plain: dict[str, Any] = json.loads(json.dumps(dict(settings)))
+    return plain

@@ -1,6 +1,6 @@
 """KFP's local cache, made to be right: a hit whose artifact is gone, incomplete or changed is a miss.
 
-It sees every step that a local run starts, skips or ends, and so also tells what happened.
+It sees every step that may be cached start, be skipped or end, and so also tells what happened.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from typing import Any
 from kfp import dsl
 from kfp.local.cache import LocalCache
 
+from secondread.config import Environment
 from secondread.errors import InputError, IntegrityError
 from secondread.logging import get_logger
 from secondread.pipeline.success import SUCCESS_FILE, verify_success
@@ -117,18 +118,20 @@ def _verify(outputs: dict[str, Any]) -> dict[str, Any]:
         places = ", ".join(artifact.path for artifact in artifacts)
         raise IntegrityError(f"no success manifest in {places}: the step did not finish, or its output was removed.")
     facts = verify_success(sealed[0], step=None)
-    if "storage_uri" in facts:
-        _verify_registered(facts)
+    if facts.get("mlflow_run"):
+        _verify_tracked(facts["mlflow_run"])
     return facts
 
 
-def _verify_registered(facts: dict[str, Any]) -> None:
-    """Check that a registered version is still in the registry and its repository in its place."""
-    from secondread.config import Environment
-    from secondread.tracking.registry import Registry
+def _verify_tracked(run_id: str) -> None:
+    """Check that the run that trained a model is in the MLflow that is used now.
 
-    found = Registry(Environment.read().mlflow_tracking_uri).get(facts["name"], str(facts["version"]))
-    if (found.digest, found.storage_uri) != (facts["digest"], facts["storage_uri"]):
-        raise IntegrityError(f"version {found.version} of '{found.name}' is another model now.")
-    if not Path(found.storage_uri).is_dir():
-        raise IntegrityError(f"{found.storage_uri} is gone.")
+    Raises:
+        IntegrityError: it was deleted, or another MLflow is used.
+        DependencyError: MLflow does not answer.
+    """
+    from secondread.tracking.runs import has_run
+
+    uri = Environment.read().mlflow_tracking_uri
+    if not has_run(uri, run_id):
+        raise IntegrityError(f"its run {run_id} is not in the MLflow that is set now.")

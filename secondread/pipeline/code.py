@@ -1,11 +1,15 @@
-"""A hash of the library's own sources, so that a cache never serves what another version of the code made."""
+"""Which code runs: a hash of the library's own sources for caches, and the git revision for people."""
 
 from __future__ import annotations
 
+import shutil
+import subprocess
 from pathlib import Path
 
 import secondread
+from secondread.config import Environment
 from secondread.data.fingerprint import fingerprint_files
+from secondread.errors import IntegrityError
 
 _SUFFIXES = frozenset({".py", ".json", ".html", ".css"})
 
@@ -14,3 +18,42 @@ def code_fingerprint() -> str:
     """SHA-256, hex, over the library's files. It changes with every change of the code and with nothing else."""
     root = Path(secondread.__file__).parent
     return fingerprint_files(root, (path for path in root.rglob("*") if path.suffix in _SUFFIXES))
+
+
+def check_code(fingerprint: str) -> None:
+    """Refuse to work for a client whose library is another than this one.
+
+    The client's fingerprint is in the cache's key. If an image of another version did the work, its results would be
+    handed out as those of the client's version.
+
+    Args:
+        fingerprint: the client's `code_fingerprint`; empty: nobody says.
+    Raises:
+        IntegrityError: it is another.
+    """
+    ours = code_fingerprint()
+    if fingerprint and fingerprint != ours:
+        raise IntegrityError(
+            f"client and image are of different versions: the client has code {fingerprint[:12]}, "
+            f"the image that runs it {ours[:12]} (version {secondread.__version__}). Build the image from the client's "
+            "sources with images/build.sh, or start the run with the image's version."
+        )
+
+
+def git_revision(environment: Environment) -> str:
+    """The commit that the running code is of; `-dirty` at its end where files differ from it; empty if not known.
+
+    Args:
+        environment: an image says it there; else the checkout is asked.
+    """
+    checkout = Path(secondread.__file__).parent.parent
+    git = shutil.which("git")
+    if environment.revision or git is None or not (checkout / ".git").exists():
+        return environment.revision
+
+    def ask(*arguments: str) -> str:
+        command = [git, "-C", str(checkout), *arguments]
+        return subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip()  # noqa: S603
+
+    revision = ask("rev-parse", "HEAD")
+    return f"{revision}-dirty" if revision and ask("status", "--porcelain", "--untracked-files=no") else revision

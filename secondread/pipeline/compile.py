@@ -7,6 +7,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+import yaml
 from kfp import compiler
 
 from secondread import __version__
@@ -14,6 +15,7 @@ from secondread.atomic import atomic_file
 from secondread.errors import InputError
 
 PIPELINES = ("train",)
+LAST_STEP = "register"  # of every pipeline: a run that did not come to it was refused by a gate
 
 
 def find_pipeline(name: str) -> Any:
@@ -32,12 +34,31 @@ def compiled_name(name: str) -> str:
     return f"{name}-{__version__}.yaml"
 
 
-def compile_pipeline(name: str) -> str:
-    """The YAML of a pipeline. The same code gives the same bytes."""
+def compile_pipeline(name: str, *, caching: bool = True) -> str:
+    """The YAML of a pipeline. The same code gives the same bytes.
+
+    Args:
+        name: of the pipeline.
+        caching: let Kubeflow take steps from its cache.
+    """
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "pipeline.yaml")
         compiler.Compiler().compile(find_pipeline(name), str(path))
-        return path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8")
+    return text if caching else _without_caching(text)
+
+
+def _without_caching(text: str) -> str:
+    """The same pipeline, no step of which is taken from a cache.
+
+    KFP's own `enable_caching` of a run has no effect on a version that was uploaded, nor on a step inside a condition.
+    """
+    documents = list(yaml.safe_load_all(text))
+    spec = documents[0]
+    for component in (spec["root"], *spec["components"].values()):
+        for task in component.get("dag", {}).get("tasks", {}).values():
+            task["cachingOptions"] = {}  # which means no
+    return yaml.safe_dump_all(documents)
 
 
 def write_compiled(name: str, folder: Path) -> Path:

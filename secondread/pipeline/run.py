@@ -6,6 +6,7 @@ import contextlib
 import os
 import shutil
 import signal
+import time
 import uuid
 import warnings
 from collections.abc import Iterator, Mapping
@@ -19,14 +20,15 @@ from kfp import local
 from kfp.local import cache as kfp_cache
 from kfp.local import config as kfp_config
 
-from secondread.errors import DependencyError, GateRefused, InputError, SecondReadError
+from secondread.errors import InputError, SecondReadError
 from secondread.evaluation.evaluate import REPORT_FILE
 from secondread.pipeline.cache import StepRun, VerifiedCache
+from secondread.pipeline.compile import LAST_STEP
 from secondread.pipeline.orphan import RUNNER_VARIABLE
-from secondread.pipeline.success import failures
+from secondread.pipeline.success import SUCCESS_FILE, failures, verify_success
 from secondread.pipeline.view import RunView
 
-_BY_EXIT_CODE: dict[int, type[SecondReadError]] = {2: InputError, 3: DependencyError, 4: GateRefused}
+RUN_VARIABLE = "SECONDREAD_PIPELINE_RUN"  # see `Environment`
 
 
 @dataclass(frozen=True)
@@ -73,17 +75,26 @@ def run_pipeline(pipeline: Any, arguments: Mapping[str, Any], *, home: Path, reu
     Returns:
         What came of it. A gate that refuses is an answer, with `status` `refused`.
     Raises:
+        InputError: `home` cannot be written.
         SecondReadError: the error of the step that failed, with its exit code; what the step wrote before is kept, so
             that the next run goes on from there.
     """
     stamp = f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{uuid.uuid4().hex[:6]}"
     root = home / "runs" / stamp
-    root.mkdir(parents=True)
+    try:
+        root.mkdir(parents=True)
+    except OSError as error:
+        raise InputError(
+            f"cannot write {root}: {error.strerror}. Set SECONDREAD_HOME to a folder that you may write to."
+        ) from error
     log_path = root / "log.txt"
     steps: list[StepRun] = []
+    ended = time.time()
     with RunView(log_path) as view:
 
         def on_end(step: StepRun) -> None:
+            nonlocal ended
+            ended = time.time()
             steps.append(step)
             view.end(step)
 
@@ -94,8 +105,10 @@ def run_pipeline(pipeline: Any, arguments: Mapping[str, Any], *, home: Path, reu
                     pipeline(**arguments)
             except RuntimeError as error:
                 raise _failure(root, log_path, str(error)) from error
-    if cache.problem:
-        raise cache.problem
+        if cache.problem:
+            raise cache.problem
+        for step in _last_step(root, since=ended):
+            on_end(step)
     _remove_empty(root)
     return _result(steps)
 
@@ -103,8 +116,9 @@ def run_pipeline(pipeline: Any, arguments: Mapping[str, Any], *, home: Path, reu
 @contextlib.contextmanager
 def _runner(root: Path, cache: VerifiedCache, home: Path) -> Iterator[None]:
     """KFP's local runner, set up for one run and taken down again: its settings are global to the process."""
-    before = {name: os.environ.get(name) for name in (RUNNER_VARIABLE, "SECONDREAD_HOME")}
-    os.environ.update({RUNNER_VARIABLE: str(os.getpid()), "SECONDREAD_HOME": str(home)})
+    settings = {RUNNER_VARIABLE: str(os.getpid()), RUN_VARIABLE: root.name, "SECONDREAD_HOME": str(home)}
+    before = {name: os.environ.get(name) for name in settings}
+    os.environ.update(settings)
     workspace = root / "workspace"
     local.init(
         runner=local.SubprocessRunner(use_venv=False),
@@ -150,10 +164,25 @@ def _failure(root: Path, log_path: Path, message: str) -> SecondReadError:
     found = failures(root)
     if not found:
         return SecondReadError(f"a step ended without saying why ({message}). The whole log is in {log_path}.")
-    failure = found[0]
-    kind = _BY_EXIT_CODE.get(failure.exit_code, SecondReadError)
-    hint = "" if failure.exit_code in _BY_EXIT_CODE else f" The whole log is in {log_path}."
-    return kind(f"{failure.step}: {failure.message}{hint}")
+    bug = found[0].exit_code == SecondReadError.exit_code
+    return found[0].error(f"The whole log is in {log_path}." if bug else "")
+
+
+def _last_step(root: Path, *, since: float) -> list[StepRun]:
+    """The step that registers, if the run came to it. It is never cached, so KFP does not show it to the cache.
+
+    Args:
+        root: folder of the run.
+        since: when the step before ended, as seconds since the epoch.
+    Raises:
+        IntegrityError: it did not finish, whatever the runner says.
+    """
+    steps = []
+    for folder in root.glob(f"*/{LAST_STEP}/*/"):
+        facts = verify_success(folder, step=LAST_STEP)
+        seconds = max(0.0, (folder / SUCCESS_FILE).stat().st_mtime - since)
+        steps.append(StepRun(LAST_STEP, seconds, cached=False, outputs={}, facts=facts))
+    return steps
 
 
 def _remove_empty(root: Path) -> None:
@@ -169,7 +198,7 @@ def _result(steps: list[StepRun]) -> RunResult:
     if judged is None:
         raise SecondReadError("the pipeline ended without an evaluation, and without an error. Please report this.")
     made = by_name.get("quantize") or by_name["train"]
-    registered = by_name["register"].facts if "register" in by_name else {}
+    registered = by_name[LAST_STEP].facts if LAST_STEP in by_name else {}
     if not registered and judged.facts["passed"]:
         raise SecondReadError("the gate said yes, but the pipeline did not go on. Please report this.")
     return RunResult(

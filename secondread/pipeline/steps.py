@@ -6,10 +6,8 @@ show. A failure ends the process with its exit code and leaves a record (see `su
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import asdict
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -33,15 +31,17 @@ from secondread.evaluation.evaluate import evaluate as run_evaluate
 from secondread.evaluation.results import Evaluation
 from secondread.logging import configure
 from secondread.model.folder import ModelFolder
+from secondread.pipeline.code import check_code
 from secondread.pipeline.orphan import end_with_runner
 from secondread.pipeline.success import recorded, verify_success, write_success
-
-RUN_FILE = "tracking.json"  # in a model folder: which MLflow run trained it
+from secondread.pipeline.tags import model_tags, verdict_tags
 
 Settings = Mapping[str, Any]
 
 
-def ingest(source: str, output: str, *, settings: Settings, source_fingerprint: str = "") -> dict[str, Any]:
+def ingest(
+    source: str, output: str, *, settings: Settings, source_fingerprint: str = "", client_code: str = ""
+) -> dict[str, Any]:
     """Copy a source's images and write their manifest.
 
     Args:
@@ -49,11 +49,13 @@ def ingest(source: str, output: str, *, settings: Settings, source_fingerprint: 
         output: folder to write.
         settings: further fields of `IngestConfig`.
         source_fingerprint: what the source's content was when the run was asked for; refused if it is another now.
+        client_code: fingerprint of the library of whoever started the run; refused if this one is another.
     Returns:
         `images`, `rejected` and `classes`, as counts.
     """
     environment, folder = _begin(), Path(output)
     with recorded("ingest", folder):
+        check_code(client_code)
         config = from_mapping(IngestConfig, {"source": source, **settings})
         result = run_ingest(config, folder, patient_key=environment.patient_key_file)
         if source_fingerprint and result.fingerprint != source_fingerprint:
@@ -85,7 +87,8 @@ def train(dataset: str, output: str, *, name: str, settings: Settings) -> dict[s
     Returns:
         Figures on val, as the model's `metrics.json` has them, and `mlflow_run`.
     """
-    # torch takes seconds to import, which the other steps should not pay
+    # torch and MLflow take seconds to import, which the other steps should not pay
+    from secondread.tracking.origin import Origin
     from secondread.training.train import train as run_train
 
     environment = _begin()
@@ -96,7 +99,7 @@ def train(dataset: str, output: str, *, name: str, settings: Settings) -> dict[s
         config = from_mapping(TrainConfig, {"name": name, **settings})
         result = run_train(version, folder, config, tracking=_tracking(environment, version, name))
         facts = {"metrics": dict(result.metrics), "mlflow_run": result.run_id, "dataset_version": version.name}
-        (folder / RUN_FILE).write_text(json.dumps({"run_id": result.run_id}), encoding="utf-8")
+        Origin(result.run_id, artifacts=folder.name).write(folder)
         write_success(folder, step="train", inputs={"dataset": data}, facts=facts)
     return facts
 
@@ -158,8 +161,10 @@ def quantize(model: str, dataset: str, output: str, *, settings: Settings) -> di
     return facts
 
 
-def register(model: str, evaluation: str, output: str, *, output_uri: str, name: str, root: str) -> dict[str, Any]:
-    """Register a model that passed its gate on test.
+def register(
+    model: str, evaluation: str, output: str, *, output_uri: str, name: str, root: str, pipeline_run: str = ""
+) -> dict[str, Any]:
+    """Register a model that passed its gate on test. Doing it again mends what is damaged and makes no new version.
 
     Args:
         model: model folder that quantize wrote.
@@ -168,9 +173,11 @@ def register(model: str, evaluation: str, output: str, *, output_uri: str, name:
         output_uri: what others reach `output` by.
         name: in the registry and in Triton.
         root: folder for `<name>/<digest>/`.
+        pipeline_run: id of the run that this step belongs to; a local runner says it in the environment.
     Returns:
         `name`, `version`, `alias`, `digest`, `storage_uri`.
     """
+    from secondread.tracking.origin import Origin
     from secondread.tracking.registry import Registry
 
     environment, folder, judged = _begin(), Path(output), Path(evaluation)
@@ -186,8 +193,12 @@ def register(model: str, evaluation: str, output: str, *, output_uri: str, name:
             name=config.name,
             root=Path(config.root) if config.root else folder,
             root_uri="" if config.root else _object_uri(output_uri),
-            tags=_tags(opened, verdict),
-            run_id=json.loads((Path(model) / RUN_FILE).read_text(encoding="utf-8"))["run_id"],
+            tags={
+                **model_tags(opened, environment),
+                **verdict_tags(verdict),
+                "pipeline_run": environment.pipeline_run or pipeline_run,
+            },
+            origin=Origin.read(opened.root),
         )
         facts = asdict(registered)
         write_success(folder, step="register", inputs={"model": Path(model), "evaluation": judged}, facts=facts)
@@ -221,25 +232,6 @@ def _check_verdict(model: Path, judged: Path, verdict: Mapping[str, Any]) -> Non
         )
     if not verdict["passed"]:
         raise GateRefused(f"the gate on test refused this model: {'; '.join(verdict['reasons'])}.")
-
-
-def _tags(model: ModelFolder, verdict: Mapping[str, Any]) -> dict[str, str]:
-    from secondread.pipeline.code import code_fingerprint
-
-    figures = {
-        f"gate.{name}": f"{figure['value']:.6f}"
-        for name, figure in verdict["metrics"].items()
-        if figure["value"] is not None
-    }
-    return figures | {
-        "dataset_version": model.config.dataset_version,
-        "graph": model.config.graph,
-        "code_fingerprint": code_fingerprint(),
-        "synthetic": str(model.config.synthetic).lower(),
-        "registered_by": "pipeline train",
-        "registered_because": "; ".join(verdict["reasons"]),
-        "registered_at": datetime.now(UTC).isoformat(timespec="seconds"),
-    }
 
 
 def _object_uri(uri: str) -> str:

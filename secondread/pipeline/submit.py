@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import sys
 import tempfile
 import time
@@ -21,12 +22,12 @@ from secondread import __version__
 from secondread.atomic import sha256_bytes
 from secondread.errors import DependencyError, GateRefused, SecondReadError
 from secondread.logging import get_logger
-from secondread.pipeline.compile import compile_pipeline
+from secondread.pipeline.compile import LAST_STEP, compile_pipeline
+from secondread.pipeline.success import Failure
 
 POLL_SECONDS = 10.0
 CONNECT_SECONDS = 10.0
 FINISHED = frozenset({"SUCCEEDED", "FAILED", "SKIPPED", "CANCELED"})
-LAST_STEP = "register"
 
 log = get_logger(__name__)
 
@@ -51,7 +52,14 @@ class Submitted:
 
 
 def submit(
-    name: str, arguments: Mapping[str, Any], *, host: str, experiment: str, namespace: str = "", token: str = ""
+    name: str,
+    arguments: Mapping[str, Any],
+    *,
+    host: str,
+    experiment: str,
+    namespace: str = "",
+    token: str = "",
+    reuse: bool = True,
 ) -> Submitted:
     """Upload a pipeline version, unless the same bytes are there already, and start a run of it.
 
@@ -62,10 +70,11 @@ def submit(
         experiment: that the run belongs to.
         namespace: of a multi-user Kubeflow.
         token: bearer token, where the host asks for one.
+        reuse: let Kubeflow take steps from its cache; if not, the pipeline goes up as a version that has none.
     Raises:
         DependencyError: the host does not answer, or refuses.
     """
-    text = compile_pipeline(name)
+    text = compile_pipeline(name, caching=reuse)
     version = f"{__version__}-{sha256_bytes(text.encode())[:12]}"
     with _kfp_errors(host), tempfile.TemporaryDirectory() as folder:
         client = _client(host, namespace, token)
@@ -90,7 +99,10 @@ def wait(
 ) -> str:
     """Wait until a run ends and give its own verdict, which the cluster's green does not tell.
 
-    A run whose gate said no ends as SUCCEEDED, with its last step skipped.
+    A run whose gate said no ends as SUCCEEDED, with its last step skipped. A step that failed said why, with its exit
+    code, to Kubernetes (see `success`): it is in the message of the step's pod, which Kubeflow gives out with a run's
+    workflow. A run that ended without a word was ended from outside (no memory, no node, no image, someone who
+    cancelled it) and counts as a dependency that failed.
 
     Args:
         submitted: the run.
@@ -101,8 +113,8 @@ def wait(
         `registered`.
     Raises:
         GateRefused: the run did not come to its last step.
-        SecondReadError: the run failed or was cancelled.
-        DependencyError: the host does not answer.
+        SecondReadError: a step failed; the kind of error, and so the exit code, is the step's own.
+        DependencyError: the run was cancelled, or failed without saying why; or the host does not answer.
     """
     state = ""
     with _kfp_errors(submitted.host):
@@ -113,18 +125,15 @@ def wait(
                 state = run.state
                 log.info("run %s: %s", submitted.run_id, state)
             if state in FINISHED:
-                return _verdict(run, submitted)
+                return _verdict(run, submitted, token)
             pause(POLL_SECONDS)
 
 
-def _verdict(run: Any, submitted: Submitted) -> str:
+def _verdict(run: Any, submitted: Submitted, token: str) -> str:
     """What a run that ended came to, from the states of its tasks."""
     tasks = (run.run_details.task_details if run.run_details else None) or []
-    failed = sorted({task.display_name for task in tasks if task.state == "FAILED"})
     if run.state != "SUCCEEDED":
-        where = f" in {', '.join(failed)}" if failed else ""
-        message = run.error.message if run.error else "no message"
-        raise SecondReadError(f"the run ended as {run.state}{where} ({message}). See {submitted.url}.")
+        raise _failure(run, tasks, submitted, token)
     # a task that comes from the cache has a driver that succeeded and no pod of its own
     names = {LAST_STEP, f"{LAST_STEP}-driver"}
     if any(task.display_name in names and task.state == "SUCCEEDED" for task in tasks):
@@ -132,11 +141,44 @@ def _verdict(run: Any, submitted: Submitted) -> str:
     raise GateRefused(f"a gate said no, so nothing was registered. The evaluate steps say why: {submitted.url}.")
 
 
+def _failure(run: Any, tasks: list[Any], submitted: Submitted, token: str) -> SecondReadError:
+    """The error of the step that failed, else what little is known."""
+    hint = f"See {submitted.url}."
+    messages = [each.error.message for each in (run, *tasks) if each.error and each.error.message]
+    if run.state == "FAILED":
+        for text in (*messages, *_node_messages(submitted, token)):
+            if failure := Failure.reported(text):
+                return failure.error(hint)
+    failed = sorted({task.display_name for task in tasks if task.state == "FAILED"})
+    where = f" in {', '.join(failed)}" if failed else ""
+    return DependencyError(f"the run ended as {run.state}{where} ({messages[0] if messages else 'no message'}). {hint}")
+
+
+def _node_messages(submitted: Submitted, token: str) -> list[str]:
+    """What the pods of a run said when they ended, the first one first; nothing where the host does not tell.
+
+    The API of version 2 gives states alone; version 1, which the same servers answer, has Argo's whole workflow.
+    """
+    url = f"{submitted.host.rstrip('/')}/apis/v1beta1/runs/{submitted.run_id}"
+    answer = urllib3.request("GET", url, headers=_headers(token), timeout=CONNECT_SECONDS, retries=False)
+    try:
+        runtime = json.loads(answer.data)["pipeline_runtime"]
+        nodes = json.loads(runtime["workflow_manifest"])["status"]["nodes"].values()
+        ended = sorted(nodes, key=lambda node: str(node.get("finishedAt") or ""))
+        return [str(node["message"]) for node in ended if node.get("message")]
+    except (ValueError, KeyError, TypeError, AttributeError):
+        log.info("the host does not tell what the run's pods said")
+        return []
+
+
+def _headers(token: str) -> dict[str, str]:
+    return {"Authorization": f"Bearer {token}"} if token else {}
+
+
 def _client(host: str, namespace: str, token: str) -> kfp.Client:
     # KFP's client asks a host that is down again and again for half a minute; a person waits for the answer
-    headers = {"Authorization": f"Bearer {token}"} if token else {}
     health = f"{host.rstrip('/')}/apis/v2beta1/healthz"
-    urllib3.request("GET", health, headers=headers, timeout=CONNECT_SECONDS, retries=False)
+    urllib3.request("GET", health, headers=_headers(token), timeout=CONNECT_SECONDS, retries=False)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)  # it says that the server must be of version 2
         return kfp.Client(host=host, namespace=namespace or "kubeflow", existing_token=token or None)

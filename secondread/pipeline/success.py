@@ -6,7 +6,10 @@ success manifest last, with the hash of what it wrote, and the next one checks i
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -15,11 +18,19 @@ from typing import Any
 
 from secondread import __version__
 from secondread.atomic import read_json, sha256_file, write_json
-from secondread.errors import IntegrityError, SecondReadError, exit_code_of
+from secondread.errors import DependencyError, GateRefused, InputError, IntegrityError, SecondReadError, exit_code_of
 from secondread.logging import get_logger
 
 SUCCESS_FILE = "_SUCCESS.json"
 FAILURE_SUFFIX = ".failure.json"
+# What a container writes here Kubernetes reports as the reason of its end, and Argo as its node's message. KFP's
+# launcher exits with 1 whatever the step exited with, so this is how a step's exit code gets out of a pod.
+TERMINATION_LOG = Path("/dev/termination-log")
+_TERMINATION_BYTES = 4096  # as many as Kubernetes keeps
+_REPORTED = re.compile(r"secondread exit code (?P<exit_code>\d+) of (?P<step>[\w -]+): (?P<message>.*)", re.DOTALL)
+_BY_EXIT_CODE: Mapping[int, type[SecondReadError]] = {
+    error.exit_code: error for error in (InputError, DependencyError, GateRefused)
+}
 
 log = get_logger(__name__)
 
@@ -37,6 +48,25 @@ class Failure:
     step: str
     exit_code: int
     message: str
+
+    def error(self, hint: str = "") -> SecondReadError:
+        """The error that ended the step, as whoever started the run raises it again.
+
+        Args:
+            hint: where to look further.
+        """
+        kind = _BY_EXIT_CODE.get(self.exit_code, SecondReadError)
+        return kind(" ".join(f"{self.step}: {self.message} {hint}".split()))
+
+    def report(self) -> str:
+        """One line that `reported` reads again out of whatever others put around it."""
+        return f"secondread exit code {self.exit_code} of {self.step}: {self.message}"
+
+    @classmethod
+    def reported(cls, text: str) -> Failure | None:
+        """The failure that a text reports, such as the message of a pod that ended; None if it reports none."""
+        found = _REPORTED.search(text)
+        return cls(found["step"], int(found["exit_code"]), found["message"].strip()) if found else None
 
 
 def write_success(folder: Path, *, step: str, inputs: Mapping[str, Path], facts: Mapping[str, Any]) -> None:
@@ -107,6 +137,7 @@ def recorded(step: str, output: Path) -> Iterator[None]:
     if record.is_file():
         earlier = Failure(**read_json(record))
         if earlier.exit_code != SecondReadError.exit_code:
+            _report_to_cluster(earlier)
             raise SystemExit(earlier.exit_code)
         record.unlink()
     try:
@@ -116,6 +147,7 @@ def recorded(step: str, output: Path) -> Iterator[None]:
         failure = Failure(step=step, exit_code=exit_code_of(error), message=message)
         output.parent.mkdir(parents=True, exist_ok=True)
         write_json(record, asdict(failure))
+        _report_to_cluster(failure)
         if not isinstance(error, SecondReadError):
             raise
         log.error("%s: %s", step, message)
@@ -126,6 +158,14 @@ def failures(root: Path) -> list[Failure]:
     """Every failure that was written down below a folder, the first one first."""
     records = sorted(root.rglob(f"*{FAILURE_SUFFIX}"), key=lambda path: path.stat().st_mtime_ns)
     return [Failure(**json.loads(path.read_text(encoding="utf-8"))) for path in records]
+
+
+def _report_to_cluster(failure: Failure) -> None:
+    """Tell Kubernetes why this container ends, where there is one."""
+    if "KUBERNETES_SERVICE_HOST" not in os.environ:
+        return
+    with contextlib.suppress(OSError):  # a pod may keep it elsewhere; the log has the same
+        TERMINATION_LOG.write_bytes(failure.report().encode()[:_TERMINATION_BYTES])
 
 
 def _files(folder: Path) -> list[Path]:

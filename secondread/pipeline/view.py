@@ -11,7 +11,10 @@ from typing import TextIO
 from rich.console import Console
 
 from secondread.pipeline.cache import StepRun
+from secondread.pipeline.compile import LAST_STEP
 
+# the one step that KFP starts without a look into the cache, in its own words
+_LAST_STEP_STARTS = re.compile(rf"Executing task .*'{LAST_STEP}'")
 # a step's own log lines, which KFP prints indented: "    I secondread.training.module: epoch 3 of 12"
 _OWN_LINE = re.compile(r"^\s*([IWE]) (secondread[\w.]*): (.*)$")
 
@@ -66,6 +69,8 @@ class RunView(io.TextIOBase):
         return len(text)
 
     def _show(self, line: str) -> None:
+        if _LAST_STEP_STARTS.search(line):
+            self.start(LAST_STEP)
         match = _OWN_LINE.match(line)
         if match is None or match[2] == "secondread.pipeline.show":  # what it says is shown below anyway
             return

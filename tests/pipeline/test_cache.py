@@ -8,6 +8,7 @@ from kfp import dsl
 
 from secondread.pipeline.cache import StepRun, VerifiedCache
 from secondread.pipeline.success import write_success
+from secondread.tracking.runs import TrackingConfig, open_client, open_run
 
 KEY = {"component_name": "comp-ingest", "image": "python", "full_command": ["x"], "arguments": {"source": "a"}}
 
@@ -75,6 +76,26 @@ def test_a_success_without_a_manifest_is_not_believed(watch: Watch, tmp_path: Pa
     key, _ = watch.look_up()
     watch.cache.put(key, {"images": dsl.Dataset(name="images", uri=str(tmp_path / "images"), metadata={})})
     assert "no success manifest" in str(watch.cache.problem)
+    assert watch.look_up()[1] is None
+
+
+@pytest.mark.parametrize("loss", ["deleted", "another MLflow"])
+def test_a_model_whose_training_run_is_gone_is_a_miss(
+    watch: Watch, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, loss: str
+) -> None:
+    uri = f"sqlite:///{tmp_path}/mlflow.db"
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+    with open_run(TrackingConfig(uri=uri, experiment="cxr", tags={})) as run:
+        pass
+    (tmp_path / "model").mkdir()
+    write_success(tmp_path / "model", step="train", inputs={}, facts={"mlflow_run": run.run_id})
+    key, _ = watch.look_up()
+    watch.cache.put(key, {"model": dsl.Model(name="model", uri=str(tmp_path / "model"), metadata={})})
+    assert watch.look_up()[1] is not None
+    if loss == "deleted":
+        open_client(uri).delete_run(run.run_id)
+    else:
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/other.db")
     assert watch.look_up()[1] is None
 
 

@@ -13,12 +13,15 @@ from typing import Any
 import pytest
 
 from secondread.errors import InputError
-from secondread.export.repository import read_repository
+from secondread.export.repository import read_repository, verify_repository
 from secondread.model.folder import ModelFolder
-from secondread.pipeline.run import RunResult
+from secondread.pipeline import steps
+from secondread.pipeline.run import RunResult, run_pipeline
+from secondread.pipeline.success import failures
 from secondread.tracking.registry import Registry
 from secondread.tracking.runs import open_client
 
+ROOT = Path(__file__).resolve().parents[2]
 STEPS = ("ingest", "preprocess", "train", "evaluate on val", "quantize", "evaluate on test", "register")
 
 
@@ -64,11 +67,49 @@ def test_mlflow_has_settings_epochs_and_the_gates_figures(first_run: RunResult, 
     assert len(tags["code_fingerprint"]) == 64
 
 
-def test_a_second_run_takes_everything_from_the_cache(first_run: RunResult, pipeline: Any) -> None:
+def test_the_version_says_which_run_and_which_commit_it_came_from(first_run: RunResult, pipeline: Any) -> None:
+    tags = open_client(pipeline.tracking_uri).get_model_version("tiny", "1").tags
+    assert Path(first_run.report).is_relative_to(pipeline.home / "runs" / tags["pipeline_run"])
+    head = subprocess.run(["git", "rev-parse", "HEAD"], cwd=ROOT, capture_output=True, text=True, check=False).stdout
+    assert tags["git_revision"].removesuffix("-dirty") == head.strip()
+    assert tags["synthetic"] == "false"
+
+
+def test_a_second_run_takes_all_but_registering_from_the_cache(first_run: RunResult, pipeline: Any) -> None:
     again = pipeline.run()
-    assert again.cached == STEPS
+    assert again.cached == STEPS[:-1]
+    assert tuple(again.seconds) == STEPS
     assert again.registered_version == first_run.registered_version
     assert again.report == first_run.report
+    assert len(Registry(pipeline.tracking_uri).versions("tiny")) == 1
+
+
+@pytest.mark.parametrize("damage", ["gone", "changed"])
+def test_a_damaged_repository_is_mended_by_the_next_run(first_run: RunResult, pipeline: Any, damage: str) -> None:
+    repository = Path(first_run.model_repository)
+    if damage == "gone":
+        shutil.rmtree(repository)
+    else:
+        (repository / "tiny" / "1" / "model.onnx").write_bytes(b"no graph")
+    again = pipeline.run()
+    assert (again.registered_version, again.model_repository) == (1, str(repository))
+    verify_repository(repository)
+
+
+def test_a_step_refuses_to_work_for_a_client_of_another_version(tmp_path: Path) -> None:
+    """What the image makes would be in the cache under the client's version."""
+    with pytest.raises(SystemExit) as ended:
+        steps.ingest("phantom://demo?images=90", str(tmp_path / "images"), settings={}, client_code="0" * 64)
+    assert ended.value.code == InputError.exit_code
+    (failure,) = failures(tmp_path)
+    assert "client and image are of different versions" in failure.message
+    assert not (tmp_path / "images").exists()
+
+
+def test_a_home_that_cannot_be_written_is_said(tmp_path: Path) -> None:
+    (tmp_path / "home").touch()
+    with pytest.raises(InputError, match=r"cannot write .*/home/runs/.*SECONDREAD_HOME"):
+        run_pipeline(None, {}, home=tmp_path / "home")
 
 
 def test_an_artifact_that_is_gone_is_made_again(first_run: RunResult, pipeline: Any) -> None:
@@ -84,7 +125,6 @@ def test_an_artifact_that_is_gone_is_made_again(first_run: RunResult, pipeline: 
 def test_a_registry_that_lost_the_version_is_filled_again(first_run: RunResult, pipeline: Any) -> None:
     open_client(pipeline.tracking_uri).delete_model_version("tiny", "1")
     again = pipeline.run()
-    assert "register" not in again.cached
     assert Registry(pipeline.tracking_uri).get("tiny", str(again.registered_version)).digest
 
 

@@ -6,8 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from secondread.errors import DependencyError, GateRefused, InputError, SecondReadError
+from secondread.pipeline import success
 from secondread.pipeline.arguments import TrainPipelineSettings, pipeline_arguments
 from secondread.pipeline.submit import submit, wait
 
@@ -24,9 +26,9 @@ def api() -> Iterator[Any]:
         yield running
 
 
-def send(api: Any) -> Any:
+def send(api: Any, *, reuse: bool = True) -> Any:
     arguments = pipeline_arguments(TrainPipelineSettings(source="phantom://demo?images=90"), remote=True)
-    return submit("train", arguments, host=api.url, experiment="secondread", token="secret")  # noqa: S106
+    return submit("train", arguments, host=api.url, experiment="secondread", token="secret", reuse=reuse)  # noqa: S106
 
 
 def ended(state: str, *tasks: tuple[str, str]) -> dict[str, Any]:
@@ -65,16 +67,82 @@ def test_a_green_run_whose_gate_refused_is_told_from_one_that_registered(api: An
         wait(send(api))
 
 
-@pytest.mark.parametrize("state", ["FAILED", "CANCELED"])
-def test_a_run_that_failed_names_the_step(api: Any, state: str) -> None:
-    api.states = [ended(state, ("train", "FAILED"))]
-    with pytest.raises(SecondReadError, match=rf"ended as {state} in train"):
+def test_no_step_is_taken_from_the_cache_when_told_so(api: Any) -> None:
+    send(api)
+    send(api, reuse=False)
+    uploaded = [yaml.safe_load_all(text) for text in bodies(api)]
+    on, off = ([task.get("cachingOptions", {}) for task in tasks(next(documents))] for documents in uploaded)
+    assert len(on) == len(off)
+    assert on.count({"enableCache": True}) == 6
+    assert off.count({}) == len(off)
+
+
+def bodies(api: Any) -> list[str]:
+    """The YAML of each uploaded version, out of the form that it came in."""
+    return [version["body"].decode().split("\r\n\r\n", 1)[1].split("\r\n--")[0] for version in api.versions]
+
+
+def tasks(spec: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    for component in (spec["root"], *spec["components"].values()):
+        yield from component.get("dag", {}).get("tasks", {}).values()
+
+
+@pytest.mark.parametrize(
+    ("kind", "exit_code"), [(InputError, 2), (DependencyError, 3), (GateRefused, 4), (ZeroDivisionError, 70)]
+)
+def test_a_run_that_failed_ends_with_the_exit_code_of_its_step(
+    api: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: type[Exception], exit_code: int
+) -> None:
+    """What the step writes in its pod is what `wait` reads of it, with what Argo puts around it."""
+    said = step_ends_with(kind("source x is gone.\nName another."), tmp_path, monkeypatch)
+    api.nodes = {
+        "n1": {"message": "child 'n2' failed", "finishedAt": "2026-01-01T00:00:09Z"},
+        "n2": {"message": f"main: Error (exit code 1): {said}", "finishedAt": "2026-01-01T00:00:05Z"},
+        "n3": {"finishedAt": None},
+    }
+    api.states = [ended("FAILED", ("train", "FAILED"))]
+    sent = send(api)
+    with pytest.raises(SecondReadError) as caught:
+        wait(sent)
+    assert caught.value.exit_code == exit_code
+    assert str(caught.value) == f"train: source x is gone. Name another. See {sent.url}."
+
+
+def step_ends_with(error: Exception, folder: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """What a step that fails in a pod leaves as the reason of its end."""
+    monkeypatch.setenv("KUBERNETES_SERVICE_HOST", "10.0.0.1")
+    monkeypatch.setattr(success, "TERMINATION_LOG", folder / "termination-log")
+    with pytest.raises((SystemExit, ZeroDivisionError)), success.recorded("train", folder / "model"):
+        raise error
+    return (folder / "termination-log").read_text()
+
+
+@pytest.mark.parametrize("nodes", [None, {}, {"n1": {"message": "OOMKilled (exit code 137)"}}])
+def test_a_run_that_failed_without_a_word_names_the_step(api: Any, nodes: dict[str, Any] | None) -> None:
+    """The pod had no chance to speak, or the server does not tell: something outside failed."""
+    api.nodes = nodes
+    api.states = [ended("FAILED", ("train", "FAILED"))]
+    with pytest.raises(DependencyError, match="ended as FAILED in train") as caught:
         wait(send(api))
+    assert caught.value.exit_code == 3
 
 
-def test_a_path_of_this_machine_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="which a pod cannot reach"):
-        pipeline_arguments(TrainPipelineSettings(source=str(tmp_path)), remote=True)
+def test_a_run_that_someone_cancelled_is_no_bug_of_ours(api: Any) -> None:
+    api.states = [ended("CANCELED", ("train", "FAILED"))]
+    with pytest.raises(DependencyError, match="ended as CANCELED") as caught:
+        wait(send(api))
+    assert caught.value.exit_code == 3
+
+
+@pytest.mark.parametrize("scheme", ["", "file://"])
+def test_a_path_of_this_machine_is_refused(tmp_path: Path, scheme: str) -> None:
+    with pytest.raises(InputError, match=r"which a pod cannot reach.*only phantom:// sources"):
+        pipeline_arguments(TrainPipelineSettings(source=f"{scheme}{tmp_path}"), remote=True)
+
+
+def test_settings_go_out_as_json_knows_them() -> None:
+    settings = TrainPipelineSettings(source="phantom://demo?images=90", quantize={"batch_sizes": (1, 4)})
+    assert pipeline_arguments(settings)["quantize_settings"] == {"batch_sizes": [1, 4]}
 
 
 def test_a_host_that_does_not_answer_is_a_missing_dependency() -> None:
