@@ -11,6 +11,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from secondread.cpus import cpu_limit
+from secondread.errors import DependencyError
+from secondread.serving.triton import TritonInstallation
+
+# scripts/setup-triton.sh writes it last
+_TRITON_DONE = "secondread-pins"
 
 
 @dataclass(frozen=True)
@@ -49,12 +54,12 @@ _PACKAGES = {
 }
 
 
-def diagnose(home: Path, *, triton: Path) -> list[Check]:
+def diagnose(home: Path, *, triton: Path | None = None) -> list[Check]:
     """Look for everything.
 
     Args:
         home: folder for what a run writes.
-        triton: environment of the local Triton.
+        triton: environment of the local Triton; by default where `serve` looks.
     """
     return [
         _python(),
@@ -86,15 +91,25 @@ def _version(name: str) -> str:
     return version(packages_distributions()[name][0])
 
 
-def _triton(environment: Path) -> Check:
-    found = (environment / "bin" / "python").is_file()
-    detail = str(environment) if found else f"no environment at {environment}"
+def _triton(environment: Path | None) -> Check:
+    try:
+        installed = TritonInstallation.find(environment)
+    except DependencyError:
+        found, detail = False, f"none at {environment}" if environment else "none here, none beside the code"
+    else:
+        python = installed.environment / "bin" / "python"
+        parts = (python, *installed.python_backend_files(), installed.environment / _TRITON_DONE)
+        missing = [part.name for part in parts if not part.is_file()]
+        found = not missing
+        detail = str(installed.environment)
+        if missing:
+            detail += f" is not complete: no {', '.join(missing)}"
     return Check("Triton", found, detail, "serve", "run scripts/setup-triton.sh")
 
 
 def _home(home: Path) -> Check:
     parent = next(path for path in (home, *home.parents) if path.exists())
-    found = os.access(parent, os.W_OK)
+    found = parent.is_dir() and os.access(parent, os.W_OK)
     return Check("home", found, str(home), "all", "set SECONDREAD_HOME to a folder that you may write to")
 
 

@@ -47,7 +47,9 @@ def _begin(
 @app.command(epilog=example("secondread doctor"))
 def doctor(
     json: Json = False,
-    triton: Annotated[Path, typer.Option(help="Environment of the local Triton.")] = Path(".venv-triton"),
+    triton: Annotated[
+        Path | None, typer.Option(help="Environment of the local Triton; by default where `serve` looks.")
+    ] = None,
 ) -> None:
     """Say what is there, what is missing, and how to get it."""
     from secondread.doctor import diagnose

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -12,6 +13,11 @@ import pytest
 from typer.testing import CliRunner
 
 from secondread.cli.main import app
+from secondread.doctor import diagnose
+from secondread.model.folder import ModelFolder
+from secondread.serving.triton import TritonInstallation
+from secondread.tracking.origin import Origin
+from secondread.tracking.runs import open_client
 
 COMMANDS = [
     ["data", "ingest"],
@@ -139,6 +145,45 @@ def test_a_misspelt_setting_names_the_stages() -> None:
     assert_one_line(done, r"--set trian\.epochs=3: expected STAGE\.FIELD=VALUE with a stage of ingest")
 
 
+@pytest.mark.parametrize(
+    "command", [("pipeline", "run", "train", "--data", "phantom://cxr?images=9"), ("serve",)], ids=" ".join
+)
+def test_a_home_that_cannot_be_written_is_exit_code_2(tmp_path: Path, command: tuple[str, ...]) -> None:
+    (tmp_path / "file").touch()
+    done = secondread(*command, SECONDREAD_HOME=str(tmp_path / "file" / "home"))
+    assert done.returncode == 2
+    assert_one_line(done, r"cannot write .*/file/home/.*SECONDREAD_HOME")
+
+
+def test_a_token_file_that_is_not_there_is_exit_code_2(tmp_path: Path) -> None:
+    missing = tmp_path / "token"
+    done = secondread("pipeline", "submit", "--host", "http://127.0.0.1:9", "--token-file", str(missing))
+    assert done.returncode == 2
+    assert_one_line(done, rf"cannot read --token-file {missing}: No such file")
+
+
+def test_a_model_is_written_to_no_uri(tiny_model: ModelFolder) -> None:
+    done = secondread("register", "--model", str(tiny_model.root), "--root", "s3://models")
+    assert done.returncode == 2
+    assert_one_line(done, r"root 's3://models' is a URI")
+
+
+def test_a_model_registered_by_hand_keeps_what_its_folder_knows(
+    tiny_model: ModelFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(tiny_model.root, tmp_path / "model")
+    Origin("a" * 32).write(tmp_path / "model")
+    monkeypatch.setenv("SECONDREAD_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("SECONDREAD_REVISION", "c0ffee")
+    arguments = ["register", "--model", str(tmp_path / "model"), "--actor", "Ada", "--reason", "first", "--json"]
+    made = json.loads(CliRunner().invoke(app, arguments, catch_exceptions=False).stdout)
+    assert (made["version"], made["run_id"]) == (1, "a" * 32)
+    assert Path(made["storage_uri"]).is_relative_to(tmp_path / "home" / "models")
+    tags = open_client(f"sqlite:///{tmp_path}/home/mlflow/mlflow.db").get_model_version("secondread", "1").tags
+    assert (tags["synthetic"], tags["git_revision"]) == ("true", "c0ffee")
+    assert (tags["registered_by"], tags["registered_because"]) == ("Ada", "first")
+
+
 def test_doctor_says_what_is_there(tmp_path: Path) -> None:
     done = secondread("doctor", "--json", "--triton", str(tmp_path / "none"))
     assert done.returncode == 3
@@ -146,3 +191,23 @@ def test_doctor_says_what_is_there(tmp_path: Path) -> None:
     assert checks["torch"]["found"]
     assert not checks["Triton"]["found"]
     assert checks["Triton"]["remedy"] == "run scripts/setup-triton.sh"
+
+
+def test_doctor_finds_the_triton_that_serve_finds(tmp_path: Path) -> None:
+    """Below the current folder or beside the code; a demo may be started anywhere."""
+    command = [sys.executable, "-m", "secondread", "doctor", "--json"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    (triton,) = (check for check in json.loads(done.stdout) if check["name"] == "Triton")
+    assert triton["found"] == TritonInstallation.find().environment.is_dir()
+
+
+def test_doctor_does_not_take_a_half_made_environment_for_triton(tmp_path: Path) -> None:
+    """Its server is unpacked before what the server runs graphs with."""
+    server = tmp_path / "lib/python3.11/site-packages/pytriton/tritonserver/bin/tritonserver"
+    server.parent.mkdir(parents=True)
+    server.touch()
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin" / "python").touch()
+    (triton,) = (check for check in diagnose(tmp_path, triton=tmp_path) if check.name == "Triton")
+    assert not triton.found
+    assert "is not complete: no libtriton_python.so" in triton.detail

@@ -21,7 +21,7 @@ TINY = {
     "train": {"preset": "vit-test-32", "epochs": 1, "threads": 1},
     "evaluate": {"resamples": 100, "shown_images": 2},
     # no INT8 graph can save 99 %: fp32 is kept, which can be compared with torch
-    "quantize": {"timed_runs": 2, "calibration_images": 16, "latency_gain": 0.99},
+    "quantize": {"timed_runs": 2, "calibration_images": 16, "latency_gain": 0.99, "batch_sizes": (1, 4)},
     "gate": {"accuracy_above": 0.0},
 }
 
