@@ -106,13 +106,13 @@ def write_repository(model: ModelFolder, root: Path, *, name: str, version: int)
     config_file, version_folder = folder / name / TRITON_CONFIG_FILE, folder / name / str(version)
     text = triton_config(model, name)
     if not config_file.parent.is_dir():
-        with atomic_folder(folder) as aside:
+        with atomic_folder(folder, marker=f"{name}/{TRITON_CONFIG_FILE}") as aside:
             (aside / name / str(version)).mkdir(parents=True)
             (aside / name / TRITON_CONFIG_FILE).write_text(text, encoding="utf-8")
             _write_version(model, aside / name / str(version))
         return folder
     if not version_folder.is_dir():
-        with atomic_folder(version_folder) as aside:
+        with atomic_folder(version_folder, marker=CONFIG_FILE) as aside:
             _write_version(model, aside)
     else:
         _mend_version(model, version_folder)
