@@ -10,9 +10,11 @@ from fastapi import APIRouter, FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 
 from secondread.config import ServeConfig
 from secondread.errors import OverloadedError, SecondReadError, TooLargeError
+from secondread.serving.admission import ClientGoneError, HeldBytes, SlowClientError, in_time
 from secondread.serving.sdk import (
     DataPlane,
     InferRequest,
@@ -67,7 +69,7 @@ def create_app(transformer: Transformer, plane: ReadyDataPlane, config: ServeCon
     for path in ("/models/{model_name}", "/models/{model_name}/versions/{model_version}"):
         v2.add_api_route(path, metadata)
         v2.add_api_route(f"{path}/ready", ready)
-        v2.add_api_route(f"{path}/infer", _infer_route(transformer, config.max_request_bytes), methods=["POST"])
+        v2.add_api_route(f"{path}/infer", _infer_route(transformer, config), methods=["POST"])
     app.include_router(v2)
     app.add_api_route("/", plane.live)
     app.add_api_route("/metrics", metrics_handler)
@@ -89,12 +91,13 @@ def _model_routes(transformer: Transformer, health: V2Endpoints) -> tuple[Route,
     return metadata, ready
 
 
-def _infer_route(transformer: Transformer, max_bytes: int) -> Route:
+def _infer_route(transformer: Transformer, config: ServeConfig) -> Route:
     async def infer(request: Request, model_name: str, model_version: str = "") -> Response:
         transformer.check(model_name, model_version)
 
-        async def read() -> InferRequest:
-            body = await read_body(request, max_bytes)
+        async def read(held: HeldBytes) -> InferRequest:
+            async with in_time(config.body_timeout_seconds):
+                body = await read_body(request, config.max_request_bytes, held)
             return parse_request(body, request.headers.get(LENGTH_HEADER), name=model_name, version=model_version)
 
         body, headers = encode_response(await transformer.answer(read))
@@ -103,7 +106,7 @@ def _infer_route(transformer: Transformer, max_bytes: int) -> Route:
     return infer
 
 
-async def read_body(request: Request, max_bytes: int) -> bytes:
+async def read_body(request: Request, max_bytes: int, held: HeldBytes) -> bytes:
     """The body of a request, of which no more than `max_bytes` are ever held.
 
     A body that is up to twice too long is read to its end and dropped, since a client that is cut off while it sends
@@ -111,21 +114,28 @@ async def read_body(request: Request, max_bytes: int) -> bytes:
 
     Raises:
         TooLargeError: more than `max_bytes` are announced, or come.
+        OverloadedError: there is no room for so many bytes beside those of other requests.
+        ClientGoneError: the client went away.
     """
     error = TooLargeError(f"the request has more than {max_bytes} bytes: send fewer or smaller images.")
     announced = int(request.headers.get("content-length") or 0)
     if announced > 2 * max_bytes or (announced > max_bytes and "expect" in request.headers):
         raise error
+    held.expect(min(announced, max_bytes))
     parts: list[bytes] = []
     size = 0
-    async for part in request.stream():
-        size += len(part)
-        if size <= max_bytes:
-            parts.append(part)
-        elif size > 2 * max_bytes:
-            break
-        else:
-            parts.clear()
+    try:
+        async for part in request.stream():
+            size += len(part)
+            if size <= max_bytes:
+                held.add(len(part))
+                parts.append(part)
+            elif size > 2 * max_bytes:
+                break
+            else:
+                parts.clear()
+    except ClientDisconnect as gone:
+        raise ClientGoneError("the client went away while it sent its request.") from gone
     if size > max_bytes:
         raise error
     return b"".join(parts)
@@ -138,7 +148,7 @@ def _add_error_answers(app: FastAPI) -> None:
         return JSONResponse({"error": sentence}, status, headers)
 
     async def ours(_: Request, error: SecondReadError) -> JSONResponse:
-        if isinstance(error, TooLargeError):
+        if isinstance(error, TooLargeError | SlowClientError):
             # The rest of the body is not read, so the connection cannot serve another request.
             return say(error.http_status, str(error), {"connection": "close"})
         retry = {"retry-after": str(error.retry_after_seconds)} if isinstance(error, OverloadedError) else None

@@ -31,7 +31,8 @@ def serve(
         triton_environment: the local Triton's virtual environment; `.venv-triton` by default.
         on_ready: called once images are answered; says where, in case ports were left open.
     Raises:
-        IntegrityError: the folder holds no such model.
+        InputError: the repository is on another machine.
+        IntegrityError: the folder holds no such model, or its graph is not the one that was registered.
         DependencyError: Triton is not installed or does not start, or a port is taken.
     """
     # Before Triton starts: a wrong name or a taken port is quick to say.

@@ -54,12 +54,12 @@ def run_transformer(
     """Serve a model until SIGINT or SIGTERM, then finish what is in flight.
 
     Args:
-        repository: folder whose `config.json` says what is served.
+        repository: folder whose `config.json` says what is served; the graph beside it is verified first.
         predictor_address: host:port of Triton's gRPC service.
         config: name, ports and limits.
         on_listening: called once both ports are open; readiness is a matter of /v2/health/ready.
     Raises:
-        IntegrityError: the folder holds no such model.
+        IntegrityError: the folder holds no such model, or its graph is not the one that was registered.
         DependencyError: a port is taken.
     """
     model = read_repository(repository, config.name)

@@ -5,9 +5,8 @@ from __future__ import annotations
 import asyncio
 import time
 import uuid
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -17,9 +16,10 @@ from secondread.config import ServeConfig
 from secondread.cpus import cpu_limit
 from secondread.data.decode import DecodeLimits
 from secondread.data.preprocess import preprocess
-from secondread.errors import InputError, OverloadedError, SecondReadError
+from secondread.errors import InputError, SecondReadError
 from secondread.export.repository import RepositoryModel
 from secondread.serving import contract
+from secondread.serving.admission import Admission, ClientGoneError, HeldBytes
 from secondread.serving.interpret import interpret
 from secondread.serving.metrics import Measures
 from secondread.serving.predictor import Predictor
@@ -45,8 +45,7 @@ class Transformer(Model):  # type: ignore[misc]
         super().__init__(config.name)
         self.model = model
         self._predictor = predictor
-        self._max_in_flight = config.max_in_flight
-        self._in_flight = 0
+        self._admission = Admission(max_requests=config.max_in_flight, max_bytes=config.max_bytes_in_flight)
         self._limits = DecodeLimits(max_bytes=config.max_request_bytes)
         # Decoding lets go of the interpreter lock, so threads help, but not more of them than CPUs.
         self._pool = ThreadPoolExecutor(config.threads or cpu_limit(), thread_name_prefix="decode")
@@ -82,25 +81,28 @@ class Transformer(Model):  # type: ignore[misc]
     ) -> tuple[InferResponse, dict[str, str]]:
         """Answer one request, as the SDK calls a model."""
 
-        async def given() -> InferRequest:
+        async def given(_: HeldBytes) -> InferRequest:
             return body
 
         return await self.answer(given), {}
 
-    async def answer(self, read: Callable[[], Awaitable[InferRequest]]) -> InferResponse:
+    async def answer(self, read: Callable[[HeldBytes], Awaitable[InferRequest]]) -> InferResponse:
         """Answer one request, however it came. The only place that admits, times and counts requests.
 
         Args:
-            read: gives the request; called only if it is admitted, so that no more bodies are held than answered.
+            read: gives the request, and accounts for its bytes as they come; called only while there is a free place.
         Raises:
-            OverloadedError: too many requests are in flight.
+            OverloadedError: too many requests, or too many bytes, are in flight.
             SecondReadError: whatever is wrong with the request, or with Triton.
             ModelNotFound: another version is asked for.
         """
         started, code = time.perf_counter(), _BUG
         try:
-            with self._admission():
-                response = await self._infer(await read())
+            with self._admission.request() as held:
+                self._admission.check_place()
+                request = await read(held)
+                with self._admission.place():
+                    response = await self._infer(request)
             code = 200
         except SecondReadError as error:
             code = error.http_status
@@ -108,19 +110,12 @@ class Transformer(Model):  # type: ignore[misc]
         except ModelNotFound:
             code = _NOT_FOUND
             raise
+        except asyncio.CancelledError:  # gRPC's way to say that the client cancelled, or that its deadline passed
+            code = ClientGoneError.http_status
+            raise
         finally:
             self._measures.request(code, time.perf_counter() - started)
         return response
-
-    @contextmanager
-    def _admission(self) -> Iterator[None]:
-        if self._in_flight >= self._max_in_flight:
-            raise OverloadedError(f"{self._max_in_flight} requests are being answered already. Try again in a second.")
-        self._in_flight += 1
-        try:
-            yield
-        finally:
-            self._in_flight -= 1
 
     async def _infer(self, request: InferRequest) -> InferResponse:
         self.check(request.model_name, request.model_version)

@@ -15,6 +15,9 @@ from secondread.serving import contract
 from secondread.serving.sdk import InferInput, InferRequest, InferResponse, RequestedOutput
 
 LENGTH_HEADER = "inference-header-content-length"
+_LENGTH_DIGITS = 20
+_SMALL_BYTES = 64 << 10  # bytes of JSON that may hold what they will
+_MAX_COMMAS = 10_000  # in the JSON part; a full request has about a hundred, and base64 none
 _EXAMPLE = '{"inputs": [{"name": "image", "datatype": "BYTES", "shape": [1], "data": ["<base64>"]}]}'
 
 
@@ -30,6 +33,7 @@ def parse_request(body: bytes, json_length: str | None, *, name: str, version: s
         InputError: not what the inference API says.
     """
     cut = _json_end(body, json_length)
+    _check_commas(body, cut)
     try:
         document = orjson.loads(memoryview(body)[:cut])
     except orjson.JSONDecodeError as error:
@@ -97,12 +101,20 @@ def encode_response(response: InferResponse) -> tuple[bytes, dict[str, str]]:
 def _json_end(body: bytes, json_length: str | None) -> int:
     if json_length is None:
         return len(body)
-    if not json_length.isdecimal() or int(json_length) > len(body):
+    # Longer numbers than these are never right, and Python refuses to read them.
+    number = int(json_length) if json_length.isdecimal() and len(json_length) <= _LENGTH_DIGITS else -1
+    if not 0 <= number <= len(body):
         raise InputError(
-            f"the header Inference-Header-Content-Length says '{json_length}', but {len(body)} bytes came: "
-            "give the length of the JSON part."
+            f"the header Inference-Header-Content-Length says '{json_length[:_LENGTH_DIGITS]}', but {len(body)} bytes "
+            "came: give the length of the JSON part."
         )
-    return int(json_length)
+    return number
+
+
+def _check_commas(body: bytes, end: int) -> None:
+    """Refuse JSON of very many elements, which would take 20 times its size as Python objects."""
+    if end > _SMALL_BYTES and body.count(b",", 0, end) > _MAX_COMMAS:
+        raise InputError(f"the request has more than {_MAX_COMMAS} elements: send {_EXAMPLE}.")
 
 
 def _binary(description: dict[str, Any], rest: bytes) -> bytes:

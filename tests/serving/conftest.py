@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -108,7 +109,35 @@ def repository(model: ModelFolder, tmp_path_factory: pytest.TempPathFactory) -> 
 @pytest.fixture(scope="session")
 def served(repository: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     """The model behind the local Triton and the transformer, on free ports."""
-    server = start_server(tmp_path_factory.mktemp("served"), repository, max_request_bytes=1 << 20)
+    server = start_server(
+        tmp_path_factory.mktemp("served"), repository, max_request_bytes=1 << 20, max_grpc_message_bytes=1 << 20
+    )
+    yield server
+    assert stop_server(server) == 0, server.log.read_text()
+
+
+@pytest.fixture(scope="session")
+def silent_predictor() -> Iterator[str]:
+    """An address that takes connections and never says a word."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        yield f"127.0.0.1:{listener.getsockname()[1]}"
+
+
+@pytest.fixture(scope="session")
+def strict(repository: Path, silent_predictor: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    """A server with the narrowest limits: one place, a MiB in all, a second of patience; its Triton never answers."""
+    server = start_server(
+        tmp_path_factory.mktemp("strict"),
+        repository,
+        predictor=silent_predictor,
+        max_in_flight=1,
+        max_request_bytes=1 << 20,
+        max_grpc_message_bytes=1 << 20,
+        max_bytes_in_flight=1 << 20,
+        body_timeout_seconds=1.0,
+        max_connection_seconds=2.0,
+        predictor_timeout_seconds=0.8,
+    )
     yield server
     assert stop_server(server) == 0, server.log.read_text()
 

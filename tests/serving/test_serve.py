@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import shutil
 import signal
 import socket
 import subprocess
@@ -20,7 +21,7 @@ import psutil
 import pytest
 
 from secondread.config import ServeConfig
-from secondread.errors import DependencyError
+from secondread.errors import DependencyError, InputError, IntegrityError
 from secondread.serving.serve import serve
 from secondread.serving.server import run_transformer
 
@@ -41,13 +42,6 @@ def infer(server: Any, image: bytes) -> tuple[int, Any, Any]:
     data = [base64.b64encode(image).decode()]
     document = {"inputs": [{"name": "image", "datatype": "BYTES", "shape": [1], "data": data}]}
     return get(f"{server.url}/v2/models/secondread/infer", json.dumps(document).encode())
-
-
-@pytest.fixture
-def silent_predictor() -> Iterator[str]:
-    """An address that takes connections and never says a word."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        yield f"127.0.0.1:{listener.getsockname()[1]}"
 
 
 @pytest.fixture
@@ -150,6 +144,25 @@ def test_a_folder_without_the_model_names_those_it_has(repository: Path) -> None
     assert done.returncode == 2
     assert "holds no model 'oct' (it has secondread)" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_a_damaged_graph_is_never_served(repository: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "copy"
+    shutil.copytree(repository, copy)
+    graph = copy / "secondread/3/model.onnx"
+    graph.write_bytes(graph.read_bytes()[:-1])
+    command = [sys.executable, "-m", "secondread.serving", "--model-dir", str(copy), "--http-port=0", "--grpc-port=0"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 2
+    assert f"{graph} is not the graph that was registered" in done.stderr
+    assert "Traceback" not in done.stderr
+    with pytest.raises(IntegrityError, match="is not the graph that was registered"):
+        serve(copy, ServeConfig(), home=Path("/nowhere"))  # refused before Triton is thought of
+
+
+def test_a_remote_repository_is_said_to_be_one() -> None:
+    with pytest.raises(InputError, match=r"^s3://bucket/secondread/12ab .*not opened yet: copy it to a folder here"):
+        serve(Path("s3://bucket/secondread/12ab"), ServeConfig(), home=Path("/nowhere"))
 
 
 def test_importing_the_server_reads_no_command_line_and_loads_no_training_side() -> None:

@@ -5,21 +5,27 @@ from __future__ import annotations
 import base64
 import hashlib
 import http.client
+import io
 import json
+import struct
 import subprocess
 import urllib.error
 import urllib.request
 import uuid
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import grpc
 import numpy as np
+import pydicom
 import pytest
 from tritonclient import http as triton_http
 
 from secondread.model.session import Outputs
 from secondread.serving import contract
+from secondread.serving.sdk import GRPCInferenceServiceStub, messages
 
 Film = Callable[..., bytes]
 Expected = Callable[..., Outputs]
@@ -197,6 +203,49 @@ def test_one_bad_image_refuses_the_request_and_is_named(
     assert headers["content-type"] == "application/json"
 
 
+def png_that_claims(width: int, height: int) -> bytes:
+    """A PNG of a few bytes whose header names a size."""
+    head = b"IHDR" + struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + struct.pack(">I", 13) + head + struct.pack(">I", zlib.crc32(head))
+
+
+def dicom_without_rows(path: Path) -> bytes:
+    """A real film whose attribute Rows is there and empty."""
+    film, buffer = pydicom.dcmread(path), io.BytesIO()
+    film.Rows = None
+    film.save_as(buffer)
+    return buffer.getvalue()
+
+
+def test_a_png_that_claims_more_pixels_than_the_limit_is_refused(served: Any) -> None:
+    status, answer, _ = post(served.url, document(png_that_claims(100_000, 100_000)))
+    assert status == 413
+    assert answer["error"].startswith("image 0: ")
+
+
+def test_a_png_that_is_nothing_but_its_header_is_refused(served: Any) -> None:
+    status, answer, _ = post(served.url, document(png_that_claims(100, 100)))
+    assert status == 400
+    assert answer["error"].startswith("image 0: ")
+
+
+def test_a_dicom_without_rows_is_refused(served: Any, shared_data: Path) -> None:
+    films = sorted((shared_data / "dicom").glob("*.dcm"), key=lambda path: path.stat().st_size)
+    status, answer, _ = post(served.url, document(dicom_without_rows(films[0])))
+    assert status == 400
+    assert answer["error"].startswith("image 0: ")
+
+
+def test_numbers_over_grpc_are_refused_as_what_they_are(served: Any) -> None:
+    with grpc.insecure_channel(served.grpc_url) as channel:
+        tensor = {"name": "image", "datatype": "INT32", "shape": [1], "contents": {"int_contents": [1]}}
+        request = messages.ModelInferRequest(model_name="secondread", inputs=[tensor])
+        with pytest.raises(grpc.RpcError) as caught:
+            GRPCInferenceServiceStub(channel).ModelInfer(request)
+    assert caught.value.code() == grpc.StatusCode.INVALID_ARGUMENT
+    assert "'image' INT32: send one input 'image' of type BYTES" in caught.value.details()
+
+
 def test_one_bad_image_over_grpc(served: Any, film: Film, run_python: Callable[..., str]) -> None:
     answer = json.loads(run_python(GRPC, served.grpc_url, film(1).hex(), b"text".hex()))
     assert answer["status"] == "StatusCode.INVALID_ARGUMENT"
@@ -218,6 +267,7 @@ def test_one_bad_image_over_grpc(served: Any, film: Film, run_python: Callable[.
         (document(b"x", data=["no base64!"]), 400, "image 0 is not base64"),
         (document(b"x", data=[7]), 400, "image 0 is not base64"),
         (document(b"x", data="text"), 400, "is no list"),
+        (b'{"inputs": [' + b"[]," * 100_000 + b"[]]}", 400, "more than 10000 elements"),
     ],
 )
 def test_a_wrong_request_is_told_what_to_change(served: Any, body: bytes, status: int, says: str) -> None:
@@ -226,11 +276,12 @@ def test_a_wrong_request_is_told_what_to_change(served: Any, body: bytes, status
     assert says in answer["error"]
 
 
-@pytest.mark.parametrize("length", ["x", "-1", "99999"])
+@pytest.mark.parametrize("length", ["x", "-1", "99999", "1" * 5000])
 def test_a_wrong_length_header_is_a_400(served: Any, film: Film, length: str) -> None:
     status, answer, _ = post(served.url, document(film(1)), {"Inference-Header-Content-Length": length})
     assert status == 400
     assert "Inference-Header-Content-Length" in answer["error"]
+    assert len(answer["error"]) < 200
 
 
 def test_a_body_above_the_limit_is_a_413_however_it_is_sent(served: Any) -> None:
