@@ -1,6 +1,10 @@
 """The compiled pipeline: stable, as committed, and of the shape that the design says."""
 
+import importlib
+import inspect
+import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -9,9 +13,11 @@ from typing import Any
 import pytest
 import yaml
 
+from secondread import config
 from secondread.pipeline.compile import compile_pipeline, compiled_name
 
 ROOT = Path(__file__).resolve().parents[2]
+COMPONENTS = sorted(path.parent for path in (ROOT / "components").glob("*/component.py"))
 COMMITTED = ROOT / "pipelines" / "compiled" / compiled_name("train")
 
 
@@ -76,9 +82,21 @@ def test_a_component_body_is_thin() -> None:
         assert "from secondread.pipeline" in "\n".join(body), path
 
 
-def test_every_component_has_a_readme() -> None:
-    for path in sorted((ROOT / "components").glob("*/component.py")):
-        assert (path.parent / "README.md").is_file(), path.parent
+@pytest.mark.parametrize("folder", COMPONENTS, ids=lambda path: path.name)
+def test_a_components_readme_names_every_input_and_output(folder: Path) -> None:
+    component = importlib.import_module(f"secondread_components.{folder.name}.component")
+    text = (folder / "README.md").read_text()
+    for name in inspect.signature(getattr(component, folder.name).python_func).parameters:
+        assert f"`{name}`" in text, name
+
+
+@pytest.mark.parametrize("folder", COMPONENTS, ids=lambda path: path.name)
+def test_the_settings_of_a_readme_exist(folder: Path) -> None:
+    """An example that would be refused teaches nothing."""
+    kind = getattr(config, f"{folder.name.capitalize()}Config", None)
+    for example in re.findall(r"`(\{.*?\})`", (folder / "README.md").read_text()):
+        assert kind is not None
+        config.from_mapping(kind, json.loads(example))
 
 
 def tasks(spec: dict[str, Any], name: str) -> dict[str, Any]:
