@@ -2,7 +2,8 @@
 PYTHON ?= python3.11
 BIN := .venv/bin
 SETUP := .venv/.installed .venv-triton/secondread-pins
-DATA ?= phantom://demo
+# Handed to the script through its environment, so that a path may hold anything.
+export DATA ?= phantom://demo
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test test-full bench lint type compile images notebooks clean
@@ -13,7 +14,7 @@ help: ## this list
 .venv/.installed: setup.cfg pyproject.toml constraints.txt
 	@scripts/debian-packages.sh demo
 	@echo "setup: making .venv from constraints.txt (2.6 GB, some minutes)"
-	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	@test -x $(BIN)/pip || $(PYTHON) -m venv --clear .venv # without pip it was interrupted
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
 	@touch $@
 
@@ -24,7 +25,7 @@ help: ## this list
 setup: $(SETUP) ## the two environments, .venv and .venv-triton
 
 demo: $(SETUP) ## images to a served answer: phantoms, or yours with DATA=folder
-	@scripts/demo.sh $(DATA)
+	@scripts/demo.sh "$$DATA"
 
 test: $(SETUP) ## everything that fits in 15 minutes, with a real Triton, KFP and MLflow
 	@scripts/debian-packages.sh test
@@ -54,8 +55,8 @@ compile: $(SETUP) ## pipelines/compiled/ from pipelines/
 images: ## container images of the pipeline and of serving
 	images/build.sh
 
-notebooks: $(SETUP) ## execute the notebooks in place
-	$(BIN)/python -m pytest tests/notebooks
+notebooks: $(SETUP) ## execute the notebooks in place, with their outputs
+	$(BIN)/python scripts/execute_notebooks.py notebooks/*.ipynb
 
 clean: ## remove environments, runs and caches
 	rm -rf .venv .venv-triton var build *.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache
