@@ -38,6 +38,8 @@ done
 url=$(field "$work/ready.json" url)
 
 echo "3. one image of the test split, read over V2 at $url"
-"$python" scripts/demo_image.py "$work/run.json" "$work"
-"$secondread" predict "$work"/test-image.* --url "$url"
-"$python" scripts/demo_summary.py "$work/run.json"
+"$python" scripts/demo_image.py "$work/run.json" "$SECONDREAD_HOME/demo"
+images=("$SECONDREAD_HOME"/demo/test-image.*)
+image=${images[0]#"$PWD"/}
+"$secondread" predict "$image" --url "$url"
+"$python" scripts/demo_summary.py "$work/run.json" "$image"

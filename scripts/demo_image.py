@@ -15,12 +15,15 @@ def main(run_path: str, folder: str) -> None:
 
     Args:
         run_path: what `pipeline run --json` printed.
-        folder: gets `test-image.<ending>`.
+        folder: gets `test-image.<ending>`, instead of an earlier run's.
     """
     run = json.loads(Path(run_path).read_text(encoding="utf-8"))
     judged = pd.read_parquet(Path(run["report"]).with_name("predictions.parquet")).iloc[0]
     images = pd.read_parquet(Path(run["images"], "manifest.parquet")).set_index("image_id")
     source = Path(run["images"], images.loc[judged["image_id"], "path"])
+    Path(folder).mkdir(parents=True, exist_ok=True)
+    for earlier in Path(folder).glob("test-image.*"):
+        earlier.unlink()
     shutil.copyfile(source, Path(folder, f"test-image{source.suffix}"))
     sys.stdout.write(f"   an image labelled {judged['label']}\n")
 

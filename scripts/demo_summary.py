@@ -1,17 +1,21 @@
-"""Say what a finished run left, and where."""
+"""Say what a finished run left, and where, and what to try next."""
 
 from __future__ import annotations
 
 import json
+import shlex
 import sys
 from pathlib import Path
 
+from secondread.config import LoadTestConfig
 
-def main(run_path: str) -> None:
+
+def main(run_path: str, image: str) -> None:
     """Print the summary.
 
     Args:
         run_path: what `pipeline run --json` printed.
+        image: that was read, to be tried again.
     """
     run = json.loads(Path(run_path).read_text(encoding="utf-8"))
     figures = ", ".join(f"{name} {run['metrics'][name]['value']:.3f}" for name in ("accuracy", "auroc_macro"))
@@ -26,6 +30,11 @@ def main(run_path: str) -> None:
         "pipeline": took,
     }
     sys.stdout.write("\n" + "".join(f"{name:<13} {value}\n" for name, value in lines.items()))
+    report, film = shlex.quote(run["report"]), shlex.quote(image)
+    sys.stdout.write(
+        f"\ntry next\n  xdg-open {report}\n  .venv/bin/secondread serve\n"
+        f"  .venv/bin/secondread predict {film} --url {LoadTestConfig.url}\n"
+    )
 
 
 if __name__ == "__main__":
