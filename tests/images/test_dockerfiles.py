@@ -83,6 +83,13 @@ def test_it_says_what_it_is(image):
         assert f"org.opencontainers.image.{key}=" in labels
 
 
+def test_the_pipelines_image_knows_the_revision_that_models_are_registered_with():
+    *_, run = stages("pipeline")
+    assert ("ENV", "SECONDREAD_REVISION=${REVISION}") in run
+    assert run.index(("ARG", "REVISION=unknown")) < run.index(("ENV", "SECONDREAD_REVISION=${REVISION}"))
+    assert '--build-arg "REVISION=$revision"' in (REPOSITORY / "images" / "build.sh").read_text()
+
+
 @pytest.mark.parametrize("image", IMAGES)
 def test_what_it_copies_is_let_into_the_build(image):
     allowed = {line[1:] for line in (REPOSITORY / ".dockerignore").read_text().splitlines() if line.startswith("!")}
