@@ -16,7 +16,6 @@ from secondread.serving.sdk import InferInput, InferRequest, InferResponse, Requ
 
 LENGTH_HEADER = "inference-header-content-length"
 _LENGTH_DIGITS = 20
-_SMALL_BYTES = 64 << 10  # bytes of JSON that may hold what they will
 _MAX_COMMAS = 10_000  # in the JSON part; a full request has about a hundred, and base64 none
 _EXAMPLE = '{"inputs": [{"name": "image", "datatype": "BYTES", "shape": [1], "data": ["<base64>"]}]}'
 
@@ -113,8 +112,12 @@ def _json_end(body: bytes, json_length: str | None) -> int:
 
 def _check_commas(body: bytes, end: int) -> None:
     """Refuse JSON of very many elements, which would take 20 times its size as Python objects."""
-    if end > _SMALL_BYTES and body.count(b",", 0, end) > _MAX_COMMAS:
-        raise InputError(f"the request has more than {_MAX_COMMAS} elements: send {_EXAMPLE}.")
+    comma = -1
+    for _ in range(_MAX_COMMAS + 1):  # from one to the next is far quicker than counting: base64 has none
+        comma = body.find(b",", comma + 1, end)
+        if comma < 0:
+            return
+    raise InputError(f"the request has more than {_MAX_COMMAS} elements: send {_EXAMPLE}.")
 
 
 def _binary(description: dict[str, Any], rest: bytes) -> bytes:
