@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import replace
 
-from secondread.data.store import StoredImage
+from secondread.data.intake import StoredImage
 
 
 def sort_out(stored: Iterable[StoredImage]) -> tuple[list[StoredImage], list[StoredImage]]:

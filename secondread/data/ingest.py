@@ -25,11 +25,11 @@ from secondread.atomic import atomic_folder, write_json
 from secondread.config import IngestConfig
 from secondread.cpus import cpu_limit
 from secondread.data.duplicates import sort_out
+from secondread.data.intake import StoredImage, store_image
 from secondread.data.manifest import MANIFEST_FILE, REJECTED_FILE, typed, write_manifest, write_rejected
 from secondread.data.patients import PatientHasher
 from secondread.data.sources.open import is_local, open_source
 from secondread.data.sources.source import Source
-from secondread.data.store import StoredImage, store_image
 from secondread.errors import InputError
 from secondread.logging import get_logger
 from secondread.progress import track

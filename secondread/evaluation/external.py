@@ -9,9 +9,9 @@ import numpy.typing as npt
 
 from secondread.atomic import sha256_bytes
 from secondread.cpus import cpu_limit
+from secondread.data.intake import with_header_ids
 from secondread.data.preprocess import Preprocessing, preprocess
 from secondread.data.sources.source import Source, SourceImage
-from secondread.data.store import with_header_ids
 from secondread.errors import ImageError, InputError, TooLargeError
 from secondread.evaluation.evaluate import LabelledImages
 from secondread.logging import get_logger

@@ -3,8 +3,8 @@
 import pytest
 
 from secondread.data.duplicates import sort_out
+from secondread.data.intake import StoredImage
 from secondread.data.sources.source import SourceImage
-from secondread.data.store import StoredImage
 
 
 def stored(name: str, pixels: str, label: str = "normal", patient: str = "") -> StoredImage:
