@@ -126,7 +126,7 @@ def _manifest_rows(kept: list[StoredImage], *, public: bool, patient_key: Path |
 
 def _manifest_row(item: StoredImage, hasher: PatientHasher | None) -> dict[str, Any]:
     image = item.image
-    names = ("label", "modality", "source", "site", "license", "sex", "view", "acquired_at")
+    names = ("label", "modality", "source", "site", "license", "sex", "view", "acquired_at", "original_split")
     known = {name: getattr(image, name) for name in names}
     ids = {"patient_id": image.patient_id, "study_id": image.study_id}
     if hasher is not None:

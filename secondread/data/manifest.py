@@ -21,12 +21,14 @@ COLUMNS = {
     "label": "string",  # class name
     "patient_id": "string",  # keyed hash, or as published where the source is public
     "study_id": "string",
+    "cluster_id": "string",  # near-duplicate cluster; empty where an image is alone
     "group_id": "string",  # what must stay together: the patient, else a duplicate cluster, else the image
     "modality": "string",  # cxr, oct or another
     "source": "string",
     "site": "string",
     "license": "string",
     "split": "string",  # train, val, test, final_eval or empty
+    "original_split": "string",  # as the publisher dealt it, under any name; never used as ours, only audited
     "width": "int32",  # pixels, as stored
     "height": "int32",  # pixels, as stored
     "sex": "string",

@@ -19,7 +19,10 @@ from secondread.taxonomy import Taxonomy
 
 CSV_FILE = "manifest.csv"
 REQUIRED = ("path", "label")
-OPTIONAL = ("patient_id", "study_id", "modality", "source", "site", "license", "sex", "age", "view", "acquired_at")
+OPTIONAL = (
+    *("patient_id", "study_id", "modality", "source", "site", "license", "sex", "age", "view", "acquired_at"),
+    "original_split",
+)
 
 
 @dataclass(frozen=True)

@@ -117,6 +117,7 @@ class MedMnistSource:
                     modality=self._modality,
                     source=f"MedMNIST {self._path.stem}",
                     license=LICENSE,
+                    original_split=split,
                 )
 
     def fingerprint(self) -> str:

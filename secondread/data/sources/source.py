@@ -20,6 +20,7 @@ class SourceImage:
         patient_id: as the source has it; empty where it is not known.
         age: years.
         acquired_at: ISO 8601, empty where it is not known.
+        original_split: as the publisher dealt it, empty where there is none; the audit compares, nothing trains by it.
     """
 
     name: str
@@ -35,6 +36,7 @@ class SourceImage:
     age: float | None = None
     view: str = ""
     acquired_at: str = ""
+    original_split: str = ""
 
 
 class Source(Protocol):
