@@ -51,19 +51,29 @@ def ingest(
     )
 
 
-@app.command(epilog=example("secondread data preprocess var/films --output var/dataset --image-size 96"))
+@app.command(
+    epilog=example(
+        "secondread data preprocess var/films --output var/dataset --image-size 96",
+        "secondread data preprocess var/more-films --output var/dataset-2 --parent var/dataset",
+    )
+)
 def preprocess(
     ingested: Annotated[Path, typer.Argument(help="Folder that `data ingest` wrote.")],
     output: Annotated[Path, typer.Option(help="Folder to write; it appears whole or not at all.")],
     image_size: Annotated[int, typer.Option(help="Pixels of both sides.")] = PreprocessConfig.image_size,
     split_seed: Annotated[int, typer.Option(help="Picks one of the possible splits.")] = PreprocessConfig.split_seed,
+    parent: Annotated[
+        Path | None, typer.Option(help="Dataset version that this one grows from: what it has keeps its split.")
+    ] = None,
     json: Json = False,
 ) -> None:
     """Turn ingested images into a dataset version: pixels, groups and splits."""
+    from secondread.data.dataset import DatasetVersion
     from secondread.data.version import write_dataset_version
 
     config = PreprocessConfig(image_size=image_size, split_seed=split_seed)
-    version = write_dataset_version(ingested, output, config)
+    grown_from = DatasetVersion.open(parent) if parent else None
+    version = write_dataset_version(ingested, output, config, grown_from)
     if json:
         print_json({"output": str(output), **version.summary(), "settings": asdict(config)})
         return

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -11,31 +12,45 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
 
 from secondread.atomic import atomic_folder, read_json, sha256_bytes, write_json
 from secondread.config import PreprocessConfig
 from secondread.cpus import cpu_limit
 from secondread.data.dataset import DATASET_FILE, DatasetVersion, shard_file
 from secondread.data.ingest import SOURCE_FILE
-from secondread.data.manifest import MANIFEST_FILE, SPLITS, read_manifest, write_manifest
+from secondread.data.lineage import check_parent, child_taxonomy, inherit
+from secondread.data.manifest import (
+    MANIFEST_FILE,
+    REJECTED_FILE,
+    SPLITS,
+    read_manifest,
+    write_manifest,
+    write_rejected,
+)
 from secondread.data.preprocess import Preprocessing, preprocess
 from secondread.data.split import assign_splits, check_disjoint, split_counts
 from secondread.errors import InputError, IntegrityError
+from secondread.logging import get_logger
 from secondread.progress import track
 from secondread.taxonomy import Taxonomy
 
+_log = get_logger(__name__)
 
-def write_dataset_version(ingested: Path, output: Path, config: PreprocessConfig) -> DatasetVersion:
+
+def write_dataset_version(
+    ingested: Path, output: Path, config: PreprocessConfig, parent: DatasetVersion | None = None
+) -> DatasetVersion:
     """Preprocess ingested images, split them and write a dataset version.
 
     Args:
         ingested: folder that `ingest` wrote.
         output: folder to write; it appears whole or not at all.
         config: image size and split.
+        parent: the version that this one grows from. Its images, pictures and patients keep their splits, and new
+            groups fill what is below its share. Images that would join groups of different splits are left out, and
+            recorded in rejected.parquet; images that the source has no more are not in the new version.
     Raises:
-        InputError: fewer than two classes, or a class that is too small to split.
+        InputError: fewer than two classes, a class that is too small to split, or a parent that does not fit.
         IntegrityError: a stored image is missing or changed.
     """
     source = read_json(ingested / SOURCE_FILE)
@@ -46,43 +61,47 @@ def write_dataset_version(ingested: Path, output: Path, config: PreprocessConfig
             f"{source['uri']} has the single class '{taxonomy.names[0]}': a classifier needs at least two."
         )
     spec = Preprocessing(size=config.image_size)
-    pixels = _pixels(ingested, rows, spec)
-    rows["group_id"] = group_ids(rows)
-    rows["split"] = assign_splits(rows, config)
+    if parent is not None:
+        check_parent(parent, spec, synthetic=source["synthetic"])
+        taxonomy = child_taxonomy(taxonomy, parent)
+    kept = inherit(rows, parent)
+    rows = kept.rows
+    rows["split"] = assign_splits(rows, config, kept.splits)
     check_disjoint(rows)
-    content_hash = _content_hash(rows, pixels, taxonomy, spec)
-    with atomic_folder(output, marker=DATASET_FILE, inputs=[ingested]) as folder:
+    pixels = _pixels(ingested, rows, spec)
+    with atomic_folder(output, marker=DATASET_FILE, inputs=[ingested, *([parent.root] if parent else [])]) as folder:
         ordered = _write_shards(folder, rows, pixels)
         write_manifest(ordered, folder / MANIFEST_FILE)
+        if len(kept.left_out):
+            _write_left_out(kept.left_out, folder)
         document = {
-            "content_hash": content_hash,
-            "parent": "",
+            "content_hash": content_hash(rows, pixels, taxonomy, spec),
+            "parent": parent.content_hash if parent else "",
             "synthetic": source["synthetic"],
             "preprocessing": spec.to_dict(),
             "taxonomy": taxonomy.to_dict(),
             "counts": split_counts(rows),
+            "left_out": {str(reason): int(n) for reason, n in kept.left_out["reason"].value_counts().items()},
             "source": {"uri": source["uri"], "fingerprint": source["fingerprint"], "rejected": source["rejected"]},
         }
         write_json(folder / DATASET_FILE, document)
     return DatasetVersion.open(output)
 
 
-def group_ids(rows: pd.DataFrame) -> pd.Series:
-    """What must stay together: the patient, else the picture; and patients who share a picture.
-
-    Args:
-        rows: columns `patient_id`, empty where it is not known, and `pixel_hash`.
-    """
-    alone = "pixels-" + rows["pixel_hash"].str.slice(0, 32)
-    own = ("patient-" + rows["patient_id"]).where(rows["patient_id"] != "", alone)
-    group, names = pd.factorize(own, sort=True)
-    picture, pictures = pd.factorize(rows["pixel_hash"])
-    links = coo_array(
-        (np.ones(len(rows)), (group, len(names) + picture)), shape=(len(names) + len(pictures),) * 2
-    )  # groups and pictures are the nodes of a graph, and every row is an edge
-    _, cluster = connected_components(links, directed=False)
-    first = pd.Series(names).groupby(cluster[: len(names)]).first()  # of the sorted names
-    return pd.Series(first.loc[cluster[group]].to_numpy(), index=rows.index, dtype="string")
+def _write_left_out(rows: pd.DataFrame, folder: Path) -> None:
+    """Record them. A version knows no file names, so the start of the image's hash stands for one."""
+    for reason, count in rows["reason"].value_counts().items():
+        _log.warning("%d image(s) left out: %s", count, reason)
+    record = [
+        {
+            "name": str(row.image_id)[:12],
+            "label": str(row.label),
+            "image_id": str(row.image_id),
+            "reason": str(row.reason),
+        }
+        for row in rows.itertuples()
+    ]
+    write_rejected(record, folder / REJECTED_FILE)
 
 
 def _pixels(ingested: Path, rows: pd.DataFrame, spec: Preprocessing) -> npt.NDArray[np.uint8]:
@@ -116,8 +135,17 @@ def _write_shards(folder: Path, rows: pd.DataFrame, pixels: npt.NDArray[np.uint8
     return pd.concat(parts, ignore_index=True)
 
 
-def _content_hash(rows: pd.DataFrame, pixels: npt.NDArray[np.uint8], taxonomy: Taxonomy, spec: Preprocessing) -> str:
-    """SHA-256, hex, over everything that a model could learn from, whatever the order of the rows."""
+def content_hash(
+    rows: pd.DataFrame, pixels: Iterable[npt.NDArray[np.uint8]], taxonomy: Taxonomy, spec: Preprocessing
+) -> str:
+    """SHA-256, hex, over everything that a model could learn from, whatever the order of the rows.
+
+    Args:
+        rows: columns `image_id`, `label`, `group_id`, `split`.
+        pixels: uint8 (size, size) each, in the order of the rows.
+        taxonomy: classes in order.
+        spec: how the pixels came about.
+    """
     known = rows[["image_id", "label", "group_id", "split"]].itertuples(index=False, name=None)
     lines = sorted("\t".join([*row, sha256_bytes(image.tobytes())]) for row, image in zip(known, pixels, strict=True))
     head = json.dumps({"taxonomy": taxonomy.to_dict(), "preprocessing": spec.to_dict()}, sort_keys=True)

@@ -12,7 +12,7 @@ from secondread.config import IngestConfig, PreprocessConfig
 from secondread.data.dataset import DatasetVersion
 from secondread.data.ingest import ingest
 from secondread.data.preprocess import Preprocessing, preprocess
-from secondread.data.version import group_ids, write_dataset_version
+from secondread.data.version import write_dataset_version
 from secondread.errors import InputError, IntegrityError
 
 
@@ -52,28 +52,6 @@ def test_the_name_is_the_content(films: Callable[..., Path], film: Callable[[int
     assert name(one, 3, split_seed=1) != name(one, 1)
     (same / "normal" / "000.png").write_bytes(film(4711))
     assert name(same, 4) != name(one, 1)
-
-
-def test_patients_who_share_a_picture_are_one_group() -> None:
-    rows = pd.DataFrame(
-        [("ann", "1"), ("ann", "2"), ("bob", "2"), ("bob", "3"), ("", "3"), ("", "4"), ("cyd", "5"), ("", "4")],
-        columns=["patient_id", "pixel_hash"],
-    )
-    groups = group_ids(rows)
-    assert list(groups[:5]) == ["patient-ann"] * 5
-    assert list(groups[5:]) == ["pixels-4", "patient-cyd", "pixels-4"]
-
-
-def test_the_order_of_the_rows_does_not_change_a_group() -> None:
-    random = np.random.default_rng(0)
-    rows = pd.DataFrame(
-        {
-            "patient_id": random.choice(["", *map(str, range(300))], 400),
-            "pixel_hash": random.integers(600, size=400).astype(str),
-        }
-    )
-    shuffled = rows.sample(frac=1, random_state=1)
-    pd.testing.assert_series_equal(group_ids(shuffled).sort_index(), group_ids(rows))
 
 
 def test_the_image_size_does_not_change_the_split(ingested: Path, tmp_path: Path) -> None:

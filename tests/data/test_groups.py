@@ -1,0 +1,49 @@
+"""Groups: what must not be in two splits."""
+
+import numpy as np
+import pandas as pd
+
+from secondread.data.groups import group_ids
+
+
+def test_patients_who_share_a_picture_are_one_group() -> None:
+    rows = pd.DataFrame(
+        [("ann", "1"), ("ann", "2"), ("bob", "2"), ("bob", "3"), ("", "3"), ("", "4"), ("cyd", "5"), ("", "4")],
+        columns=["patient_id", "pixel_hash"],
+    )
+    groups = group_ids(rows)
+    assert list(groups[:5]) == ["patient-ann"] * 5
+    assert list(groups[5:]) == ["pixels-4", "patient-cyd", "pixels-4"]
+
+
+def test_the_order_of_the_rows_does_not_change_a_group() -> None:
+    random = np.random.default_rng(0)
+    rows = pd.DataFrame(
+        {
+            "patient_id": random.choice(["", *map(str, range(300))], 400),
+            "pixel_hash": random.integers(600, size=400).astype(str),
+        }
+    )
+    shuffled = rows.sample(frac=1, random_state=1)
+    pd.testing.assert_series_equal(group_ids(shuffled).sort_index(), group_ids(rows))
+
+
+def test_near_duplicates_are_one_group() -> None:
+    rows = pd.DataFrame(
+        [("ann", "1", "x"), ("", "2", "x"), ("", "3", "y"), ("", "4", "y"), ("", "5", ""), ("", "6", "")],
+        columns=["patient_id", "pixel_hash", "cluster_id"],
+    )
+    assert list(group_ids(rows)) == ["patient-ann"] * 2 + ["pixels-3"] * 2 + ["pixels-5", "pixels-6"]
+
+
+def test_a_cluster_and_a_picture_of_the_same_name_are_not_the_same() -> None:
+    rows = pd.DataFrame({"patient_id": "", "pixel_hash": ["1", "2"], "cluster_id": ["2", ""]})
+    assert group_ids(rows).nunique() == 2
+
+
+def test_a_chain_of_a_patient_a_picture_and_a_cluster_is_one_group() -> None:
+    rows = pd.DataFrame(
+        [("ann", "1", ""), ("bob", "1", ""), ("bob", "2", "x"), ("", "3", "x"), ("cyd", "3", ""), ("dan", "4", "")],
+        columns=["patient_id", "pixel_hash", "cluster_id"],
+    )
+    assert list(group_ids(rows)) == ["patient-ann"] * 5 + ["patient-dan"]
