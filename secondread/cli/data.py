@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from secondread.cli.difference import print_diff
 from secondread.cli.output import Json, example, print_facts, print_json
 from secondread.config import Environment, IngestConfig, PreprocessConfig
 
@@ -79,3 +80,20 @@ def preprocess(
         return
     counts = {split: f"{sum(classes.values())} images" for split, classes in version.counts.items()}
     print_facts({"dataset version": version.name, **counts, "written to": output})
+
+
+@app.command(epilog=example("secondread data diff var/dataset var/dataset-2"))
+def diff(
+    before: Annotated[Path, typer.Argument(help="Folder of the earlier dataset version.")],
+    after: Annotated[Path, typer.Argument(help="Folder of the later one.")],
+    json: Json = False,
+) -> None:
+    """Say which images were added, removed, relabelled, moved to another split, or regrouped."""
+    from secondread.data.dataset import DatasetVersion
+    from secondread.data.diff import diff_versions
+
+    document = diff_versions(DatasetVersion.open(before), DatasetVersion.open(after)).to_dict()
+    if json:
+        print_json(document)
+        return
+    print_diff(document)

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 import typer
 from rich.console import Console
+from rich.table import Table
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout, and nothing else there.")]
 
@@ -30,6 +31,11 @@ def print_facts(facts: dict[str, Any]) -> None:
 def print_line(text: str) -> None:
     """Print one line."""
     _console.print(text, markup=False)
+
+
+def print_table(table: Table) -> None:
+    """Print a table as wide as its content."""
+    _console.print(table, soft_wrap=True, markup=False)
 
 
 def example(*lines: str) -> str:

@@ -22,6 +22,7 @@ from secondread.tracking.runs import open_client
 COMMANDS = [
     ["data", "ingest"],
     ["data", "preprocess"],
+    ["data", "diff"],
     ["pipeline", "compile"],
     ["pipeline", "run"],
     ["pipeline", "submit"],
