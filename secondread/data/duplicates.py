@@ -8,6 +8,9 @@ from dataclasses import replace
 
 from secondread.data.intake import StoredImage
 
+UNDER_TWO_LABELS = "stands under two labels"
+COPY = "is a copy of another image"
+
 
 def sort_out(stored: Iterable[StoredImage]) -> tuple[list[StoredImage], list[StoredImage]]:
     """Leave out what could not be read, what stands under two labels, and copies.
@@ -33,9 +36,9 @@ def sort_out(stored: Iterable[StoredImage]) -> tuple[list[StoredImage], list[Sto
             # the copy that says who the patient is stays, since it joins the film to the patient's others
             named_elsewhere = not patient and any(patients[pixels])
             if len(labels[pixels]) > 1:
-                reason = f"stands under two labels ({', '.join(sorted(labels[pixels]))})."
+                reason = f"{UNDER_TWO_LABELS} ({', '.join(sorted(labels[pixels]))})."
             elif named_elsewhere or (pixels, patient) in seen:
-                reason = "is a copy of another image."
+                reason = f"{COPY}."
             seen.add((pixels, patient))
         if reason:
             rejected.append(replace(item, reason=reason))

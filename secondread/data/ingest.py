@@ -24,10 +24,12 @@ import pandas as pd
 from secondread.atomic import atomic_folder, write_json
 from secondread.config import IngestConfig
 from secondread.cpus import cpu_limit
+from secondread.data.contradictions import join_near_duplicates
 from secondread.data.duplicates import sort_out
 from secondread.data.intake import StoredImage, store_image
 from secondread.data.manifest import MANIFEST_FILE, REJECTED_FILE, typed, write_manifest, write_rejected
 from secondread.data.patients import PatientHasher
+from secondread.data.picture_checks import PictureChecks
 from secondread.data.sources.open import is_local, open_source
 from secondread.data.sources.source import Source
 from secondread.errors import InputError
@@ -76,8 +78,10 @@ def ingest(config: IngestConfig, output: Path, *, patient_key: Path | None = Non
     if any(output.resolve().is_relative_to(path.resolve()) for path in inputs):
         raise InputError(f"{output} lies in the source {config.source}, which is not changed. Choose another folder.")
     with atomic_folder(output, marker=SOURCE_FILE, inputs=inputs) as folder:
-        stored = _store_all(source, folder)
+        stored = _store_all(source, folder, PictureChecks(config.min_side_pixels, config.min_contrast))
         kept, rejected = sort_out(stored)
+        kept, contradicting = join_near_duplicates(kept, folder, config)
+        rejected += contradicting
         if not kept:
             reasons = ", ".join(f"{count} {reason}" for reason, count in _by_reason(rejected).items())
             raise InputError(
@@ -101,10 +105,10 @@ def ingest(config: IngestConfig, output: Path, *, patient_key: Path | None = Non
     return result
 
 
-def _store_all(source: Source, folder: Path) -> list[StoredImage]:
+def _store_all(source: Source, folder: Path, checks: PictureChecks) -> list[StoredImage]:
     images = list(source.images())
     with ThreadPoolExecutor(cpu_limit()) as pool:  # reading and decoding release the interpreter lock
-        results = pool.map(partial(store_image, folder=folder), images)
+        results = pool.map(partial(store_image, folder=folder, checks=checks), images)
         return list(track(results, "reading images", total=len(images)))
 
 
@@ -142,7 +146,9 @@ def _rejected_rows(stored: list[StoredImage], rejected: list[StoredImage], *, hi
         name = item.image.name
         if hide_names:
             name = item.image_id[:_SHOWN_HASH] or f"image {number[name]} of the source"
-        rows.append({"name": name, "label": item.image.label, "image_id": item.image_id, "reason": item.reason})
+        known = {"name": name, "label": item.image.label, "image_id": item.image_id, "reason": item.reason}
+        known |= {column: item.row.get(column, "") for column in ("pixel_hash", "cluster_id")}
+        rows.append(known | {"source": item.image.source, "original_split": item.image.original_split})
     return rows
 
 

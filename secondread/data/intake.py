@@ -13,10 +13,14 @@ from PIL import Image
 
 from secondread.atomic import sha256_bytes
 from secondread.data.decode import decode
+from secondread.data.detail import detail_hash
 from secondread.data.dicom import dicom_ids
+from secondread.data.picture_checks import PictureChecks, check_picture
 from secondread.data.sources.source import SourceImage
 from secondread.data.strip import strip_jpeg, strip_png
 from secondread.errors import ImageError, TooLargeError
+
+DEFAULT_CHECKS = PictureChecks()
 
 
 @dataclass(frozen=True)
@@ -27,21 +31,24 @@ class StoredImage:
         image: as the source has it, with the ids of a DICOM file's header where the source knows none.
         image_id: sha256 of the source file's bytes, hex; empty where they could not be read.
         row: the manifest's columns that come from the file; empty where it is no image.
+        detail_hash: perceptual, 32 bytes; empty where the picture has too little detail, or is left out.
         reason: why it is left out; empty where it is kept.
     """
 
     image: SourceImage
     image_id: str = ""
     row: dict[str, Any] = field(default_factory=dict)
+    detail_hash: bytes = b""
     reason: str = ""
 
 
-def store_image(image: SourceImage, folder: Path) -> StoredImage:
+def store_image(image: SourceImage, folder: Path, *, checks: PictureChecks = DEFAULT_CHECKS) -> StoredImage:
     """Read and check one image and copy it.
 
     Args:
         image: of a source.
         folder: its `images/` gets the copy, named by the hash of the stored bytes.
+        checks: what the picture must have.
     """
     try:
         data = image.read()
@@ -52,6 +59,7 @@ def store_image(image: SourceImage, folder: Path) -> StoredImage:
     image_id = sha256_bytes(data)
     try:
         grey = decode(data)
+        check_picture(grey, checks)
         if data.startswith(b"\xff\xd8"):
             suffix, content = ".jpg", strip_jpeg(data)
         elif data.startswith(b"\x89PNG"):
@@ -64,8 +72,13 @@ def store_image(image: SourceImage, folder: Path) -> StoredImage:
     path = folder / "images" / name[:2] / f"{name}{suffix}"
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(content)
-    row = {"image_id": image_id, "pixel_hash": pixel_hash(grey), "path": path.relative_to(folder).as_posix()}
-    return StoredImage(image, image_id, row | {"width": grey.shape[1], "height": grey.shape[0]})
+    row: dict[str, Any] = {
+        "image_id": image_id,
+        "pixel_hash": pixel_hash(grey),
+        "path": path.relative_to(folder).as_posix(),
+    }
+    row |= {"width": grey.shape[1], "height": grey.shape[0]}
+    return StoredImage(image, image_id, row, detail_hash(grey))
 
 
 def pixel_hash(grey: npt.NDArray[np.uint8]) -> str:

@@ -36,7 +36,11 @@ COLUMNS = {
     "view": "string",
     "acquired_at": "string",  # ISO 8601
 }
-REJECTED_COLUMNS = ("name", "label", "image_id", "reason")
+# Hash, cluster and splits let the audit say what was twice in a set after the copies are gone.
+REJECTED_COLUMNS = (
+    *("name", "label", "image_id", "reason"),
+    *("pixel_hash", "cluster_id", "source", "original_split"),
+)
 
 
 def typed(frame: pd.DataFrame) -> pd.DataFrame:
@@ -78,6 +82,21 @@ def read_manifest(path: Path) -> pd.DataFrame:
     if missing:
         raise IntegrityError(f"{path} lacks the columns {', '.join(missing)}. Write it with this version again.")
     return typed(frame)
+
+
+def read_rejected(path: Path) -> pd.DataFrame:
+    """What was left out, the columns `REJECTED_COLUMNS`; no rows where there is no such file.
+
+    Raises:
+        IntegrityError: it is damaged.
+    """
+    if not path.is_file():
+        return pd.DataFrame(columns=list(REJECTED_COLUMNS), dtype="string")
+    try:
+        frame = pd.read_parquet(path)
+    except (OSError, ValueError) as error:
+        raise IntegrityError(f"{path} is damaged ({error}). Ingest the source again.") from error
+    return frame.reindex(columns=list(REJECTED_COLUMNS)).fillna("").astype("string")
 
 
 def write_rejected(rows: list[dict[str, str]], path: Path) -> None:
