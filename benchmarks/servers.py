@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import os
-import signal
 import socket
 import subprocess
 import sys
@@ -22,7 +20,7 @@ from secondread.model.folder import ModelFolder
 START_SECONDS = 120.0  # on a busy machine; 5 on an idle one
 STOP_SECONDS = 30.0
 _POLL_SECONDS = 0.05
-_PR_SET_PDEATHSIG = 1  # Linux, sys/prctl.h
+_END_WITH_PARENT = ("setpriv", "--pdeathsig", "TERM", "--")  # ended when the benchmark dies, however it dies
 
 
 @contextlib.contextmanager
@@ -54,7 +52,7 @@ def fastapi_server(graph: Path, work: Path) -> Iterator[str]:
 def _running(command: list[str], log: Path, ready: Callable[[], bool], variables: dict[str, str]) -> Iterator[None]:
     with log.open("wb") as output:
         process = subprocess.Popen(
-            command, env=os.environ | variables, stdout=output, stderr=subprocess.STDOUT, preexec_fn=_end_with_parent
+            [*_END_WITH_PARENT, *command], env=os.environ | variables, stdout=output, stderr=subprocess.STDOUT
         )
     try:
         deadline = time.monotonic() + START_SECONDS
@@ -71,11 +69,6 @@ def _running(command: list[str], log: Path, ready: Callable[[], bool], variables
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
-
-
-def _end_with_parent() -> None:
-    """In the child: be asked to end when the benchmark dies, however it dies."""
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
 def _answers(url: str) -> bool:

@@ -6,10 +6,8 @@ run the step twice.
 
 from __future__ import annotations
 
-import ctypes
 import os
 import re
-import signal
 import subprocess
 import sys
 import tempfile
@@ -31,7 +29,9 @@ from secondread.training.job import ERROR_FILE, Job, read_fitted
 _OWN_LINE = re.compile(r'^([DIWE] secondread[\w.]*: |\{"@timestamp")')
 _KEPT_LINES = 40
 _TERMINATE_SECONDS = 20.0
-_PR_SET_PDEATHSIG = 1  # Linux, sys/prctl.h
+# The launcher is asked to end when this process dies, however it dies, so that a killed step leaves nothing. A command
+# of util-linux does it, since a `preexec_fn` makes Python fork, and gRPC breaks in the fork of a process that uses it.
+_END_WITH_PARENT = ("setpriv", "--pdeathsig", "TERM", "--")
 
 
 def fit_distributed(
@@ -85,12 +85,11 @@ def _run(command: list[str], environment: dict[str, str]) -> tuple[int, str]:
     """Run to the end, passing our own log lines on; gives the exit code and the last other lines."""
     last: deque[str] = deque(maxlen=_KEPT_LINES)
     process = subprocess.Popen(  # noqa: S603 - our own command
-        command,
+        [*_END_WITH_PARENT, *command],
         env=environment,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         text=True,
-        preexec_fn=_end_with_parent,
     )
     try:
         assert process.stderr is not None  # noqa: S101 - it was asked for
@@ -115,11 +114,6 @@ def _stop(process: subprocess.Popen[str]) -> None:
             process.wait()
     if process.stderr is not None:
         process.stderr.close()
-
-
-def _end_with_parent() -> None:
-    """In the child: be asked to end when the parent dies, however it dies, so that a killed step leaves nothing."""
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
 def _error(document: dict[str, str]) -> SecondReadError:

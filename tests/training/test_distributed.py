@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+import time
 from collections.abc import Callable
 from dataclasses import asdict, replace
 from pathlib import Path
 
+import psutil
 import pytest
 import torch
 from mlflow import MlflowClient
@@ -79,6 +83,42 @@ def test_only_our_own_log_lines_are_passed_on(capsys: pytest.CaptureFixture[str]
     code, last_lines = launch._run(["python3", "-c", script], {"PATH": "/usr/bin:/bin"})
     assert (code, last_lines) == (3, "chatter\n")
     assert capsys.readouterr().err == "I secondread.training: epoch 1\n"
+
+
+USES_GRPC = """
+import grpc, sys
+from concurrent.futures import ThreadPoolExecutor
+from secondread.training import launch
+server = grpc.server(ThreadPoolExecutor(2))
+port = server.add_insecure_port("127.0.0.1:0")
+server.start()
+with grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
+    grpc.channel_ready_future(channel).result(10)
+    print([launch._run(["true"], {"PATH": "/usr/bin:/bin"}) for _ in range(5)])
+server.stop(0).wait()
+"""
+
+
+def test_a_process_that_uses_grpc_can_start_a_training() -> None:
+    """gRPC breaks in the fork of such a process: now and then what is started there is aborted."""
+    done = subprocess.run([sys.executable, "-c", USES_GRPC], capture_output=True, text=True, check=True)
+    assert done.stdout == f"{[(0, '')] * 5}\n"
+    assert "fork" not in done.stderr
+
+
+def test_what_was_started_ends_with_whoever_started_it(tmp_path: Path) -> None:
+    started = tmp_path / "pid"
+    command = ["sh", "-c", f"echo $$ > {started}.part && mv {started}.part {started} && exec sleep 60"]
+    script = f"from secondread.training import launch; launch._run({command!r}, {{'PATH': '/usr/bin:/bin'}})"
+    parent = psutil.Popen([sys.executable, "-c", script])
+    deadline = time.monotonic() + 30
+    while not started.is_file():
+        assert parent.poll() is None
+        assert time.monotonic() < deadline
+    launched = psutil.Process(int(started.read_text()))
+    parent.kill()
+    parent.wait()
+    assert not psutil.wait_procs([launched], timeout=10)[1]
 
 
 class _Folder:
