@@ -12,7 +12,8 @@ from pathlib import Path
 from secondread.data.sources.names import readable_name
 from secondread.errors import InputError
 
-IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".dcm", ".dicom"})
+_DICOM_SUFFIXES = frozenset({".dcm", ".dicom"})
+IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png"}) | _DICOM_SUFFIXES
 
 _MAGIC_AT, _MAGIC = 128, b"DICM"  # DICOM PS3.10, section 7.1
 
@@ -94,6 +95,12 @@ def _below(folder: Path) -> Iterator[Path]:
         yield from (here / name for name in files if not name.startswith("."))
 
 
+def is_dicom(path: Path) -> bool:
+    """Whether a file is DICOM by its name; by its mark, where the name has no suffix or a number for one."""
+    suffix = path.suffix.lower()
+    return suffix in _DICOM_SUFFIXES or ((not suffix or suffix[1:].isdigit()) and _has_dicom_mark(path))
+
+
 def _kind(path: Path) -> str:
     """Why an entry is no image to read; empty for one that is."""
     mode = _mode(path)
@@ -101,10 +108,7 @@ def _kind(path: Path) -> str:
         return _LINKED
     if not stat.S_ISREG(mode):
         return _BROKEN
-    suffix = path.suffix.lower()
-    if suffix in IMAGE_SUFFIXES or ((not suffix or suffix[1:].isdigit()) and _has_dicom_mark(path)):
-        return ""
-    return _OTHER
+    return "" if path.suffix.lower() in IMAGE_SUFFIXES or is_dicom(path) else _OTHER
 
 
 def _mode(path: Path) -> int:

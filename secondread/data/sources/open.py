@@ -1,24 +1,56 @@
-"""From a URI to the source that reads it."""
+"""From a URI to the source that reads it.
+
+    films/                            a folder of class folders, or one with manifest.csv
+    downloads/archive.zip             an archive (.zip, .tar, .tar.gz, .tgz, .tar.bz2, .tar.xz) of what a folder may be
+    nine-classes.yaml                 several sources under one set of classes: `secondread.data.sources.merged`
+    pneumoniamnist.npz                a set of MedMNIST
+    covid-radiography:downloads/a.zip a public dataset, by the name in `secondread.data.sources.layouts`
+    dicom:films/                      DICOM films, with what their headers say
+    phantom://demo                    images that are made up
+
+A path may follow `<name>:` as it is, or as `///absolute/path`. A folder or archive without a name is recognised as a
+public dataset when it has the layout of exactly one; as DICOM when it holds nothing else; else its folders are classes.
+"""
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
+from secondread.config import Environment
 from secondread.data.decode import DEFAULT_LIMITS, DecodeLimits
+from secondread.data.sources.archive import MARKER, extracted, is_archive, unwrapped
+from secondread.data.sources.dicom_folder import DicomFolderSource, holds_dicom_alone
 from secondread.data.sources.folder import FolderSource
+from secondread.data.sources.layouts import LAYOUTS, recognised, top_of
 from secondread.data.sources.manifest_csv import CSV_FILE, ManifestCsvSource
 from secondread.data.sources.medmnist import MedMnistSource
+from secondread.data.sources.merged import SUFFIXES, MergedSource
 from secondread.data.sources.names import readable_name
 from secondread.data.sources.phantom.source import PhantomSource
+from secondread.data.sources.published import PublishedSource
 from secondread.data.sources.source import Source
 from secondread.errors import InputError
+from secondread.logging import get_logger
 
-KINDS = "a folder of class folders, a folder with manifest.csv, a MedMNIST .npz, or phantom://demo"
+KINDS = (
+    "a folder of class folders, a folder with manifest.csv, an archive of one, a MedMNIST .npz, a .yaml of sources, or "
+    "phantom://demo"
+)
+DICOM = "dicom"
+FILE = "file"
+
+log = get_logger(__name__)
 
 
 def is_local(uri: str) -> bool:
     """Whether the URI names a path on this machine, which a pod on a cluster could not reach."""
-    return "://" not in uri or uri.startswith("file://")
+    return "://" not in uri or _scheme_and_path(uri)[0] != ""
+
+
+def local_path(uri: str) -> Path | None:
+    """The path that a URI names on this machine; None where it names none."""
+    return Path(_scheme_and_path(uri)[1]) if is_local(uri) else None
 
 
 def open_source(
@@ -27,10 +59,12 @@ def open_source(
     """Open a source of labelled images.
 
     Args:
-        uri: a path or `phantom://...`.
+        uri: as this module's docstring says.
         modality: of images whose source does not say, `cxr` or `oct`.
         public_ids: patient ids of the source are published, so that they need no hashing.
         limits: a file with more bytes is not read.
+    Returns:
+        The source. Its `uri` opens the same source again, from any folder.
     Raises:
         InputError: there is nothing there, or nothing that can be read.
     """
@@ -38,23 +72,63 @@ def open_source(
         return PhantomSource(uri)
     if not is_local(uri):
         raise InputError(f"source '{readable_name(uri)}' is of a kind that is not read yet. Use {KINDS}.")
-    path = _resolved(uri)
-    if path.is_file():
-        if path.suffix.lower() != ".npz":
-            raise InputError(f"source {path} is a file, but no .npz. Use {KINDS}.")
+    scheme, text = _scheme_and_path(uri)
+    path = _resolved(text)
+    if path.is_file() and path.suffix.lower() == ".npz":
         return MedMnistSource(path, modality=modality)
-    if not path.is_dir():
+    if path.is_file() and path.suffix.lower() in SUFFIXES:
+        return MergedSource(path, partial(open_source, limits=limits))
+    folder = _folder(path)
+    source = _open_folder(folder, scheme, modality=modality, public_ids=public_ids, limits=limits)
+    source.uri = f"{scheme}:{path}" if scheme and scheme != FILE else str(path)
+    return source
+
+
+def _open_folder(folder: Path, scheme: str, *, modality: str, public_ids: bool, limits: DecodeLimits) -> Source:
+    if scheme in LAYOUTS:
+        layout = LAYOUTS[scheme]
+        return PublishedSource(layout, top_of(layout, folder), limits=limits)
+    if scheme == DICOM:
+        return DicomFolderSource(folder, modality=modality, public_ids=public_ids, limits=limits)
+    inner = unwrapped(folder) if (folder / MARKER).is_file() else folder
+    if (inner / CSV_FILE).is_file():
+        return ManifestCsvSource(inner, modality=modality, public_ids=public_ids, limits=limits)
+    found = recognised(folder)
+    if found:
+        layout, top = found
+        log.info("%s has the layout of %s", top, layout.publication.title)
+        return PublishedSource(layout, top, limits=limits)
+    folder = inner
+    if holds_dicom_alone(folder):
+        return DicomFolderSource(folder, modality=modality, public_ids=public_ids, limits=limits)
+    return FolderSource(folder, modality=modality, limits=limits)
+
+
+def _folder(path: Path) -> Path:
+    """The folder itself, or that with an archive's content."""
+    if path.is_dir():
+        return path
+    if not path.is_file():
         raise InputError(f"source {path} is neither a folder nor a file. Use {KINDS}.")
-    if (path / CSV_FILE).is_file():
-        return ManifestCsvSource(path, modality=modality, public_ids=public_ids, limits=limits)
-    return FolderSource(path, modality=modality, limits=limits)
+    if not is_archive(path):
+        raise InputError(f"source {path} is a file, but no .npz, archive or .yaml. Use {KINDS}.")
+    return extracted(path, Environment.read().home / "sources")
 
 
-def _resolved(uri: str) -> Path:
+def _scheme_and_path(uri: str) -> tuple[str, str]:
+    """The name of a dataset, `dicom`, `file` or nothing, and the path after it."""
+    scheme, mark, rest = uri.partition(":")
+    known = scheme in LAYOUTS or scheme == DICOM or (scheme == FILE and rest.startswith("//"))
+    if not mark or not known:
+        return "", uri
+    return scheme, rest.removeprefix("//") if rest.startswith("///") or scheme == FILE else rest
+
+
+def _resolved(text: str) -> Path:
     """The path of what is there, absolute, links followed."""
-    shown = readable_name(uri)
+    shown = readable_name(text)
     try:
-        path = Path(uri.removeprefix("file://")).expanduser()
+        path = Path(text).expanduser()
         if not path.exists():
             raise InputError(f"source {readable_name(path)} does not exist. Use {KINDS}.")
         path = path.resolve()
