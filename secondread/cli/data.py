@@ -10,7 +10,7 @@ import typer
 
 from secondread.cli.difference import print_diff
 from secondread.cli.output import Json, example, print_facts, print_json
-from secondread.config import Environment, IngestConfig, PreprocessConfig
+from secondread.config import AugmentConfig, Environment, IngestConfig, PreprocessConfig, require
 
 app = typer.Typer(help="Bring images in and make dataset versions.", no_args_is_help=True)
 
@@ -97,3 +97,34 @@ def diff(
         print_json(document)
         return
     print_diff(document)
+
+
+@app.command(
+    epilog=example(
+        "secondread data augment var/dataset --from final_eval --label cxr-viral-pneumonia --fraction 0.1 "
+        "--output var/retrain"
+    )
+)
+def augment(
+    version: Annotated[Path, typer.Argument(help="Folder of the dataset version to grow from.")],
+    label: Annotated[str, typer.Option(help="Class whose patients are moved into train and val.")],
+    output: Annotated[Path, typer.Option(help="Folder to write; it appears whole or not at all.")],
+    origin: Annotated[str, typer.Option("--from", help="Split to take from; only final_eval may be.")] = "final_eval",
+    fraction: Annotated[
+        float, typer.Option(help="Share of the groups that hold the class, above 0, up to 1.")
+    ] = AugmentConfig.fraction,
+    seed: Annotated[int, typer.Option(help="Picks which groups.")] = AugmentConfig.seed,
+    json: Json = False,
+) -> None:
+    """Make a retrain set: a child version with more of a class to learn from, and the same test images."""
+    from secondread.data.augment import augment as run
+    from secondread.data.dataset import DatasetVersion
+
+    config = AugmentConfig(label=label, fraction=fraction, seed=seed)
+    require(origin == "final_eval", f"--from is '{origin}', but only final_eval gives images away.")
+    child = run(DatasetVersion.open(version), output, config)
+    if json:
+        print_json({"output": str(output), **child.summary(), "parent": child.parent, "settings": asdict(config)})
+        return
+    counts = {split: f"{sum(classes.values())} images" for split, classes in child.counts.items()}
+    print_facts({"dataset version": child.name, "grown from": child.parent[:12], **counts, "written to": output})

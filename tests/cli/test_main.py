@@ -23,6 +23,7 @@ COMMANDS = [
     ["data", "ingest"],
     ["data", "preprocess"],
     ["data", "diff"],
+    ["data", "augment"],
     ["pipeline", "compile"],
     ["pipeline", "run"],
     ["pipeline", "submit"],
