@@ -154,3 +154,37 @@ def test_a_file_of_another_kind_is_refused(tmp_path: Path, content: bytes, words
     with pytest.raises(InputError, match=words) as caught:
         MedMnistSource(path)
     assert str(caught.value).isprintable()
+
+
+def test_chestmnist_keeps_images_of_one_finding_or_none_and_counts_the_others(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("WARNING", logger="secondread")
+    findings = np.zeros((4, 14), np.uint8)
+    findings[0, 6] = findings[2, 1] = findings[3, 0] = findings[3, 13] = 1
+    path = save(tmp_path / "chestmnist.npz", train_images=IMAGES, train_labels=findings)
+    images = [(image.name, image.label) for image in MedMnistSource(path).images()]
+    assert images == [
+        ("train/000000.png", "cxr-pneumonia"),
+        ("train/000001.png", "cxr-normal"),
+        ("train/000002.png", "cxr-cardiomegaly"),
+    ]
+    assert "left out 1 image(s) with several findings" in caplog.text
+    findings[0, 0] = 7
+    with pytest.raises(InputError):
+        MedMnistSource(save(tmp_path / "chestmnist.npz", train_images=IMAGES, train_labels=findings))
+
+
+@pytest.mark.parametrize(
+    ("name", "label", "modality"),
+    [("bloodmnist_64", "blood-eosinophil", "blood"), ("organamnist", "ct-femur-left", "ct")],
+)
+def test_other_sets_have_their_own_class_names(tmp_path: Path, name: str, label: str, modality: str) -> None:
+    path = save(tmp_path / f"{name}.npz", train_images=IMAGES, train_labels=LABELS)
+    image = list(MedMnistSource(path).images())[1]
+    assert (image.label, image.modality) == (label, modality)
+
+
+def test_a_set_under_another_licence_says_so(tmp_path: Path) -> None:
+    path = save(tmp_path / "dermamnist.npz", train_images=IMAGES, train_labels=LABELS)
+    assert {image.license for image in MedMnistSource(path).images()} == {"CC BY-NC 4.0"}
