@@ -8,11 +8,13 @@ from typing import Annotated
 
 import typer
 
+from secondread.cli import download
 from secondread.cli.difference import print_diff
 from secondread.cli.output import Json, example, print_facts, print_json
 from secondread.config import AugmentConfig, Environment, IngestConfig, PreprocessConfig, require
 
 app = typer.Typer(help="Bring images in and make dataset versions.", no_args_is_help=True)
+download.add_to(app)
 
 
 @app.command(

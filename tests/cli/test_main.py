@@ -24,6 +24,7 @@ COMMANDS = [
     ["data", "preprocess"],
     ["data", "diff"],
     ["data", "augment"],
+    ["data", "download"],
     ["pipeline", "compile"],
     ["pipeline", "run"],
     ["pipeline", "submit"],
