@@ -30,7 +30,7 @@ from secondread.data.intake import StoredImage, store_image
 from secondread.data.manifest import MANIFEST_FILE, REJECTED_FILE, typed, write_manifest, write_rejected
 from secondread.data.patients import PatientHasher
 from secondread.data.picture_checks import PictureChecks
-from secondread.data.sources.open import is_local, open_source
+from secondread.data.sources.open import local_path, open_source
 from secondread.data.sources.source import Source
 from secondread.errors import InputError
 from secondread.logging import get_logger
@@ -74,7 +74,8 @@ def ingest(config: IngestConfig, output: Path, *, patient_key: Path | None = Non
         InputError: the source cannot be read, or no image of it can be used.
     """
     source = open_source(config.source, modality=config.modality, public_ids=config.public_ids)
-    inputs = [Path(source.uri)] if is_local(config.source) else []
+    local = local_path(source.uri)
+    inputs = [local] if local else []
     if any(output.resolve().is_relative_to(path.resolve()) for path in inputs):
         raise InputError(f"{output} lies in the source {config.source}, which is not changed. Choose another folder.")
     with atomic_folder(output, marker=SOURCE_FILE, inputs=inputs) as folder:

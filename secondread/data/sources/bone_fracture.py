@@ -54,8 +54,7 @@ _MAX_YAML_BYTES = 1 << 20
 def fits(folder: Path) -> bool:
     """Whether images, labels and the list of class names are there, and the names are of fractures."""
     parts = all((folder / "train" / name).is_dir() for name in ("images", "labels"))
-    table = folder / "data.yaml"
-    return parts and table.is_file() and "humerus" in table.read_text(encoding="utf-8", errors="replace")
+    return parts and (folder / "data.yaml").is_file() and b"humerus" in _yaml(folder / "data.yaml")
 
 
 def read(root: Path) -> Listing:
@@ -75,12 +74,17 @@ def read(root: Path) -> Listing:
 def _names(path: Path) -> Mapping[int, str]:
     """Our class by the number in the label files."""
     try:
-        document = yaml.safe_load(path.read_bytes()[:_MAX_YAML_BYTES])
+        document = yaml.safe_load(_yaml(path))
         names = document["names"]
         named = dict(names) if isinstance(names, dict) else dict(enumerate(names))
         return {int(number): _ours(str(name), path) for number, name in named.items()}
     except (yaml.YAMLError, TypeError, KeyError, ValueError) as error:
         raise InputError(f"{path} has no list 'names' of classes. Download it again.") from error
+
+
+def _yaml(path: Path) -> bytes:
+    with path.open("rb") as file:
+        return file.read(_MAX_YAML_BYTES)
 
 
 def _ours(name: str, path: Path) -> str:

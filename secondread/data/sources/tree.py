@@ -13,6 +13,7 @@ from secondread.errors import InputError
 PICTURE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg"})
 
 _DEPTH = 3  # folders that an archive wraps around a layout, at most
+_TOPS = 500  # folders that are asked; a layout begins near the top, and a tree of patients has thousands
 _LOOKED_AT = 2_000  # entries of a folder; one that holds a layout has fewer, one of images may have 100,000
 
 
@@ -24,7 +25,7 @@ def likely_tops(root: Path) -> list[Path]:
     """
     found = level = [root]
     for _ in range(_DEPTH):
-        level = [inner for folder in level for inner in subfolders(folder)]
+        level = list(islice((inner for folder in level for inner in subfolders(folder)), _TOPS - len(found)))
         found = found + level
     return found
 
