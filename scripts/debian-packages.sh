@@ -23,6 +23,7 @@ needs_demo=(
 needs_test=(
     "${needs_demo[@]}"
     "curl|asks the server as a stranger would"
+    "postgresql|the catalogue is tested on the database that teams share, on a cluster of the test's own"
 )
 
 case ${1:-} in
@@ -45,6 +46,7 @@ name = "libpython3.11.so.1.0"
 beside = pathlib.Path(sysconfig.get_config_var("LIBDIR") or "/", name)
 ctypes.CDLL(str(beside) if beside.exists() else name)'
             ;;
+        postgresql) command -v initdb || compgen -G "/usr/lib/postgresql/*/bin/initdb" ;;
         ca-certificates) [ -e "${SSL_CERT_FILE:-/etc/ssl/certs/ca-certificates.crt}" ] ;;
         *) command -v "$1" ;;
     esac >/dev/null 2>&1

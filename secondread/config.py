@@ -73,6 +73,7 @@ class Environment:
 
     home: Path  # SECONDREAD_HOME: everything written at run time; `var` so that a laptop needs no setting
     mlflow_tracking_uri: str  # MLFLOW_TRACKING_URI: a database or server; SQLite under `home` by default
+    catalogue_uri: str  # SECONDREAD_CATALOGUE_URI: of PostgreSQL where several people share one; SQLite under `home`
     patient_key_file: Path  # SECONDREAD_PATIENT_KEY_FILE: secret of the keyed patient hash, made on first use
     log_json: bool  # SECONDREAD_LOG=json: ECS documents, as a log collector wants them; plain lines for people
     revision: str  # SECONDREAD_REVISION: git commit that an image was built from; empty where nobody said
@@ -90,6 +91,7 @@ class Environment:
         return cls(
             home=home,
             mlflow_tracking_uri=variables.get("MLFLOW_TRACKING_URI", f"sqlite:///{home}/mlflow/mlflow.db"),
+            catalogue_uri=variables.get("SECONDREAD_CATALOGUE_URI", f"sqlite:///{home}/catalogue/catalogue.db"),
             patient_key_file=Path(variables.get("SECONDREAD_PATIENT_KEY_FILE", str(home / "keys" / "patient-1.key"))),
             log_json=variables.get("SECONDREAD_LOG", "") == "json",
             revision=variables.get("SECONDREAD_REVISION", "").removeprefix("unknown"),  # an image built without git

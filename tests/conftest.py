@@ -40,6 +40,7 @@ def _own_home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Monk
     """No test writes into the checkout, or reads what a person keeps there."""
     monkeypatch.setenv("SECONDREAD_HOME", str(tmp_path_factory.mktemp("home")))
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    monkeypatch.delenv("SECONDREAD_CATALOGUE_URI", raising=False)
 
 
 @pytest.fixture(scope="session", autouse=True)

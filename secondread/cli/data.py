@@ -9,11 +9,13 @@ from typing import Annotated
 import typer
 
 from secondread.cli import download
+from secondread.cli.catalogue import app as catalogue
 from secondread.cli.difference import print_diff
 from secondread.cli.output import Json, example, print_facts, print_json
 from secondread.config import AugmentConfig, Environment, IngestConfig, PreprocessConfig, require
 
 app = typer.Typer(help="Bring images in and make dataset versions.", no_args_is_help=True)
+app.add_typer(catalogue, name="catalogue")
 download.add_to(app)
 
 
@@ -32,12 +34,15 @@ def ingest(
     public_ids: Annotated[
         bool, typer.Option("--public-ids", help="Patient ids are published: do not hash them.")
     ] = False,
+    hide_names: Annotated[
+        bool, typer.Option("--hide-names", help="File names tell who the patient is: list and log hashes instead.")
+    ] = False,
     json: Json = False,
 ) -> None:
     """Copy a source's images, check each, and write their manifest and what was left out."""
     from secondread.data.ingest import ingest as run
 
-    config = IngestConfig(source=source, modality=modality, public_ids=public_ids)
+    config = IngestConfig(source=source, modality=modality, public_ids=public_ids, hide_names=hide_names)
     result = run(config, output, patient_key=Environment.read().patient_key_file)
     facts = {"images": sum(result.kept.values()), "kept": dict(result.kept), "rejected": dict(result.rejected)}
     if json:

@@ -24,6 +24,10 @@ COMMANDS = [
     ["data", "preprocess"],
     ["data", "diff"],
     ["data", "augment"],
+    ["data", "catalogue", "add"],
+    ["data", "catalogue", "list"],
+    ["data", "catalogue", "query"],
+    ["data", "catalogue", "history"],
     ["data", "download"],
     ["pipeline", "compile"],
     ["pipeline", "run"],
@@ -114,6 +118,15 @@ def test_an_unwritable_output_is_exit_code_2(films: Callable[..., Path], tmp_pat
     done = secondread("data", "ingest", str(films(normal=3, covid=3)), "--output", str(tmp_path / "file" / "out"))
     assert done.returncode == 2
     assert_one_line(done, r"cannot write .*/file/out")
+
+
+def test_names_of_files_can_be_kept_from_the_log(films: Callable[..., Path], tmp_path: Path) -> None:
+    source = films(normal=3, covid=3)
+    (source / "normal" / "doe-jane.png").write_bytes(b"no picture")
+    done = secondread("data", "ingest", str(source), "--output", str(tmp_path / "out"), "--hide-names")
+    assert done.returncode == 0
+    assert "left out" in done.stderr
+    assert "doe-jane" not in done.stderr + done.stdout
 
 
 def test_json_is_one_document_on_stdout(films: Callable[..., Path], tmp_path: Path) -> None:

@@ -29,7 +29,7 @@ def machine(tmp_path):
         def __init__(self):
             for tool in TOOLS:
                 (folder / tool).symlink_to(shutil.which(tool))
-            self.has("python3.11", "make", "git", "curl")
+            self.has("python3.11", "make", "git", "curl", "initdb")
             command("id", "echo 0")
 
         def has(self, *names):

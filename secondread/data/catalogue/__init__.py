@@ -1,0 +1,1 @@
+"""What is known of every dataset version and image, in one database that can be asked."""

@@ -1,0 +1,165 @@
+"""Adding dataset versions to the catalogue, and asking it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
+from typing import Any
+from urllib.parse import urlsplit
+
+from sqlalchemy import Engine, func, insert, select
+from sqlalchemy.exc import IntegrityError as DuplicateError
+
+from secondread.atomic import read_json
+from secondread.data.catalogue.engine import open_engine, writer
+from secondread.data.catalogue.models import Image, Version
+from secondread.data.dataset import DATASET_FILE, DatasetVersion
+from secondread.errors import InputError
+
+# What can be asked for; each is a column of `Image`.
+FILTERS = ("label", "split", "modality", "source", "sex", "view", "image_id", "pixel_hash", "group_id")
+_COLUMNS = (*FILTERS, "patient_id", "age")
+_CHUNK_ROWS = 10_000  # rows on their way to the database at a time
+
+
+class Catalogue:
+    """A catalogue that was opened."""
+
+    def __init__(self, uri: str) -> None:
+        """Open it, and make its tables if it has none: see `open_engine` for the URI and the errors."""
+        self._engine: Engine = open_engine(uri)
+
+    def close(self) -> None:
+        """Close its connections."""
+        self._engine.dispose()
+
+    def add(self, version: DatasetVersion) -> bool:
+        """Add a version with all its images, in one transaction: all of it is there, or nothing.
+
+        Returns:
+            False if it is there already, or another process is quicker: then nothing changes.
+        """
+        document = read_json(version.root / DATASET_FILE)
+        record = {
+            "content_hash": version.content_hash,
+            "parent": version.parent,
+            "added_at": datetime.now(UTC),
+            "images": len(version.manifest),
+            "synthetic": version.synthetic,
+            "counts": document["counts"],
+            "preprocessing": version.preprocessing.to_dict(),
+            "taxonomy": version.taxonomy.to_dict(),
+            "source_uri": public_uri(document.get("source", {}).get("uri", "")),
+        }
+        with writer(self._engine).connect() as connection, connection.begin() as transaction:
+            try:
+                # first of all: whoever adds the same version waits here, and then fails
+                connection.execute(insert(Version), record)
+            except DuplicateError:
+                transaction.rollback()
+                return False
+            for rows in _image_rows(version):
+                connection.execute(insert(Image), rows)
+        return True
+
+    def versions(self) -> list[dict[str, Any]]:
+        """All versions, the latest added first."""
+        with self._engine.connect() as connection:
+            found = connection.execute(
+                select(Version.__table__).order_by(Version.added_at.desc(), Version.content_hash)
+            )
+            return [_plain(row) for row in found.mappings()]
+
+    def find(self, start: str) -> str:
+        """The content hash that starts so.
+
+        Raises:
+            InputError: none does, or several do.
+        """
+        with self._engine.connect() as connection:
+            hashes = connection.scalars(
+                select(Version.content_hash).where(Version.content_hash.startswith(start, autoescape=True)).limit(2)
+            ).all()
+        if len(hashes) != 1:
+            how_many = "several versions" if hashes else "no version"
+            raise InputError(
+                f"{how_many} of the catalogue start(s) with '{start}'. See `secondread data catalogue list`."
+            )
+        return hashes[0]
+
+    def query(self, *, version: str = "", limit: int = 20, **wanted: str) -> tuple[int, list[dict[str, Any]]]:
+        """Images that have all that is asked for.
+
+        Args:
+            version: content hash, or its start; empty: of all versions.
+            limit: images to give at most.
+            **wanted: any of `FILTERS`; empty values are not asked for.
+        Returns:
+            How many there are, and the first of them, by version and place in its manifest.
+        Raises:
+            InputError: no such version, or no such filter.
+        """
+        unknown = sorted(set(wanted) - set(FILTERS))
+        if unknown:
+            raise InputError(f"the catalogue cannot be asked for {', '.join(unknown)}, but for {', '.join(FILTERS)}.")
+        found = select(Image.__table__)
+        if version:
+            found = found.where(Image.version == self.find(version))
+        for name, value in wanted.items():
+            if value:
+                found = found.where(getattr(Image, name) == value)
+        with self._engine.connect() as connection:
+            total = connection.scalar(select(func.count()).select_from(found.subquery()))
+            rows = connection.execute(found.order_by(Image.version, Image.position).limit(limit)).mappings()
+            return int(total or 0), [_plain(row) for row in rows]
+
+    def history(self, image_id: str) -> list[dict[str, Any]]:
+        """What an image was in each version, in the order in which these were added.
+
+        Args:
+            image_id: of the file; whole.
+        Returns:
+            `version`, `added_at`, `label`, `split` and `group_id` of each.
+        """
+        asked = (
+            select(Image.version, Version.added_at, Image.label, Image.split, Image.group_id)
+            .join(Version, Version.content_hash == Image.version)
+            .where(Image.image_id == image_id)
+            .order_by(Version.added_at, Image.version, Image.position)
+        )
+        with self._engine.connect() as connection:
+            return [_plain(row) for row in connection.execute(asked).mappings()]
+
+
+def public_uri(uri: str) -> str:
+    """The URI without user, password and query; `local` for a path, since a folder may be named after a person."""
+    parts = urlsplit(uri)
+    if not parts.scheme or not uri.startswith(f"{parts.scheme}://") or parts.scheme == "file":
+        return "local"
+    port = f":{parts.port}" if parts.port else ""
+    return f"{parts.scheme}://{parts.hostname or ''}{port}{parts.path}"
+
+
+def _image_rows(version: DatasetVersion) -> Iterator[list[dict[str, Any]]]:
+    """The manifest as rows of the table, some thousands at a time."""
+    manifest = version.manifest[list(_COLUMNS)]
+    for start in range(0, len(manifest), _CHUNK_ROWS):
+        chunk = manifest.iloc[start : start + _CHUNK_ROWS]
+        columns = {name: chunk[name].tolist() for name in _COLUMNS}
+        columns["age"] = [None if math.isnan(age) else age for age in columns["age"]]
+        names = list(columns)
+        yield [
+            {"version": version.content_hash, "position": position, **dict(zip(names, values, strict=True))}
+            for position, values in enumerate(zip(*columns.values(), strict=True), start=start)
+        ]
+
+
+def _plain(row: Mapping[Any, Any]) -> dict[str, Any]:
+    """As JSON."""
+    return {str(name): _utc(value) if isinstance(value, datetime) else value for name, value in row.items()}
+
+
+def _utc(time: datetime) -> str:
+    """ISO 8601; SQLite keeps no time zone, and what is written is UTC."""
+    return (time.astimezone(UTC) if time.tzinfo else time.replace(tzinfo=UTC)).isoformat()
