@@ -25,9 +25,15 @@ def download(
     json: Json = False,
 ) -> None:
     """Fetch a public dataset, checked; or say how to get it, with exit code 3, where its host wants an account."""
+    from secondread.data.sources.clone import clone
     from secondread.data.sources.download import download as fetch
-    from secondread.data.sources.download import instructions, remotes
+    from secondread.data.sources.download import instructions, remotes, repositories
 
+    folder = to or Environment.read().home / "downloads"
+    if name in repositories():
+        publication = repositories()[name]
+        _print_fetched(name, clone(publication.repository, folder), publication.license, scheme=f"{name}:", json=json)
+        return
     remote = remotes().get(name)
     if remote is None:
         lines = instructions(name)
@@ -37,8 +43,12 @@ def download(
             for line in lines:
                 print_line(line)
         raise typer.Exit(DependencyError.exit_code)
-    path = fetch(remote, to or Environment.read().home / "downloads")
+    _print_fetched(name, fetch(remote, folder), remote.license, scheme="", json=json)
+
+
+def _print_fetched(name: str, path: Path, license_: str, *, scheme: str, json: bool) -> None:
     if json:
-        print_json({"name": name, "fetched": True, "path": str(path), "license": remote.license, "md5": remote.md5})
+        print_json({"name": name, "fetched": True, "path": str(path), "license": license_})
         return
-    print_facts({"written to": path, "license": remote.license, "next": f"secondread data ingest {path} --output ..."})
+    follow = f"secondread data ingest {scheme}{path} --output ..."
+    print_facts({"written to": path, "licence": license_, "next": follow})

@@ -27,6 +27,7 @@ PUBLICATION = Publication(
     license="not stated",
     citation="Cohen et al., COVID-19 Image Data Collection, arXiv:2006.11988",
     page="https://github.com/ieee8023/covid-chestxray-dataset",
+    repository="https://github.com/ieee8023/covid-chestxray-dataset",
     size="about 0.6 GB",
     images=930,
 )

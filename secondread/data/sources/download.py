@@ -59,17 +59,22 @@ def remotes(base: str = MEDMNIST_URL) -> dict[str, Remote]:
     return found
 
 
+def repositories() -> dict[str, Publication]:
+    """Datasets that lie in a git repository, by name."""
+    return {name: layout.publication for name, layout in LAYOUTS.items() if layout.publication.repository}
+
+
 def instructions(name: str) -> tuple[str, ...]:
-    """What to do to have a dataset that is not fetched, line by line.
+    """What to do to have a dataset of Kaggle, line by line.
 
     Raises:
         InputError: there is no such dataset.
     """
-    if name not in LAYOUTS:
-        fetched = ", ".join(sorted(known_sets()))
+    if name not in LAYOUTS or name in repositories():
+        fetched = ", ".join(sorted([*known_sets(), *repositories()]))
         raise InputError(
-            f"'{name}' is no dataset known here. Fetched: {fetched}, also with _64, _128 and _224. Told how to get: "
-            f"{', '.join(sorted(LAYOUTS))}."
+            f"'{name}' is no dataset known here. Fetched: {fetched}, those of MedMNIST also with _64, _128 and _224. "
+            f"Told how to get: {', '.join(sorted(LAYOUTS.keys() - repositories().keys()))}."
         )
     publication = LAYOUTS[name].publication
     facts = (
@@ -77,26 +82,20 @@ def instructions(name: str) -> tuple[str, ...]:
         f"Cite: {publication.citation}.",
         f"Size: {publication.size}, {publication.images:,} images. Described at {publication.page}",
     )
-    return (f"{publication.title} is not fetched by this command: {_why(publication)}", *_steps(publication), *facts)
-
-
-def _why(publication: Publication) -> str:
-    if publication.kaggle:
-        return "Kaggle wants an account, and your consent to its terms."
-    return "its files have no published checksum; git checks each by its own."
+    return (
+        f"{publication.title} is not fetched by this command: Kaggle wants an account, and your consent to its terms.",
+        *_steps(publication),
+        *facts,
+    )
 
 
 def _steps(publication: Publication) -> tuple[str, ...]:
     name = publication.name
-    if publication.kaggle:
-        fetch = f"python -c \"import kagglehub; print(kagglehub.dataset_download('{publication.kaggle}'))\""
-        account = "  1. pip install kagglehub, and save a token from https://www.kaggle.com/settings as it says there"
-        ingest = f"  3. secondread data ingest {name}:<the folder that it printed> --output var/{name}"
-        return (account, f"  2. {fetch}", ingest)
-    folder = publication.page.rpartition("/")[2]
+    fetch = f"python -c \"import kagglehub; print(kagglehub.dataset_download('{publication.kaggle}'))\""
     return (
-        f"  1. git clone --depth 1 {publication.page}",
-        f"  2. secondread data ingest {name}:{folder} --output var/{name}",
+        "  1. pip install kagglehub, and save a token from https://www.kaggle.com/settings as it says there",
+        f"  2. {fetch}",
+        f"  3. secondread data ingest {name}:<the folder that it printed> --output var/{name}",
     )
 
 

@@ -37,6 +37,7 @@ class Publication:
         citation: what to cite.
         page: where it is described and had from.
         kaggle: `<owner>/<dataset>` there; empty where it is not there.
+        repository: of git, that holds it; empty where there is none.
         size: of the download, about.
         images: how many the publisher counts.
     """
@@ -48,6 +49,7 @@ class Publication:
     citation: str
     page: str
     kaggle: str = ""
+    repository: str = ""
     size: str = ""
     images: int = 0
 
