@@ -99,10 +99,14 @@ def history(
     if json:
         print_json(known)
         return
+    if not known:
+        print_line("no version in the catalogue has this image")
     _print_images(known, ("version", "added_at", "label", "split", "group_id"))
 
 
 def _print_images(rows: list[dict[str, Any]], columns: tuple[str, ...]) -> None:
+    if not rows:
+        return
     table = Table(*columns, box=None, pad_edge=False)
     for row in rows:
         shown = {name: "" if row[name] is None else str(row[name]) for name in columns}

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 import typer
 from rich.console import Console
+from rich.measure import Measurement
 from rich.table import Table
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout, and nothing else there.")]
@@ -34,8 +35,9 @@ def print_line(text: str) -> None:
 
 
 def print_table(table: Table) -> None:
-    """Print a table as wide as its content."""
-    _console.print(table, soft_wrap=True, markup=False)
+    """Print a table as wide as its content, whatever the terminal: a value that is cut off cannot be copied."""
+    width = Measurement.get(_console, _console.options.update(max_width=10_000), table).maximum
+    Console(highlight=False, width=max(width, 1)).print(table, crop=False, markup=False)
 
 
 def example(*lines: str) -> str:

@@ -74,9 +74,10 @@ def write_dataset_version(
         write_manifest(ordered, folder / MANIFEST_FILE)
         if len(kept.left_out):
             _write_left_out(kept.left_out, folder)
+        name = content_hash(rows, pixels, taxonomy, spec)
         document = {
-            "content_hash": content_hash(rows, pixels, taxonomy, spec),
-            "parent": parent.content_hash if parent else "",
+            "content_hash": name,
+            "parent": parent_hash(parent, name),
             "synthetic": source["synthetic"],
             "preprocessing": spec.to_dict(),
             "taxonomy": taxonomy.to_dict(),
@@ -86,6 +87,13 @@ def write_dataset_version(
         }
         write_json(folder / DATASET_FILE, document)
     return DatasetVersion.open(output)
+
+
+def parent_hash(parent: DatasetVersion | None, child: str) -> str:
+    """What is written as the parent of a version; one that turns out the same as its parent is no child of itself."""
+    if parent is None:
+        return ""
+    return parent.parent if parent.content_hash == child else parent.content_hash
 
 
 def _write_left_out(rows: pd.DataFrame, folder: Path) -> None:

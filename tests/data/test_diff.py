@@ -116,6 +116,12 @@ def test_classes_and_preprocessing_are_compared() -> None:
     assert not document["same_preprocessing"]
 
 
+def test_no_value_is_cut_off_in_a_narrow_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    label = "a-class-with-a-name-that-is-longer-than-any-terminal-is-wide-" * 3
+    print_diff(diff_versions(version(*ROWS), version(*ROWS, ("i6", "p6", label, "g6", "final_eval"))).to_dict())
+    assert f"{label} 1" in capsys.readouterr().out
+
+
 def test_people_read_a_table(capsys: pytest.CaptureFixture[str]) -> None:
     after = version(*ROWS[1:4], changed(ROWS[4], split="train"), name="b", parent="a" * 64, size=48)
     print_diff(diff_versions(version(*ROWS), after).to_dict())

@@ -174,6 +174,8 @@ def test_a_version_grows_on_disk(films: Callable[..., Path], film: Callable[[int
     assert second.parent == first.content_hash
     assert read_json(tmp_path / "two" / "dataset.json")["left_out"] == {}
     pd.testing.assert_series_equal(splits(second.manifest).loc[first.manifest["image_id"]], splits(first.manifest))
+    again = write_dataset_version(tmp_path / "second", tmp_path / "three", config, parent=second)
+    assert (again.content_hash, again.parent) == (second.content_hash, first.content_hash)  # not a child of itself
     known = second.split("test").rows["image_id"].isin(first.manifest["image_id"]).to_numpy()
     np.testing.assert_array_equal(second.split("test").images[known], first.split("test").images)
 

@@ -84,7 +84,7 @@ class Catalogue:
         if len(hashes) != 1:
             how_many = "several versions" if hashes else "no version"
             raise InputError(
-                f"{how_many} of the catalogue start(s) with '{start}'. See `secondread data catalogue list`."
+                f"the catalogue has {how_many} whose hash begins with '{start}'. See `secondread data catalogue list`."
             )
         return hashes[0]
 

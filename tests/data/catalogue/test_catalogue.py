@@ -81,10 +81,8 @@ def test_images_are_found_by_what_they_are(uri: str, versions: list[DatasetVersi
             catalogue.add(version)
         start = versions[1].content_hash[:8]
         total, found = catalogue.query(version=start, label="covid", split="train", view="AP", limit=100)
-        assert (
-            catalogue.query(version=start, label="covid", limit=1)[1]
-            == found[:0] + catalogue.query(version=start, label="covid")[1][:1]
-        )
+        assert catalogue.query(version=start, label="covid", split="train", view="AP", limit=1) == (total, found[:1])
+        assert catalogue.query(label="tuberculosis") == (0, [])
     assert total == len(expected) > 3
     assert [row["image_id"] for row in found] == list(expected["image_id"])
     assert [row["age"] for row in found] == [None if np.isnan(age) else age for age in expected["age"]]
@@ -222,4 +220,6 @@ def test_the_commands(versions: list[DatasetVersion]) -> None:
     assert asked["images"] == first.counts["test"]["covid"]
     assert "120 images, 2 shown" in run("query", "--limit", "2")
     image = asked["shown"][0]["image_id"]
+    assert run("query", "--label", "tuberculosis") == "0 images\n"
+    assert "no version" in run("history", "0" * 64)
     assert [row["split"] for row in json.loads(run("history", image, "--json"))] == ["test", "test"]
