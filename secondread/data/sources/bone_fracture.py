@@ -21,6 +21,7 @@ from pathlib import Path
 
 import yaml
 
+from secondread.data.sources.names import readable_name
 from secondread.data.sources.published import Layout, Listing, Publication
 from secondread.data.sources.tree import pictures
 from secondread.errors import InputError
@@ -78,7 +79,7 @@ def _names(path: Path) -> Mapping[int, str]:
         names = document["names"]
         named = dict(names) if isinstance(names, dict) else dict(enumerate(names))
         return {int(number): _ours(str(name), path) for number, name in named.items()}
-    except (yaml.YAMLError, TypeError, KeyError, ValueError) as error:
+    except (yaml.YAMLError, RecursionError, TypeError, KeyError, ValueError) as error:
         raise InputError(f"{path} has no list 'names' of classes. Download it again.") from error
 
 
@@ -89,7 +90,9 @@ def _yaml(path: Path) -> bytes:
 
 def _ours(name: str, path: Path) -> str:
     if name.lower() not in CLASSES:
-        raise InputError(f"{path}: '{name}' is none of the classes {', '.join(CLASSES)}. Is it of this dataset?")
+        raise InputError(
+            f"{path}: '{readable_name(name)}' is none of the classes {', '.join(CLASSES)}. Is it of this dataset?"
+        )
     return CLASSES[name.lower()]
 
 

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from secondread.data.sources.published import Layout, Listing, Publication
 from secondread.data.sources.sheet import Row, read_csv
-from secondread.data.sources.tree import PICTURE_SUFFIXES
+from secondread.data.sources.tree import pictures
 
 PUBLICATION = Publication(
     name="covid-chestxray",
@@ -60,19 +60,18 @@ def fits(folder: Path) -> bool:
 
 def read(root: Path) -> Listing:
     """Every frontal film whose finding is known."""
-    listing = Listing()
+    listing, files = Listing(), {path.name: path for path in pictures(root / "images")}
     for row in read_csv(root / "metadata.csv", _COLUMNS):
         name = row["filename"]
-        path = root / "images" / Path(name).name
-        reason = _reason(row, path)
+        reason = _reason(row) or ("" if name in files else "film(s) of the table that are not in the folder")
         if reason:
             listing.leave_out(reason, name or "a row without file name")
         else:
-            listing.add(path, _label(row["finding"]), **_facts(row))
+            listing.add(files[name], _label(row["finding"]), **_facts(row))
     return listing
 
 
-def _reason(row: Row, path: Path) -> str:
+def _reason(row: Row) -> str:
     """Why a row is left out; empty where it is not."""
     if row.get("modality", "X-ray") != "X-ray" or row["view"] in ("Axial", "Coronal", "CT"):
         return "scan(s) that are no X-ray film"
@@ -80,8 +79,6 @@ def _reason(row: Row, path: Path) -> str:
         return "film(s) that are not frontal"
     if row["finding"].lower() in NOT_KNOWN:
         return "film(s) whose finding is not known"
-    if path.suffix.lower() not in PICTURE_SUFFIXES or not path.is_file():
-        return "film(s) of the table that are not in the folder"
     return ""
 
 
@@ -95,7 +92,7 @@ def _facts(row: Row) -> dict[str, str | float | None]:
     return {
         "patient_id": f"ieee8023-{patient}" if patient else "",
         "sex": row["sex"],
-        "age": float(row["age"]) if re.fullmatch(r"\d+(\.\d+)?", row["age"]) else None,
+        "age": float(row["age"]) if re.fullmatch(r"[0-9]{1,3}(\.[0-9]+)?", row["age"]) else None,
         "view": FRONTAL[row["view"].upper()],
         "acquired_at": _date(row["date"]),
         "site": row["location"],

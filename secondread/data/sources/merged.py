@@ -24,6 +24,7 @@ from typing import Any
 
 import yaml
 
+from secondread.data.sources.names import readable_name
 from secondread.data.sources.source import Source, SourceImage
 from secondread.data.taxonomies import taxonomy_of
 from secondread.errors import InputError
@@ -62,7 +63,7 @@ class MergedSource:
     def __init__(self, path: Path, open_uri: Opener, *, uri: str = "") -> None:
         self.uri = uri or str(path)
         entries = _entries(path)
-        names = _unique([entry.get("name") or _name_of(entry["uri"]) for entry in entries])
+        names = _unique([readable_name(entry.get("name") or _name_of(entry["uri"])) for entry in entries])
         self._parts = [_part(entry, name, path, open_uri) for entry, name in zip(entries, names, strict=True)]
         self.public = all(part.source.public for part in self._parts)
         self.synthetic = any(part.source.synthetic for part in self._parts)
@@ -108,7 +109,7 @@ class MergedSource:
 def _part(entry: Mapping[str, Any], name: str, path: Path, open_uri: Opener) -> _Part:
     uri = _relative_to(path.parent, entry["uri"])
     if uri.lower().endswith(SUFFIXES):
-        raise InputError(f"{path}: {entry['uri']} is a list of sources itself. Name its sources here.")
+        raise InputError(f"{path}: {readable_name(entry['uri'])} is a list of sources itself. Name its sources here.")
     options = {key: entry[key] for key in ("modality", "public_ids") if key in entry}
     source = open_uri(uri, **options)
     there = source.taxonomy().names
@@ -118,9 +119,10 @@ def _part(entry: Mapping[str, Any], name: str, path: Path, open_uri: Opener) -> 
     unknown = next((label for label in classes if label not in there), None)
     if unknown is not None:
         raise InputError(
-            f"{path}: class '{unknown}' is not one of {entry['uri']} ({', '.join(there)}). Mend the map, or remove it."
+            f"{path}: class '{readable_name(unknown)}' is not one of {readable_name(entry['uri'])} "
+            f"({', '.join(there)}). Mend the map, or remove it."
         )
-    return _Part(name, source, classes)
+    return _Part(name, source, {theirs: ours and readable_name(ours) for theirs, ours in classes.items()})
 
 
 def _entries(path: Path) -> list[dict[str, Any]]:
@@ -130,7 +132,7 @@ def _entries(path: Path) -> list[dict[str, Any]]:
         if len(data) > _MAX_BYTES:
             raise InputError(f"{path} has {len(data)} bytes: too many for a list of sources.")
         document = yaml.safe_load(data)
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
         raise InputError(f"{path} is no YAML ({' '.join(str(error).split())}). Mend it.") from error
     except OSError as error:
         raise InputError(f"{path} cannot be read ({error.strerror}). Allow it to be read.") from error
@@ -147,7 +149,9 @@ def _check(entry: object, where: str) -> None:
         raise InputError(f"{where} has no 'uri'. Give a path or a URI.")
     unknown = next((key for key in entry if key not in _FIELDS), None)
     if unknown is not None:
-        raise InputError(f"{where} has the field '{unknown}', which is none of {', '.join(sorted(_FIELDS))}.")
+        raise InputError(
+            f"{where} has the field '{readable_name(str(unknown))}', which is none of {', '.join(sorted(_FIELDS))}."
+        )
     classes = entry.get("classes")
     texts = isinstance(classes, dict) and all(
         isinstance(theirs, str) and (ours is None or (isinstance(ours, str) and ours))

@@ -10,6 +10,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+from secondread.data.sources.names import readable_name
 from secondread.errors import InputError
 
 Row = dict[str, str]
@@ -40,7 +41,6 @@ def read_xlsx(path: Path, required: Iterable[str]) -> Iterator[Row]:
     """
     # an Excel reader is needed for two datasets only
     from openpyxl import load_workbook
-    from openpyxl.utils.exceptions import InvalidFileException
 
     try:
         content = io.BytesIO(path.read_bytes())  # openpyxl leaves a handle of its own open where a sheet is damaged
@@ -49,12 +49,15 @@ def read_xlsx(path: Path, required: Iterable[str]) -> Iterator[Row]:
                 raise InputError(f"{path} inflates to more than {_MAX_SHEET_BYTES >> 20} MiB. Download it again.")
         with closing(load_workbook(content, read_only=True, data_only=True)) as book:
             yield from _rows(path, book.worksheets[0].iter_rows(values_only=True), required)
-    except (zipfile.BadZipFile, InvalidFileException, KeyError, ValueError, IndexError, SyntaxError) as error:
-        # SyntaxError: what the XML parser raises
-        reason = " ".join(str(error).split())
-        raise InputError(f"{path} is no Excel file that can be read ({reason}). Download it again.") from error
     except OSError as error:
         raise InputError(f"{path} cannot be read ({error.strerror}). Allow it to be read.") from error
+    except InputError:
+        raise
+    except (
+        Exception
+    ) as error:  # openpyxl's errors share no base class, and damage raises zlib's, XML's and Python's too
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise InputError(f"{path} is no Excel file that can be read ({reason}). Download it again.") from error
 
 
 def _rows(path: Path, table: Iterable[Iterable[Any]], required: Iterable[str]) -> Iterator[Row]:
@@ -62,10 +65,8 @@ def _rows(path: Path, table: Iterable[Iterable[Any]], required: Iterable[str]) -
     header = [_text(cell) for cell in next(lines, [])]
     missing = [column for column in required if column not in header]
     if missing:
-        raise InputError(
-            f"{path} has no column '{missing[0]}' (it has {', '.join(filter(None, header)) or 'none'}). "
-            "Is it of this dataset?"
-        )
+        there = ", ".join(readable_name(column) for column in header if column) or "none"
+        raise InputError(f"{path} has no column '{missing[0]}' (it has {there}). Is it of this dataset?")
     for cells in lines:
         row = dict.fromkeys(header, "") | {name: _text(cell) for name, cell in zip(header, cells, strict=False)}
         if any(row.values()):

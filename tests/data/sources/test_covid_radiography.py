@@ -66,23 +66,30 @@ def test_the_fingerprint_changes_with_a_sheet(download: Path, excel: Callable[..
     assert open_source(str(download)).fingerprint() != before
 
 
+def _damaged(sheet: bytes) -> bytes:
+    """The first 70 % of a zip file are its members; the list of them stays."""
+    return sheet[:500] + bytes(len(sheet) * 7 // 10 - 500) + sheet[len(sheet) * 7 // 10 :]
+
+
 @pytest.mark.parametrize(
     ("content", "words"),
     [
         (b"no sheet", r"COVID\.metadata\.xlsx is no Excel file that can be read .* Download it again"),
         (b"PK\x05\x06" + bytes(18), "is no Excel file"),
+        ("damaged", "is no Excel file"),
         (None, r"has no column 'URL' \(it has FILE NAME, FORMAT\)"),
     ],
-    ids=["text", "an empty zip", "another table"],
+    ids=["text", "an empty zip", "damaged", "another table"],
 )
 def test_a_damaged_sheet_is_told_in_one_line(
-    download: Path, excel: Callable[..., None], content: bytes | None, words: str
+    download: Path, excel: Callable[..., None], content: bytes | str | None, words: str
 ) -> None:
     sheet = download / TOP / "COVID.metadata.xlsx"
     if content is None:
         excel(sheet, [("FILE NAME", "FORMAT"), ("COVID-1", "PNG")])
     else:
-        sheet.write_bytes(content)
+        intact = sheet.read_bytes()
+        sheet.write_bytes(content if isinstance(content, bytes) else _damaged(intact))
     with pytest.raises(InputError, match=words) as caught:
         open_source(str(download))
     assert "\n" not in str(caught.value)

@@ -136,7 +136,9 @@ def test_a_wrong_list_is_told_in_one_line(
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize("text", ["sources: [", "- a", "!!python/object/apply:os.system [true]", "\0", ""])
+@pytest.mark.parametrize(
+    "text", ["sources: [", "- a", "!!python/object/apply:os.system [true]", "\0", "", "[" * 20_000]
+)
 def test_a_file_that_is_no_list_of_sources_is_refused(tmp_path: Path, text: str) -> None:
     (tmp_path / "a.yaml").write_text(text)
     with pytest.raises(InputError, match=r"a\.yaml (is no YAML|has no list 'sources')") as caught:

@@ -89,11 +89,12 @@ def test_ages_of_both_versions_of_the_table(plant: Callable[..., Path], text: st
     ("content", "words"),
     [
         (b"Image Index,Finding Labels\n", r"no column 'Follow-up #' \(it has Image Index, Finding Labels\)"),
+        (b'Image Index,"two\nlines"\n', r"\(it has Image Index, two\\nlines\)"),
         (b"", r"no column 'Image Index' \(it has none\)"),
         ((HEADER + "\nM\xfcller.png,Mass,0,1,5,M,PA\n").encode("latin-1"), "is no CSV file in UTF-8"),
         ((HEADER + "\n").encode(), "has the layout of NIH ChestX-ray14, but no image in it"),
     ],
-    ids=["another table", "empty", "Latin-1", "no rows"],
+    ids=["another table", "a line break", "empty", "Latin-1", "no rows"],
 )
 def test_a_table_that_is_none_is_told_in_one_line(download: Path, content: bytes, words: str) -> None:
     (download / "Data_Entry_2017.csv").write_bytes(content)
