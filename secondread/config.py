@@ -144,6 +144,7 @@ class AuditConfig:
     serious_from: float = 0.25
     worth_a_look_from: float = 0.10  # likewise; below it, it is put down to illness: the sick are older than the well
     shown_images: int = 4  # pictures a class, with a shortcut seen in pixels
+    fail_on: str = ""  # `serious` or `worth a look`: the gate refuses what is as bad, or worse; empty: nothing
     seed: int = 0  # of sample, folds, trees and draws
 
     def __post_init__(self) -> None:
@@ -156,6 +157,8 @@ class AuditConfig:
         require(self.sample_images >= 100, f"sample_images must be at least 100, not {self.sample_images}.")
         require(self.resamples >= 100, f"resamples must be at least 100 for a 95 % interval, not {self.resamples}.")
         require(0.5 <= self.level < 1, f"level must be in [0.5, 1), not {self.level}.")
+        limits = ("", "worth a look", "serious")
+        require(self.fail_on in limits, f"fail_on must be 'serious' or 'worth a look', not '{self.fail_on}'.")
         ordered = 0 <= self.worth_a_look_from <= self.serious_from <= 1
         require(ordered, "worth_a_look_from and serious_from must be from 0 to 1, the first not above the second.")
         require(self.shown_images >= 0, f"shown_images must not be negative, not {self.shown_images}.")

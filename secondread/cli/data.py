@@ -11,8 +11,8 @@ import typer
 from secondread.cli import download
 from secondread.cli.catalogue import app as catalogue
 from secondread.cli.difference import print_diff
-from secondread.cli.output import Json, example, print_facts, print_json
-from secondread.config import AugmentConfig, Environment, IngestConfig, PreprocessConfig, require
+from secondread.cli.output import Json, example, print_facts, print_json, print_line
+from secondread.config import AuditConfig, AugmentConfig, Environment, IngestConfig, PreprocessConfig, require
 
 app = typer.Typer(help="Bring images in and make dataset versions.", no_args_is_help=True)
 app.add_typer(catalogue, name="catalogue")
@@ -135,3 +135,40 @@ def augment(
         return
     counts = {split: f"{sum(classes.values())} images" for split, classes in child.counts.items()}
     print_facts({"dataset version": child.name, "grown from": child.parent[:12], **counts, "written to": output})
+
+
+@app.command(
+    epilog=example(
+        "secondread data audit var/films",
+        "secondread data audit var/dataset --output var/dataset-audit --fail-on serious",
+    )
+)
+def audit(
+    path: Annotated[Path, typer.Argument(help="Folder that `data ingest` or `data preprocess` wrote.")],
+    output: Annotated[
+        Path | None, typer.Option(help="Folder for audit.html and audit.json; by default PATH with -audit behind it.")
+    ] = None,
+    fail_on: Annotated[
+        str, typer.Option(help="Exit with 4 when anything is as bad: `serious`, or `worth a look`. By default nothing.")
+    ] = "",
+    json: Json = False,
+) -> None:
+    """Count what is in a set, and find leaks, contradictions, and what gives the label away."""
+    from secondread.data.audit.audit import audit as run
+    from secondread.data.audit.audit import check_gate
+    from secondread.data.audit.report import HTML_FILE, write_audit
+    from secondread.data.audit.subject import open_subject
+
+    config = AuditConfig(fail_on=fail_on)
+    subject = open_subject(path)
+    result = run(subject, config)
+    # absolute, since `-audit` behind `.` or `..` would be no sibling
+    output = output or path.resolve().with_name(f"{path.resolve().name}-audit")
+    write_audit(result, subject, output, config, inputs=[path])
+    if json:
+        print_json({"output": str(output), **result.to_dict()})
+    else:
+        for severity, sentence in result.as_bad_as("worth a look"):
+            print_line(f"{severity}: {sentence}.")
+        print_facts({"images": result.images, "verdict": result.severity, "written to": output / HTML_FILE})
+    check_gate(result, config.fail_on, output / HTML_FILE)

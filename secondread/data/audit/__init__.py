@@ -1,0 +1,1 @@
+"""What a set of images gives away and hides: counts, leaks, and shortcuts that a model could learn instead."""

@@ -1,0 +1,123 @@
+"""What is audited: ingested images or a dataset version, told apart by their own record."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from secondread.atomic import read_json
+from secondread.data.dataset import DATASET_FILE, DatasetVersion
+from secondread.data.decode import decode
+from secondread.data.groups import group_ids
+from secondread.data.ingest import SOURCE_FILE
+from secondread.data.manifest import MANIFEST_FILE, REJECTED_FILE, SPLITS, read_manifest, read_rejected
+from secondread.errors import InputError, IntegrityError
+from secondread.taxonomy import Taxonomy
+
+READ_SIDE = 128  # pixels that a JPEG's shorter side is decoded to at least: border and thumbnail need no more
+
+Grey = npt.NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A set of images.
+
+    Attributes:
+        name: for people.
+        kind: `ingested images` or `dataset version`.
+        rows: manifest rows, each with its `group_id`.
+        rejected: what ingest left out; no rows where that is not recorded.
+        rejected_counts: the same by reason, which a dataset version records too.
+        taxonomy: classes and modalities.
+        synthetic: the images are generated.
+        read: uint8 (height, width) of the image at a position in `rows`, without padding.
+    """
+
+    name: str
+    kind: str
+    rows: pd.DataFrame
+    rejected: pd.DataFrame
+    rejected_counts: Mapping[str, int]
+    taxonomy: Taxonomy
+    synthetic: bool
+    read: Callable[[int], Grey]
+
+
+def open_subject(path: Path) -> Subject:
+    """Open what `data ingest` or `data preprocess` wrote.
+
+    Raises:
+        InputError: it is neither.
+        IntegrityError: it is damaged.
+    """
+    if (path / DATASET_FILE).is_file():
+        return _open_version(path)
+    if (path / SOURCE_FILE).is_file():
+        return _open_ingested(path)
+    raise InputError(
+        f"{path} is neither ingested images nor a dataset version (no {SOURCE_FILE}, no {DATASET_FILE}). "
+        "Run data ingest first, or name its output."
+    )
+
+
+def _open_ingested(path: Path) -> Subject:
+    source = read_json(path / SOURCE_FILE)
+    rows = read_manifest(path / MANIFEST_FILE)
+    rows["group_id"] = group_ids(rows)
+    return Subject(
+        name=Path(source["uri"]).name or source["uri"],
+        kind="ingested images",
+        rows=rows,
+        rejected=read_rejected(path / REJECTED_FILE),
+        rejected_counts=source["rejected"],
+        taxonomy=Taxonomy.from_dict(source["taxonomy"]),
+        synthetic=source["synthetic"],
+        read=partial(_read_file, path, rows["path"].tolist()),
+    )
+
+
+def _read_file(root: Path, paths: list[str], position: int) -> Grey:
+    try:
+        return decode((root / paths[position]).read_bytes(), min_side=READ_SIDE)
+    except OSError as error:
+        raise IntegrityError(f"{root / paths[position]} is missing ({error.strerror}). Ingest it again.") from error
+
+
+def _open_version(path: Path) -> Subject:
+    version = DatasetVersion.open(path)
+    splits = [name for name in SPLITS if version.counts.get(name)]
+    data = [version.split(name) for name in splits]
+    rows = pd.concat([part.rows for part in data], ignore_index=True)
+    starts = np.cumsum([0, *(len(part.rows) for part in data)])
+
+    def read(position: int) -> Grey:
+        part = int(np.searchsorted(starts, position, side="right")) - 1
+        image = np.asarray(data[part].images[position - starts[part], 0])
+        return _unpadded(image, int(rows["width"].iloc[position]), int(rows["height"].iloc[position]))
+
+    return Subject(
+        name=version.name,
+        kind="dataset version",
+        rows=rows,
+        rejected=read_rejected(path / REJECTED_FILE),
+        rejected_counts=read_json(path / DATASET_FILE).get("source", {}).get("rejected", {}),
+        taxonomy=version.taxonomy,
+        synthetic=version.synthetic,
+        read=read,
+    )
+
+
+def _unpadded(image: Grey, width: int, height: int) -> Grey:
+    """The picture within its black padding, whose width would only tell the aspect ratio over again."""
+    size = len(image)
+    scale = size / max(width, height)
+    inner_width, inner_height = max(1, round(width * scale)), max(1, round(height * scale))
+    top, left = (size - inner_height) // 2, (size - inner_width) // 2
+    return image[top : top + inner_height, left : left + inner_width]
