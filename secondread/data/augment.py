@@ -14,10 +14,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from secondread.atomic import atomic_folder, read_json, write_json
+from secondread.atomic import atomic_folder, read_json, sha256_bytes, write_json
 from secondread.config import AugmentConfig
-from secondread.data.dataset import DATASET_FILE, DatasetVersion, shard_file
-from secondread.data.manifest import MANIFEST_FILE, SPLITS, write_manifest
+from secondread.data.dataset import DATASET_FILE, DatasetVersion
+from secondread.data.manifest import MANIFEST_FILE, write_manifest
+from secondread.data.shards import in_shard_order, read_shards, shard_file
 from secondread.data.split import SHARES, check_disjoint, deal, place, split_counts
 from secondread.data.version import content_hash
 from secondread.errors import InputError
@@ -44,15 +45,15 @@ def augment(parent: DatasetVersion, output: Path, config: AugmentConfig) -> Data
     moved = moved_groups(parent, config)
     changed = rows.assign(split=rows["group_id"].map(moved).fillna(rows["split"]).astype("string"))
     check_disjoint(changed)
-    order = _in_shard_order(changed.assign(origin=rows["split"], position=rows.groupby("split").cumcount()))
+    order = in_shard_order(changed.assign(origin=rows["split"], position=rows.groupby("split").cumcount()))
     document = read_json(parent.root / DATASET_FILE)
     with atomic_folder(output, marker=DATASET_FILE, inputs=[parent.root]) as folder:
         for split, part in order.groupby("split", sort=False):
             _write_shard(parent, part, folder / shard_file(str(split)))
         write_manifest(order, folder / MANIFEST_FILE)
-        pixels = (image for name in order["split"].unique() for image in _open_shard(folder, name))
+        digests = (sha256_bytes(image.tobytes()) for image in read_shards(folder, order))
         document |= {
-            "content_hash": content_hash(order, pixels, parent.taxonomy, parent.preprocessing),
+            "content_hash": content_hash(order, digests, parent.taxonomy, parent.preprocessing),
             "parent": parent.content_hash,
             "counts": split_counts(order),
             "left_out": {},
@@ -85,12 +86,6 @@ def moved_groups(parent: DatasetVersion, config: AugmentConfig) -> dict[str, str
     return deal(chosen, _SHARES)
 
 
-def _in_shard_order(rows: pd.DataFrame) -> pd.DataFrame:
-    """The rows by split and, within it, in the order that every version has."""
-    parts = [rows[rows["split"] == split].sort_values(["pixel_hash", "image_id"], kind="stable") for split in SPLITS]
-    return pd.concat(parts, ignore_index=True)
-
-
 def _write_shard(parent: DatasetVersion, rows: pd.DataFrame, path: Path) -> None:
     """Collect the pixels of a split from the parent's shards; a split that did not change is copied.
 
@@ -113,9 +108,3 @@ def _write_shard(parent: DatasetVersion, rows: pd.DataFrame, path: Path) -> None
             here = (chunk["origin"] == origin).to_numpy(bool)
             target[here] = source[chunk["position"].to_numpy()[here]]
     shard.flush()
-
-
-def _open_shard(folder: Path, split: str) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:
-    """uint8 (images, size, size), memory-mapped."""
-    images: np.ndarray[tuple[int, ...], np.dtype[np.uint8]] = np.load(folder / shard_file(split), mmap_mode="r")
-    return images

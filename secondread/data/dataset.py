@@ -20,16 +20,12 @@ import pandas as pd
 from secondread.atomic import read_json
 from secondread.data.manifest import MANIFEST_FILE, SPLITS, read_manifest
 from secondread.data.preprocess import Preprocessing
+from secondread.data.shards import shard_file
 from secondread.data.split import check_disjoint
 from secondread.errors import IntegrityError
 from secondread.taxonomy import Taxonomy
 
 DATASET_FILE = "dataset.json"
-
-
-def shard_file(split: str) -> str:
-    """Name of the file that holds a split's pixels."""
-    return f"images-{split}.npy"
 
 
 @dataclass(frozen=True)

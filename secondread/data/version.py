@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -16,23 +16,26 @@ import pandas as pd
 from secondread.atomic import atomic_folder, read_json, sha256_bytes, write_json
 from secondread.config import PreprocessConfig
 from secondread.cpus import cpu_limit
-from secondread.data.dataset import DATASET_FILE, DatasetVersion, shard_file
+from secondread.data.ahead import ahead
+from secondread.data.dataset import DATASET_FILE, DatasetVersion
 from secondread.data.ingest import SOURCE_FILE
 from secondread.data.lineage import check_parent, child_taxonomy, inherit
 from secondread.data.manifest import (
     MANIFEST_FILE,
     REJECTED_FILE,
-    SPLITS,
     read_manifest,
     write_manifest,
     write_rejected,
 )
 from secondread.data.preprocess import Preprocessing, preprocess
+from secondread.data.shards import in_shard_order, write_shards
 from secondread.data.split import assign_splits, check_disjoint, split_counts
 from secondread.errors import InputError, IntegrityError
 from secondread.logging import get_logger
 from secondread.progress import track
 from secondread.taxonomy import Taxonomy
+
+_AHEAD = 256  # images: enough that no thread waits, 12 MB at 224 px
 
 _log = get_logger(__name__)
 
@@ -68,13 +71,13 @@ def write_dataset_version(
     rows = kept.rows
     rows["split"] = assign_splits(rows, config, kept.splits)
     check_disjoint(rows)
-    pixels = _pixels(ingested, rows, spec)
+    rows = in_shard_order(rows)
     with atomic_folder(output, marker=DATASET_FILE, inputs=[ingested, *([parent.root] if parent else [])]) as folder:
-        ordered = _write_shards(folder, rows, pixels)
-        write_manifest(ordered, folder / MANIFEST_FILE)
+        digests = write_shards(folder, rows, _pixels(ingested, rows, spec), spec.size)
+        write_manifest(rows, folder / MANIFEST_FILE)
         if len(kept.left_out):
             _write_left_out(kept.left_out, folder)
-        name = content_hash(rows, pixels, taxonomy, spec)
+        name = content_hash(rows, digests, taxonomy, spec)
         document = {
             "content_hash": name,
             "parent": parent_hash(parent, name),
@@ -112,11 +115,11 @@ def _write_left_out(rows: pd.DataFrame, folder: Path) -> None:
     write_rejected(record, folder / REJECTED_FILE)
 
 
-def _pixels(ingested: Path, rows: pd.DataFrame, spec: Preprocessing) -> npt.NDArray[np.uint8]:
-    """uint8 (images, size, size) in the order of the rows."""
-    with ThreadPoolExecutor(cpu_limit()) as pool:
-        images = pool.map(partial(_read, ingested, spec), rows["path"])
-        return np.stack(list(track(images, "preprocessing", total=len(rows))))
+def _pixels(ingested: Path, rows: pd.DataFrame, spec: Preprocessing) -> Iterator[npt.NDArray[np.uint8]]:
+    """uint8 (size, size) each, in the order of the rows; only a few are made ahead of whoever takes them."""
+    with ThreadPoolExecutor(cpu_limit()) as pool:  # decoding releases the interpreter lock
+        made = ahead(pool, partial(_read, ingested, spec), rows["path"], limit=_AHEAD)
+        yield from track(made, "preprocessing", total=len(rows))
 
 
 def _read(ingested: Path, spec: Preprocessing, path: str) -> npt.NDArray[np.uint8]:
@@ -129,32 +132,16 @@ def _read(ingested: Path, spec: Preprocessing, path: str) -> npt.NDArray[np.uint
     return preprocess(data, spec)
 
 
-def _write_shards(folder: Path, rows: pd.DataFrame, pixels: npt.NDArray[np.uint8]) -> pd.DataFrame:
-    """Write one memory-mappable array a split and give the rows in the order of the pixels.
-
-    Within a split the order is that of the pixel hash: it mixes classes and does not depend on the source's order.
-    """
-    parts = []
-    for split in SPLITS:
-        part = rows[rows["split"] == split].sort_values(["pixel_hash", "image_id"])
-        if len(part):
-            np.save(folder / shard_file(split), pixels[part.index.to_numpy()], allow_pickle=False)
-            parts.append(part)
-    return pd.concat(parts, ignore_index=True)
-
-
-def content_hash(
-    rows: pd.DataFrame, pixels: Iterable[npt.NDArray[np.uint8]], taxonomy: Taxonomy, spec: Preprocessing
-) -> str:
+def content_hash(rows: pd.DataFrame, digests: Iterable[str], taxonomy: Taxonomy, spec: Preprocessing) -> str:
     """SHA-256, hex, over everything that a model could learn from, whatever the order of the rows.
 
     Args:
         rows: columns `image_id`, `label`, `group_id`, `split`.
-        pixels: uint8 (size, size) each, in the order of the rows.
+        digests: SHA-256, hex, of each image's preprocessed pixels, in the order of the rows.
         taxonomy: classes in order.
         spec: how the pixels came about.
     """
     known = rows[["image_id", "label", "group_id", "split"]].itertuples(index=False, name=None)
-    lines = sorted("\t".join([*row, sha256_bytes(image.tobytes())]) for row, image in zip(known, pixels, strict=True))
+    lines = sorted("\t".join([*row, digest]) for row, digest in zip(known, digests, strict=True))
     head = json.dumps({"taxonomy": taxonomy.to_dict(), "preprocessing": spec.to_dict()}, sort_keys=True)
     return hashlib.sha256("\n".join([head, *lines]).encode()).hexdigest()

@@ -1,0 +1,76 @@
+"""Shards: arrays that numpy maps, written one image at a time."""
+
+from concurrent.futures import ThreadPoolExecutor
+from hashlib import sha256
+from pathlib import Path
+from threading import Lock
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from secondread.data.ahead import ahead
+from secondread.data.shards import in_shard_order, read_shards, shard_file, write_shards
+
+SIZE = 8
+
+
+@pytest.fixture
+def rows() -> pd.DataFrame:
+    random = np.random.default_rng(0)
+    return pd.DataFrame(
+        {
+            "split": random.choice(["train", "val", "test"], 50),
+            "pixel_hash": random.integers(1000, size=50).astype(str),
+            "image_id": np.arange(50).astype(str),
+        }
+    )
+
+
+def images(count: int) -> np.ndarray:
+    return np.random.default_rng(1).integers(0, 256, (count, SIZE, SIZE)).astype(np.uint8)
+
+
+def test_a_shard_is_what_numpy_would_save(rows: pd.DataFrame, tmp_path: Path) -> None:
+    ordered, pixels = in_shard_order(rows), images(50)
+    digests = write_shards(tmp_path, ordered, iter(pixels), SIZE)
+    for split, part in ordered.groupby("split", sort=False):
+        np.save(tmp_path / "expected.npy", pixels[part.index])
+        assert (tmp_path / shard_file(split)).read_bytes() == (tmp_path / "expected.npy").read_bytes()
+    assert digests == [sha256(image.tobytes()).hexdigest() for image in pixels]
+    np.testing.assert_array_equal(np.stack(list(read_shards(tmp_path, ordered))), pixels)
+
+
+def test_the_order_forgets_that_of_the_rows(rows: pd.DataFrame) -> None:
+    shuffled = rows.sample(frac=1, random_state=0)
+    pd.testing.assert_frame_equal(in_shard_order(shuffled), in_shard_order(rows))
+    assert list(in_shard_order(rows)["split"].unique()) == ["train", "val", "test"]
+
+
+def test_work_is_done_ahead_in_order_and_only_so_far() -> None:
+    lock, started, taken, furthest = Lock(), 0, 0, 0
+
+    def work(item: int) -> int:
+        nonlocal started, furthest
+        with lock:
+            started += 1
+            furthest = max(furthest, started - taken)
+        return item * item
+
+    with ThreadPoolExecutor(4) as pool:
+        results = ahead(pool, work, range(200), limit=7)
+        for number, result in enumerate(results):
+            assert result == number * number
+            taken += 1
+    assert taken == 200
+    assert furthest <= 7 + 1
+
+
+def test_an_error_comes_at_its_place_and_ends_the_work() -> None:
+    numbers = iter(range(1000))
+    with ThreadPoolExecutor(2) as pool:
+        results = ahead(pool, lambda item: 1 // (item - 5), numbers, limit=4)
+        assert [next(results) for _ in range(5)] == [-1, -1, -1, -1, -1]
+        with pytest.raises(ZeroDivisionError):
+            next(results)
+    assert next(numbers) < 20
