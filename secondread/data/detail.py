@@ -39,7 +39,8 @@ def thumbnail(grey: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
 def detail_hash(grey: npt.NDArray[np.uint8]) -> bytes:
     """The perceptual hash, 32 bytes; empty for a picture with a side below 64 pixels.
 
-    Bits of copies that were saved again differ by 7 of the first 64 at most; those of other films by 32, on average.
+    Of films saved again, 999 in 1,000 differ in no more than 7 of the first 64 bits; those of other films differ in 32,
+    on average.
 
     Args:
         grey: uint8 (height, width).

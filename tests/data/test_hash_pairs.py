@@ -24,7 +24,7 @@ def compare_all(hashes: np.ndarray) -> list[list[int]]:
         for i in range(len(hashes))
         for j in range(i + 1, len(hashes))
         if np.bitwise_count(hashes[i, 0] ^ hashes[j, 0]) <= 7
-        and np.bitwise_count(hashes[i] ^ hashes[j]).sum(dtype=int) <= 40
+        and np.bitwise_count(hashes[i] ^ hashes[j]).sum(dtype=int) <= 32
     ]
 
 
