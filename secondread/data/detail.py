@@ -5,7 +5,7 @@ hash of the lowest frequencies, Zauner 2010) puts the films of different people 
 out. The hash has the signs of 256 DCT coefficients of middle frequency; likeness is the correlation of what is left
 of two thumbnails when their surroundings are subtracted: ribs, vessels and grain, which no two films share.
 
-Measured on 9,000 real chest films (13 million pairs) and 2,500 phantoms: films of different people correlate by 0.89
+Measured on 4,977 real chest films (4 million pairs) and 6,000 phantoms: films of different people correlate by 0.89
 at most, phantoms of different people by 0.91; a film saved as JPEG of quality 50, halved in size or made brighter
 correlates with itself by 0.96 or more.
 """
