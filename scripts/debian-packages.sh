@@ -24,6 +24,8 @@ needs_test=(
     "${needs_demo[@]}"
     "curl|asks the server as a stranger would"
     "postgresql|the catalogue is tested on the database that teams share, on a cluster of the test's own"
+    "swift|the object store that versions are published to in the tests, with Swift's API and S3's; starts no service"
+    "memcached|Swift keeps the tokens of its users there"
 )
 
 case ${1:-} in
@@ -47,6 +49,7 @@ beside = pathlib.Path(sysconfig.get_config_var("LIBDIR") or "/", name)
 ctypes.CDLL(str(beside) if beside.exists() else name)'
             ;;
         postgresql) command -v initdb || compgen -G "/usr/lib/postgresql/*/bin/initdb" ;;
+        swift) command -v swift-ring-builder ;;
         ca-certificates) [ -e "${SSL_CERT_FILE:-/etc/ssl/certs/ca-certificates.crt}" ] ;;
         *) command -v "$1" ;;
     esac >/dev/null 2>&1

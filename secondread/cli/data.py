@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from secondread.cli import download
+from secondread.cli import download, store
 from secondread.cli.catalogue import app as catalogue
 from secondread.cli.difference import print_diff
 from secondread.cli.output import Json, example, print_facts, print_json, print_line
@@ -17,6 +17,7 @@ from secondread.config import AuditConfig, AugmentConfig, Environment, IngestCon
 app = typer.Typer(help="Bring images in and make dataset versions.", no_args_is_help=True)
 app.add_typer(catalogue, name="catalogue")
 download.add_to(app)
+store.add_to(app)
 
 
 @app.command(

@@ -29,7 +29,7 @@ def machine(tmp_path):
         def __init__(self):
             for tool in TOOLS:
                 (folder / tool).symlink_to(shutil.which(tool))
-            self.has("python3.11", "make", "git", "curl", "initdb")
+            self.has("python3.11", "make", "git", "curl", "initdb", "swift-ring-builder", "memcached")
             command("id", "echo 0")
 
         def has(self, *names):

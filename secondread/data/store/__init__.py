@@ -1,0 +1,1 @@
+"""Where dataset versions are kept for others: a folder, S3 or Swift."""

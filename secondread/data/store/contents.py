@@ -1,0 +1,109 @@
+"""What a published version consists of: the object `_COMPLETE.json`, which is stored last.
+
+    <root>/<content hash>/dataset.json             the version's files, under their own names
+    <root>/<content hash>/images-train.npy.part-00000, ...   a file of more than 16 MiB, in parts
+    <root>/<content hash>/_COMPLETE.json           name, size and SHA-256 of each file and part
+
+A version without its last object is not there: it is neither listed nor fetched.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from secondread.data.dataset import DatasetVersion
+from secondread.data.store.store import Store
+from secondread.errors import IntegrityError
+
+COMPLETE = "_COMPLETE.json"
+PART_BYTES = 16 << 20  # sent in a second or so, and what a kill costs at most, for each request under way
+_FORMAT = 1
+
+
+@dataclass(frozen=True)
+class Part:
+    """One object of a version: a file, or a piece of one.
+
+    Attributes:
+        key: below the version's folder.
+        file: name of the file that it belongs to.
+        offset: of its first byte in the file.
+        size: bytes.
+        sha256: hex.
+    """
+
+    key: str
+    file: str
+    offset: int
+    size: int
+    sha256: str
+
+
+@dataclass(frozen=True)
+class Contents:
+    """A published version: what it is, and the objects that hold it."""
+
+    content_hash: str
+    summary: dict[str, Any]
+    parts: tuple[Part, ...]
+
+    @property
+    def size(self) -> int:
+        """Bytes of all files."""
+        return sum(part.size for part in self.parts)
+
+    def to_json(self) -> bytes:
+        """The last object."""
+        parts = [asdict(part) for part in self.parts]
+        document = {"format": _FORMAT, "content_hash": self.content_hash, "summary": self.summary, "parts": parts}
+        return json.dumps(document, indent=1).encode()
+
+
+def read_contents(store: Store, name: str) -> Contents | None:
+    """What a version consists of; None where it is not, or not yet, published.
+
+    Raises:
+        IntegrityError: the record is damaged, of a later library, or names a file outside its folder.
+    """
+    data = store.read(f"{name}/{COMPLETE}")
+    if data is None:
+        return None
+    where = f"{store.uri}/{name}/{COMPLETE}"
+    try:
+        document = json.loads(data)
+        known = document["format"] == _FORMAT
+        contents = Contents(
+            document["content_hash"], document["summary"], tuple(Part(**part) for part in document["parts"])
+        )
+        inside = all(_is_inside(text) for part in contents.parts for text in (part.key, part.file))
+    except (ValueError, KeyError, TypeError) as error:
+        raise IntegrityError(f"{where} is damaged. Remove that folder and publish the version again.") from error
+    if not known or not inside or contents.content_hash != name:
+        raise IntegrityError(f"{where} is no record that this library reads. Publish the version again.")
+    return contents
+
+
+def _is_inside(name: str) -> bool:
+    path = PurePosixPath(name)
+    return bool(path.parts) and not path.is_absolute() and ".." not in path.parts and "\\" not in name
+
+
+def describe(version: DatasetVersion) -> Contents:
+    """What publishing a version would store; every file is read once."""
+    files = sorted(path for path in version.root.rglob("*") if path.is_file() and not path.name.startswith("."))
+    parts = tuple(part for path in files for part in _parts(path, path.relative_to(version.root).as_posix()))
+    return Contents(version.content_hash, {**version.summary(), "parent": version.parent}, parts)
+
+
+def _parts(path: Path, name: str) -> Iterator[Part]:
+    size = path.stat().st_size
+    with path.open("rb") as file:
+        for number, offset in enumerate(range(0, max(size, 1), PART_BYTES)):
+            data = file.read(PART_BYTES)
+            key = name if size <= PART_BYTES else f"{name}.part-{number:05d}"
+            yield Part(key, name, offset, len(data), hashlib.sha256(data).hexdigest())

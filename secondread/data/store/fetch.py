@@ -1,0 +1,81 @@
+"""A published dataset version into a folder."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+from secondread.atomic import atomic_file, atomic_folder, sha256_bytes, sha256_file
+from secondread.data.dataset import DATASET_FILE, DatasetVersion
+from secondread.data.store.contents import Contents, Part, read_contents
+from secondread.data.store.publish import in_parallel
+from secondread.data.store.store import Store
+from secondread.errors import InputError, IntegrityError
+from secondread.progress import track
+
+_ABBREVIATED = 7  # characters of a content hash from which on a part of it will do
+
+
+def fetch(store: Store, name: str, folder: Path) -> DatasetVersion:
+    """Fetch a version. The folder appears whole or not at all; a fetch that was cut goes on where it was.
+
+    Args:
+        store: opened at the root of the versions.
+        name: content hash, or its first characters, seven or more.
+        folder: to write. What has arrived is kept beside it until all is there.
+    Raises:
+        InputError: the store has no such version, or the folder cannot be written.
+        IntegrityError: what arrived is not what was published.
+        DependencyError: as the store says.
+    """
+    contents = _contents(store, name)
+    arrived = folder.absolute().with_name(f".{folder.absolute().name}.{contents.content_hash[:12]}.fetched")
+    try:
+        with atomic_folder(folder, marker=DATASET_FILE) as aside:
+            arrived.mkdir(exist_ok=True)
+            fetching = in_parallel(contents.parts, lambda part: _fetch(store, contents, part, arrived))
+            for _ in track(fetching, "fetching", total=len(contents.parts)):
+                pass
+            for part in contents.parts:
+                _move(arrived / part.sha256, aside / part.file)
+            if DatasetVersion.open(aside).content_hash != contents.content_hash:
+                raise IntegrityError(f"{store.uri}/{contents.content_hash} holds another version. Publish it again.")
+    except OSError as error:
+        raise InputError(
+            f"cannot write {folder}: {error.strerror}. Free space or choose another folder, and fetch again: it goes "
+            "on where it stopped."
+        ) from error
+    shutil.rmtree(arrived)
+    return DatasetVersion.open(folder)
+
+
+def _contents(store: Store, name: str) -> Contents:
+    """The one version of that name."""
+    found = read_contents(store, name) if len(name) == 64 else None
+    if found is None and len(name) >= _ABBREVIATED:
+        candidates = [read_contents(store, item) for item in store.folders() if item.startswith(name)]
+        whole = [item for item in candidates if item is not None]
+        found = whole[0] if len(whole) == 1 else None
+    if found is None:
+        raise InputError(f"{store.uri} has no version '{name}' that is whole. See what it has: data list {store.uri}")
+    return found
+
+
+def _fetch(store: Store, contents: Contents, part: Part, arrived: Path) -> None:
+    """Have a part among what has arrived, under the name of its hash."""
+    path = arrived / part.sha256
+    if path.is_file() and sha256_file(path) == part.sha256:
+        return
+    data = store.read(f"{contents.content_hash}/{part.key}")
+    if data is None or sha256_bytes(data) != part.sha256:
+        state = "is missing" if data is None else "is damaged"
+        raise IntegrityError(f"{store.uri}/{contents.content_hash}/{part.key} {state}. Publish the version again.")
+    with atomic_file(path) as aside:
+        aside.write_bytes(data)
+
+
+def _move(part: Path, file: Path) -> None:
+    """Put a part behind those of its file that were moved before."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with file.open("ab") as whole, part.open("rb") as piece:
+        shutil.copyfileobj(piece, whole)

@@ -1,0 +1,85 @@
+"""A dataset version into a store, and which versions a store has."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from dataclasses import dataclass
+from typing import TypeVar
+
+from secondread.atomic import sha256_bytes
+from secondread.data.dataset import DatasetVersion
+from secondread.data.store.contents import COMPLETE, Contents, Part, describe, read_contents
+from secondread.data.store.store import THREADS, Store, Stored
+from secondread.errors import IntegrityError
+from secondread.progress import track
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+
+@dataclass(frozen=True)
+class Published:
+    """What publishing did.
+
+    Attributes:
+        uri: of the version.
+        sent: objects that were sent now.
+        there: objects that were there already.
+        size: bytes of all files.
+    """
+
+    uri: str
+    sent: int
+    there: int
+    size: int
+
+
+def publish(version: DatasetVersion, store: Store) -> Published:
+    """Store a dataset version. It can be seen once all of it is there; what is there already is not sent again.
+
+    Raises:
+        InputError, DependencyError: as the store says.
+        IntegrityError: a file changed while it was sent.
+    """
+    uri = f"{store.uri}/{version.content_hash}"
+    done = read_contents(store, version.content_hash)
+    if done is not None:
+        return Published(uri, sent=0, there=len(done.parts), size=done.size)
+    contents = describe(version)
+    sending = in_parallel(contents.parts, lambda part: _send(version, part, store))
+    sent = sum(track(sending, "publishing", total=len(contents.parts)))
+    record = contents.to_json()
+    store.write(f"{version.content_hash}/{COMPLETE}", record, sha256=sha256_bytes(record))
+    return Published(uri, sent=sent, there=len(contents.parts) - sent, size=contents.size)
+
+
+def _send(version: DatasetVersion, part: Part, store: Store) -> bool:
+    """Send a part, unless it is there; whether it was sent."""
+    key = f"{version.content_hash}/{part.key}"
+    if store.stat(key) == Stored(part.size, part.sha256):
+        return False
+    with (version.root / part.file).open("rb") as file:
+        file.seek(part.offset)
+        data = file.read(part.size)
+    if sha256_bytes(data) != part.sha256:
+        raise IntegrityError(f"{version.root / part.file} changed while it was published. Publish it again.")
+    store.write(key, data, sha256=part.sha256)
+    return True
+
+
+def published(store: Store) -> list[Contents]:
+    """The versions that are whole, by content hash."""
+    found = in_parallel(store.folders(), lambda name: read_contents(store, name))
+    return sorted((item for item in found if item is not None), key=lambda item: item.content_hash)
+
+
+def in_parallel(items: Iterable[T], action: Callable[[T], R]) -> Iterator[R]:
+    """Do something to each item, some at a time, in any order; after an error nothing more is begun."""
+    with ThreadPoolExecutor(THREADS) as threads:
+        futures = [threads.submit(action, item) for item in items]
+        try:
+            for future in as_completed(futures):
+                yield future.result()
+        finally:
+            threads.shutdown(cancel_futures=True)
