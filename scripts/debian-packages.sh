@@ -24,7 +24,7 @@ needs_test=(
     "${needs_demo[@]}"
     "curl|asks the server as a stranger would"
     "postgresql|the catalogue is tested on the database that teams share, on a cluster of the test's own"
-    "swift|the object store that versions are published to in the tests, with Swift's API and S3's; starts no service"
+    "swift|the object store that versions are published to in the tests, with Swift's API and S3's; starts none of Swift's own services"
     "memcached|Swift keeps the tokens of its users there"
 )
 
