@@ -24,7 +24,7 @@ from benchmarks.catalogue import GROUPS, KEYS, Benchmark, select
 from benchmarks.machine import commit, machine
 from benchmarks.workplace import ROOT, Workplace
 from secondread import logging
-from secondread.config import Environment
+from secondread.config.environment import Environment
 from secondread.cpus import cpu_limit
 from secondread.errors import SecondReadError
 

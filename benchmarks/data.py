@@ -12,7 +12,8 @@ import numpy as np
 from benchmarks.measure import Measurement, paired_ratio
 from benchmarks.peers import image_folder
 from benchmarks.workplace import Workplace
-from secondread.config import IngestConfig, PreprocessConfig
+from secondread.config.ingest import IngestConfig
+from secondread.config.preprocess import PreprocessConfig
 from secondread.data.dataset import SplitData
 from secondread.data.ingest import ingest
 from secondread.data.preprocess import Preprocessing, preprocess

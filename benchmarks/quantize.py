@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from benchmarks.measure import Measurement
 from benchmarks.workplace import Workplace
-from secondread.config import QuantizeConfig
+from secondread.config.quantize import QuantizeConfig
 
 if TYPE_CHECKING:
     from secondread.export.quantize import Candidate, QuantizeResult

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 from benchmarks.measure import Measurement
 from benchmarks.trained import phantom_version
 from benchmarks.workplace import Workplace
-from secondread.config import PreprocessConfig, TrainConfig
+from secondread.config.preprocess import PreprocessConfig
+from secondread.config.train import TrainConfig
 from secondread.cpus import cpu_limit
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ import shlex
 import sys
 from pathlib import Path
 
-from secondread.config import LoadTestConfig
+from secondread.config.loadtest import LoadTestConfig
 
 
 def main(run_path: str, image: str) -> None:

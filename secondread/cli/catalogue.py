@@ -11,7 +11,7 @@ import typer
 from rich.table import Table
 
 from secondread.cli.output import Json, example, print_json, print_line, print_table
-from secondread.config import Environment
+from secondread.config.environment import Environment
 
 if TYPE_CHECKING:
     from secondread.data.catalogue.catalogue import Catalogue

@@ -12,7 +12,12 @@ from secondread.cli import download, store
 from secondread.cli.catalogue import app as catalogue
 from secondread.cli.difference import print_diff
 from secondread.cli.output import Json, example, print_facts, print_json, print_line
-from secondread.config import AuditConfig, AugmentConfig, Environment, IngestConfig, PreprocessConfig, require
+from secondread.config.audit import AuditConfig
+from secondread.config.augment import AugmentConfig
+from secondread.config.environment import Environment
+from secondread.config.ingest import IngestConfig
+from secondread.config.preprocess import PreprocessConfig
+from secondread.config.require import require
 
 app = typer.Typer(help="Bring images in and make dataset versions.", no_args_is_help=True)
 app.add_typer(catalogue, name="catalogue")

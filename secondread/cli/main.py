@@ -15,7 +15,7 @@ from rich.table import Table
 from secondread import __version__
 from secondread.cli import data, model, pipeline, serving
 from secondread.cli.output import Json, example, print_json
-from secondread.config import Environment
+from secondread.config.environment import Environment
 from secondread.errors import DependencyError, SecondReadError
 from secondread.logging import configure
 

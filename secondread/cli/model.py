@@ -10,15 +10,13 @@ import typer
 
 from secondread.cli.output import Json, example, print_facts, print_json, print_line
 from secondread.cli.settings import parse_settings
-from secondread.config import (
-    Environment,
-    EvaluateConfig,
-    GateConfig,
-    QuantizeConfig,
-    RegisterConfig,
-    TrainConfig,
-    from_mapping,
-)
+from secondread.config.environment import Environment
+from secondread.config.evaluate import EvaluateConfig
+from secondread.config.gate import GateConfig
+from secondread.config.mapping import from_mapping
+from secondread.config.quantize import QuantizeConfig
+from secondread.config.register import RegisterConfig
+from secondread.config.train import TrainConfig
 from secondread.errors import GateRefused
 
 Set = Annotated[list[str], typer.Option("--set", help="Any setting of the stage, such as train.epochs=12.")]

@@ -11,7 +11,7 @@ import typer
 
 from secondread.cli.output import Json, example, print_facts, print_json, print_line
 from secondread.cli.settings import parse_settings
-from secondread.config import Environment
+from secondread.config.environment import Environment
 from secondread.errors import GateRefused, InputError
 
 app = typer.Typer(help="Compile a pipeline, run it here, or submit it to a Kubeflow.", no_args_is_help=True)

@@ -10,7 +10,9 @@ import typer
 
 from secondread.atomic import write_json
 from secondread.cli.output import Json, example, print_json, print_line
-from secondread.config import Environment, LoadTestConfig, ServeConfig
+from secondread.config.environment import Environment
+from secondread.config.loadtest import LoadTestConfig
+from secondread.config.serve import ServeConfig
 from secondread.errors import InputError
 
 Url = Annotated[str, typer.Option(help="REST address of a running server.")]

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from secondread.cli.output import Json, example, print_facts, print_json, print_line
-from secondread.config import Environment
+from secondread.config.environment import Environment
 
 Root = Annotated[str, typer.Argument(help="Folder, s3://bucket/prefix or swift://container/prefix.")]
 

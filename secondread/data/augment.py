@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 
 from secondread.atomic import atomic_folder, read_json, sha256_bytes, write_json
-from secondread.config import AugmentConfig
+from secondread.config.augment import AugmentConfig
 from secondread.data.dataset import DATASET_FILE, DatasetVersion
 from secondread.data.manifest import MANIFEST_FILE, write_manifest
 from secondread.data.shards import in_shard_order, read_shards, shard_file

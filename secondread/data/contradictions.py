@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from secondread.config import IngestConfig
+from secondread.config.ingest import IngestConfig
 from secondread.data.intake import StoredImage
 from secondread.data.near_duplicates import cluster_names, find_near_duplicates
 

@@ -22,7 +22,7 @@ from typing import Any
 import pandas as pd
 
 from secondread.atomic import atomic_folder, write_json
-from secondread.config import IngestConfig
+from secondread.config.ingest import IngestConfig
 from secondread.cpus import cpu_limit
 from secondread.data.contradictions import join_near_duplicates
 from secondread.data.duplicates import sort_out

@@ -14,7 +14,7 @@ _LOOKED_AT = 64  # pixels of the shorter side that are looked at; every n-th, no
 
 @dataclass(frozen=True)
 class PictureChecks:
-    """What a picture must have. `secondread.config.IngestConfig` gives the reasons of the defaults."""
+    """What a picture must have. `secondread.config.ingest.IngestConfig` gives the reasons of the defaults."""
 
     min_side_pixels: int = 16
     min_contrast: int = 8

@@ -16,7 +16,7 @@ from collections.abc import Mapping
 
 import pandas as pd
 
-from secondread.config import PreprocessConfig
+from secondread.config.preprocess import PreprocessConfig
 from secondread.errors import InputError, IntegrityError
 
 SHARES = {"train": 0.7, "val": 0.2, "test": 0.1}

@@ -14,7 +14,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from secondread.atomic import atomic_folder, read_json, sha256_bytes, write_json
-from secondread.config import PreprocessConfig
+from secondread.config.preprocess import PreprocessConfig
 from secondread.cpus import cpu_limit
 from secondread.data.ahead import ahead
 from secondread.data.dataset import DATASET_FILE, DatasetVersion

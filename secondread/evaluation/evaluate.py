@@ -21,7 +21,8 @@ import numpy.typing as npt
 import pandas as pd
 
 from secondread.atomic import atomic_folder, write_json
-from secondread.config import EvaluateConfig, GateConfig
+from secondread.config.evaluate import EvaluateConfig
+from secondread.config.gate import GateConfig
 from secondread.data.dataset import DatasetVersion
 from secondread.data.preprocess import Preprocessing
 from secondread.errors import InputError

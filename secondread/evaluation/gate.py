@@ -9,7 +9,8 @@ from typing import Any
 
 import yaml
 
-from secondread.config import GateConfig, from_mapping
+from secondread.config.gate import GateConfig
+from secondread.config.mapping import from_mapping
 from secondread.errors import InputError
 
 

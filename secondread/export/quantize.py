@@ -19,7 +19,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from secondread.atomic import atomic_folder, write_json
-from secondread.config import QuantizeConfig
+from secondread.config.quantize import QuantizeConfig
 from secondread.data.dataset import DatasetVersion, SplitData
 from secondread.errors import InputError, IntegrityError
 from secondread.export.int8 import write_candidates

@@ -7,16 +7,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from secondread.config import (
-    EvaluateConfig,
-    GateConfig,
-    IngestConfig,
-    PreprocessConfig,
-    QuantizeConfig,
-    RegisterConfig,
-    TrainConfig,
-    from_mapping,
-)
+from secondread.config.evaluate import EvaluateConfig
+from secondread.config.gate import GateConfig
+from secondread.config.ingest import IngestConfig
+from secondread.config.mapping import from_mapping
+from secondread.config.preprocess import PreprocessConfig
+from secondread.config.quantize import QuantizeConfig
+from secondread.config.register import RegisterConfig
+from secondread.config.train import TrainConfig
 from secondread.data.sources.open import is_local, open_source
 from secondread.errors import InputError
 from secondread.pipeline.code import code_fingerprint

@@ -14,7 +14,7 @@ from typing import Any
 from kfp import dsl
 from kfp.local.cache import LocalCache
 
-from secondread.config import Environment
+from secondread.config.environment import Environment
 from secondread.errors import InputError, IntegrityError
 from secondread.logging import get_logger
 from secondread.pipeline.success import SUCCESS_FILE, verify_success

@@ -7,7 +7,7 @@ import subprocess
 from pathlib import Path
 
 import secondread
-from secondread.config import Environment
+from secondread.config.environment import Environment
 from secondread.data.fingerprint import fingerprint_files
 from secondread.errors import IntegrityError
 

@@ -11,17 +11,15 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from secondread.config import (
-    Environment,
-    EvaluateConfig,
-    GateConfig,
-    IngestConfig,
-    PreprocessConfig,
-    QuantizeConfig,
-    RegisterConfig,
-    TrainConfig,
-    from_mapping,
-)
+from secondread.config.environment import Environment
+from secondread.config.evaluate import EvaluateConfig
+from secondread.config.gate import GateConfig
+from secondread.config.ingest import IngestConfig
+from secondread.config.mapping import from_mapping
+from secondread.config.preprocess import PreprocessConfig
+from secondread.config.quantize import QuantizeConfig
+from secondread.config.register import RegisterConfig
+from secondread.config.train import TrainConfig
 from secondread.data.dataset import DatasetVersion
 from secondread.data.ingest import ingest as run_ingest
 from secondread.data.version import write_dataset_version

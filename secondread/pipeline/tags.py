@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from secondread.config import Environment
+from secondread.config.environment import Environment
 from secondread.model.folder import ModelFolder
 from secondread.pipeline.code import code_fingerprint, git_revision
 

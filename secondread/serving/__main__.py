@@ -7,7 +7,8 @@ import sys
 from pathlib import Path
 
 from secondread import logging
-from secondread.config import Environment, ServeConfig
+from secondread.config.environment import Environment
+from secondread.config.serve import ServeConfig
 from secondread.errors import SecondReadError, exit_code_of
 from secondread.serving.server import Endpoints, run_transformer
 

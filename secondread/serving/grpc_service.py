@@ -6,7 +6,7 @@ from typing import Any
 
 import grpc
 
-from secondread.config import ServeConfig
+from secondread.config.serve import ServeConfig
 from secondread.errors import InputError, OverloadedError, SecondReadError
 from secondread.serving import contract
 from secondread.serving.admission import HeldBytes

@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from secondread.config import LoadTestConfig
+from secondread.config.loadtest import LoadTestConfig
 from secondread.errors import DependencyError, GateRefused, InputError
 from secondread.serving.load_setting import LoadSetting, image_files
 

@@ -12,7 +12,7 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
-from secondread.config import ServeConfig
+from secondread.config.serve import ServeConfig
 from secondread.errors import OverloadedError, SecondReadError, TooLargeError
 from secondread.serving.admission import ClientGoneError, HeldBytes, SlowClientError, in_time
 from secondread.serving.sdk import (

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from secondread.config import ServeConfig
+from secondread.config.serve import ServeConfig
 from secondread.export.repository import read_repository
 from secondread.logging import get_logger
 from secondread.serving.server import Endpoints, check_ports, run_transformer

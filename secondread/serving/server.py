@@ -15,7 +15,7 @@ import grpc
 import uvicorn
 from fastapi import FastAPI
 
-from secondread.config import ServeConfig
+from secondread.config.serve import ServeConfig
 from secondread.errors import DependencyError
 from secondread.export.repository import RepositoryModel, read_repository
 from secondread.logging import ROOT, get_logger

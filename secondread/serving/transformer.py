@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from secondread.config import ServeConfig
+from secondread.config.serve import ServeConfig
 from secondread.cpus import cpu_limit
 from secondread.data.decode import DecodeLimits
 from secondread.data.preprocess import preprocess

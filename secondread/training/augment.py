@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from secondread.config import TrainConfig
+from secondread.config.train import TrainConfig
 from secondread.taxonomy import Taxonomy
 
 # Modalities in which an image and its mirror image mean the same. Whatever is not listed is not mirrored.

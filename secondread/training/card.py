@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from secondread.config import TrainConfig
+from secondread.config.train import TrainConfig
 from secondread.data.dataset import DatasetVersion
 from secondread.data.manifest import SPLITS
 from secondread.model.folder import ModelConfigFile

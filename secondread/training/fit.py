@@ -17,7 +17,7 @@ from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.strategies import DDPStrategy, Strategy
 from torch import Tensor
 
-from secondread.config import TrainConfig
+from secondread.config.train import TrainConfig
 from secondread.cpus import cpu_limit
 from secondread.data.dataset import DatasetVersion, SplitData
 from secondread.errors import InputError

@@ -12,7 +12,8 @@ from typing import Any
 from safetensors.torch import load_file, save, save_file
 
 from secondread.atomic import read_json, write_json
-from secondread.config import TrainConfig, from_mapping
+from secondread.config.mapping import from_mapping
+from secondread.config.train import TrainConfig
 from secondread.training.epochs import EpochFigures
 from secondread.training.fit import Fitted
 

@@ -18,7 +18,7 @@ from pathlib import Path
 import secondread
 from secondread import errors
 from secondread.atomic import read_json
-from secondread.config import TrainConfig
+from secondread.config.train import TrainConfig
 from secondread.cpus import cpu_limit
 from secondread.data.dataset import DatasetVersion
 from secondread.errors import SecondReadError

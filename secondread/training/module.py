@@ -14,7 +14,7 @@ from torch.nn import functional
 from torch.optim import AdamW, Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
-from secondread.config import TrainConfig
+from secondread.config.train import TrainConfig
 from secondread.errors import InputError
 from secondread.model.vit import ViT, ViTConfig
 from secondread.taxonomy import Taxonomy

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from secondread.atomic import write_json
-from secondread.config import Environment
+from secondread.config.environment import Environment
 from secondread.data.dataset import DatasetVersion
 from secondread.errors import SecondReadError
 from secondread.logging import configure

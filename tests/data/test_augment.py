@@ -11,7 +11,9 @@ import pytest
 from typer.testing import CliRunner
 
 from secondread.cli.main import app
-from secondread.config import AugmentConfig, IngestConfig, PreprocessConfig
+from secondread.config.augment import AugmentConfig
+from secondread.config.ingest import IngestConfig
+from secondread.config.preprocess import PreprocessConfig
 from secondread.data.augment import augment
 from secondread.data.dataset import DatasetVersion
 from secondread.data.diff import diff_versions

@@ -12,7 +12,8 @@ import pandas as pd
 import pytest
 from PIL import Image, PngImagePlugin
 
-from secondread.config import IngestConfig, PreprocessConfig
+from secondread.config.ingest import IngestConfig
+from secondread.config.preprocess import PreprocessConfig
 from secondread.data.decode import DEFAULT_LIMITS, decode
 from secondread.data.ingest import ingest
 from secondread.data.manifest import read_manifest

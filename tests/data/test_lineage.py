@@ -8,7 +8,8 @@ import pandas as pd
 import pytest
 
 from secondread.atomic import read_json
-from secondread.config import IngestConfig, PreprocessConfig
+from secondread.config.ingest import IngestConfig
+from secondread.config.preprocess import PreprocessConfig
 from secondread.data.dataset import DatasetVersion
 from secondread.data.ingest import ingest
 from secondread.data.lineage import NEW_BETWEEN_SPLITS, OLD_BETWEEN_SPLITS, inherit

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from secondread.config import IngestConfig
+from secondread.config.ingest import IngestConfig
 from secondread.data.ingest import ingest
 from secondread.data.manifest import read_manifest, read_rejected
 from secondread.data.near_duplicates import cluster_names

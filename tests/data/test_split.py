@@ -7,7 +7,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from secondread.config import IngestConfig, PreprocessConfig
+from secondread.config.ingest import IngestConfig
+from secondread.config.preprocess import PreprocessConfig
 from secondread.data.ingest import ingest
 from secondread.data.split import assign_splits, check_disjoint
 from secondread.data.version import write_dataset_version

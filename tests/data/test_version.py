@@ -8,7 +8,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from secondread.config import IngestConfig, PreprocessConfig
+from secondread.config.ingest import IngestConfig
+from secondread.config.preprocess import PreprocessConfig
 from secondread.data.dataset import DatasetVersion
 from secondread.data.ingest import ingest
 from secondread.data.preprocess import Preprocessing, preprocess

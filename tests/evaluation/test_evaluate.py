@@ -9,7 +9,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from secondread.config import EvaluateConfig, GateConfig, IngestConfig, PreprocessConfig
+from secondread.config.evaluate import EvaluateConfig
+from secondread.config.gate import GateConfig
+from secondread.config.ingest import IngestConfig
+from secondread.config.preprocess import PreprocessConfig
 from secondread.data.dataset import DatasetVersion
 from secondread.data.ingest import ingest
 from secondread.data.preprocess import Preprocessing

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from secondread.config import GateConfig
+from secondread.config.gate import GateConfig
 from secondread.errors import InputError
 from secondread.evaluation.gate import decide, read_policy
 

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from secondread.config import EvaluateConfig, GateConfig
+from secondread.config.evaluate import EvaluateConfig
+from secondread.config.gate import GateConfig
 from secondread.evaluation import figures
 from secondread.evaluation.calibration import reliability
 from secondread.evaluation.evaluate import LabelledImages, evaluate

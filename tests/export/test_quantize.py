@@ -13,7 +13,9 @@ import pytest
 import torch
 from torch.nn import functional
 
-from secondread.config import IngestConfig, PreprocessConfig, QuantizeConfig
+from secondread.config.ingest import IngestConfig
+from secondread.config.preprocess import PreprocessConfig
+from secondread.config.quantize import QuantizeConfig
 from secondread.data.dataset import DatasetVersion, SplitData
 from secondread.data.ingest import ingest
 from secondread.data.version import write_dataset_version

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from secondread.config import Environment
+from secondread.config.environment import Environment
 from secondread.errors import IntegrityError
 from secondread.pipeline.code import check_code, code_fingerprint, git_revision
 

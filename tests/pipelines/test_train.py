@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import yaml
 
-from secondread import config
+from secondread.config.mapping import from_mapping
 from secondread.pipeline.compile import compile_pipeline, compiled_name
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -93,10 +93,9 @@ def test_a_components_readme_names_every_input_and_output(folder: Path) -> None:
 @pytest.mark.parametrize("folder", COMPONENTS, ids=lambda path: path.name)
 def test_the_settings_of_a_readme_exist(folder: Path) -> None:
     """An example that would be refused teaches nothing."""
-    kind = getattr(config, f"{folder.name.capitalize()}Config", None)
     for example in re.findall(r"`(\{.*?\})`", (folder / "README.md").read_text()):
-        assert kind is not None
-        config.from_mapping(kind, json.loads(example))
+        module = importlib.import_module(f"secondread.config.{folder.name}")
+        from_mapping(getattr(module, f"{folder.name.capitalize()}Config"), json.loads(example))
 
 
 def tasks(spec: dict[str, Any], name: str) -> dict[str, Any]:

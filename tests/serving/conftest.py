@@ -32,7 +32,7 @@ from dataclasses import asdict
 from pathlib import Path
 from secondread import logging
 from secondread.atomic import write_json
-from secondread.config import ServeConfig
+from secondread.config.serve import ServeConfig
 from secondread.serving.serve import serve
 from secondread.serving.server import run_transformer
 logging.configure()

@@ -20,7 +20,7 @@ import psutil
 import pytest
 import yaml
 
-from secondread.config import ServeConfig
+from secondread.config.serve import ServeConfig
 from secondread.data.decode import DecodeLimits
 from secondread.errors import OverloadedError
 from secondread.serving.admission import Admission

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from secondread.config import LoadTestConfig
+from secondread.config.loadtest import LoadTestConfig
 from secondread.errors import DependencyError, GateRefused, InputError
 from secondread.serving.loadtest import LoadTestResult, loadtest
 

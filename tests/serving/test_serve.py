@@ -20,7 +20,7 @@ from typing import Any
 import psutil
 import pytest
 
-from secondread.config import ServeConfig
+from secondread.config.serve import ServeConfig
 from secondread.errors import DependencyError, InputError, IntegrityError
 from secondread.serving.serve import serve
 from secondread.serving.server import run_transformer

@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from secondread.config import LoadTestConfig, ServeConfig
+from secondread.config.loadtest import LoadTestConfig
+from secondread.config.serve import ServeConfig
 from secondread.errors import InputError
 
 

@@ -8,7 +8,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from secondread.config import IngestConfig, PreprocessConfig, TrainConfig
+from secondread.config.ingest import IngestConfig
+from secondread.config.preprocess import PreprocessConfig
+from secondread.config.train import TrainConfig
 from secondread.data.dataset import DatasetVersion
 from secondread.data.ingest import ingest
 from secondread.data.version import write_dataset_version

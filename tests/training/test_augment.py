@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from secondread.config import TrainConfig
+from secondread.config.train import TrainConfig
 from secondread.taxonomy import ClassInfo, Taxonomy
 from secondread.training.augment import Batch, augment, mirror_allowed, mix
 

@@ -14,7 +14,7 @@ import pytest
 import torch
 from mlflow import MlflowClient
 
-from secondread.config import TrainConfig
+from secondread.config.train import TrainConfig
 from secondread.data.dataset import DatasetVersion
 from secondread.errors import InputError
 from secondread.tracking.runs import TrackingConfig

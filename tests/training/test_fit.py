@@ -11,7 +11,9 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from secondread.config import IngestConfig, PreprocessConfig, TrainConfig
+from secondread.config.ingest import IngestConfig
+from secondread.config.preprocess import PreprocessConfig
+from secondread.config.train import TrainConfig
 from secondread.data.dataset import DatasetVersion
 from secondread.data.ingest import ingest
 from secondread.data.version import write_dataset_version

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch.nn import functional
 
-from secondread.config import TrainConfig
+from secondread.config.train import TrainConfig
 from secondread.model.vit import PRESETS, ViT
 from secondread.training.module import _parameter_groups, _warmup_cosine, class_weights, smoothed_cross_entropy
 

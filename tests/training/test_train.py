@@ -13,7 +13,7 @@ import torch
 from safetensors.torch import load_file
 from sklearn.metrics import accuracy_score, roc_auc_score
 
-from secondread.config import TrainConfig
+from secondread.config.train import TrainConfig
 from secondread.data.dataset import DatasetVersion
 from secondread.model.folder import ModelFolder
 from secondread.model.session import GraphSession

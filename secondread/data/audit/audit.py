@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from secondread.config import AuditConfig
+from secondread.config.audit import AuditConfig
 from secondread.data.audit.counts import Table, class_counts, count_tables, missing_fields
 from secondread.data.audit.findings import Finding, copies_left_out, find_all
 from secondread.data.audit.severity import SEVERITIES, reaches, worst

@@ -15,7 +15,7 @@ from PIL import Image
 
 import secondread
 from secondread.atomic import atomic_folder, write_json
-from secondread.config import AuditConfig
+from secondread.config.audit import AuditConfig
 from secondread.data.audit.audit import Audit
 from secondread.data.audit.severity import LOOK, NONE, SERIOUS
 from secondread.data.audit.shortcuts import Shortcut

@@ -10,7 +10,7 @@ import numpy.typing as npt
 from sklearn.ensemble import ExtraTreesClassifier
 from sklearn.model_selection import StratifiedKFold
 
-from secondread.config import AuditConfig
+from secondread.config.audit import AuditConfig
 from secondread.cpus import cpu_limit
 
 _TREES = 60  # more do not move the balanced accuracy by 0.01

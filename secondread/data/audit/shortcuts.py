@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from secondread.config import AuditConfig
+from secondread.config.audit import AuditConfig
 from secondread.data.audit.counts import NOT_KNOWN
 from secondread.data.audit.features import TRAITS, Trait, trait_features
 from secondread.data.audit.separability import Labels, Separability, measure

@@ -17,7 +17,7 @@ from __future__ import annotations
 from functools import partial
 from pathlib import Path
 
-from secondread.config import Environment
+from secondread.config.environment import Environment
 from secondread.data.decode import DEFAULT_LIMITS, DecodeLimits
 from secondread.data.sources.archive import MARKER, extracted, is_archive, unwrapped
 from secondread.data.sources.dicom_folder import DicomFolderSource, holds_dicom_alone

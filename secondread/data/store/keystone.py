@@ -9,7 +9,7 @@ from typing import Any
 from urllib3 import BaseHTTPResponse, PoolManager
 from urllib3.exceptions import HTTPError
 
-from secondread.config import SwiftSettings
+from secondread.config.environment import SwiftSettings
 from secondread.data.store.connection import unreachable
 from secondread.errors import DependencyError, InputError
 

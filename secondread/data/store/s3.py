@@ -7,7 +7,7 @@ from io import BytesIO
 from typing import TypeVar
 from urllib.parse import urlsplit
 
-from secondread.config import S3Settings
+from secondread.config.environment import S3Settings
 from secondread.data.store.connection import pool, unreachable
 from secondread.data.store.store import Stored, again
 from secondread.errors import DependencyError, InputError, SecondReadError

@@ -13,7 +13,7 @@ from pathlib import Path
 from time import sleep
 from typing import Protocol, TypeVar
 
-from secondread.config import Environment
+from secondread.config.environment import Environment
 from secondread.errors import DependencyError, InputError
 
 T = TypeVar("T")

@@ -10,7 +10,7 @@ from urllib.parse import quote, urlencode
 from urllib3 import BaseHTTPResponse
 from urllib3.exceptions import HTTPError
 
-from secondread.config import SwiftSettings
+from secondread.config.environment import SwiftSettings
 from secondread.data.store.connection import pool, unreachable
 from secondread.data.store.keystone import Access, sign_in
 from secondread.data.store.store import Stored, again

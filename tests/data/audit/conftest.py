@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from secondread.config import AuditConfig, IngestConfig
+from secondread.config.audit import AuditConfig
+from secondread.config.ingest import IngestConfig
 from secondread.data.audit.audit import Audit, audit
 from secondread.data.audit.findings import Finding
 from secondread.data.audit.shortcuts import Shortcut

@@ -11,7 +11,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from secondread.config import AuditConfig, IngestConfig, PreprocessConfig
+from secondread.config.audit import AuditConfig
+from secondread.config.ingest import IngestConfig
+from secondread.config.preprocess import PreprocessConfig
 from secondread.data.audit.audit import Audit, audit, check_gate
 from secondread.data.audit.subject import Subject, open_subject
 from secondread.data.ingest import ingest

@@ -8,7 +8,7 @@ import pytest
 from typer.testing import CliRunner
 
 from secondread.cli.main import app
-from secondread.config import AuditConfig
+from secondread.config.audit import AuditConfig
 from secondread.data.audit.audit import Audit, audit
 from secondread.data.audit.report import render, write_audit
 from secondread.data.audit.subject import Subject

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import balanced_accuracy_score
 
-from secondread.config import AuditConfig
+from secondread.config.audit import AuditConfig
 from secondread.data.audit.separability import _balanced_accuracy, _folds, measure
 
 CONFIG = AuditConfig()

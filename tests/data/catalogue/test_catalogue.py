@@ -20,7 +20,9 @@ from typer.testing import CliRunner
 
 from secondread.atomic import write_json
 from secondread.cli.main import app
-from secondread.config import AugmentConfig, IngestConfig, PreprocessConfig
+from secondread.config.augment import AugmentConfig
+from secondread.config.ingest import IngestConfig
+from secondread.config.preprocess import PreprocessConfig
 from secondread.data.augment import augment
 from secondread.data.catalogue.catalogue import Catalogue, public_uri
 from secondread.data.catalogue.engine import open_engine, writer

@@ -6,7 +6,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from secondread.config import IngestConfig
+from secondread.config.ingest import IngestConfig
 from secondread.data.ingest import ingest
 from secondread.data.sources.folder import FolderSource
 from secondread.data.sources.layouts import LAYOUTS

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from secondread.config import IngestConfig
+from secondread.config.ingest import IngestConfig
 from secondread.data.decode import DecodeLimits
 from secondread.data.ingest import ingest
 from secondread.data.manifest import read_manifest

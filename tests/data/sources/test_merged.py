@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 import yaml
 
-from secondread.config import IngestConfig
+from secondread.config.ingest import IngestConfig
 from secondread.data.ingest import ingest
 from secondread.data.sources.merged import MergedSource
 from secondread.data.sources.open import open_source

@@ -14,7 +14,9 @@ from urllib.request import Request, urlopen
 
 import pytest
 
-from secondread.config import Environment, IngestConfig, PreprocessConfig
+from secondread.config.environment import Environment
+from secondread.config.ingest import IngestConfig
+from secondread.config.preprocess import PreprocessConfig
 from secondread.data.dataset import DatasetVersion
 from secondread.data.ingest import ingest
 from secondread.data.version import write_dataset_version

@@ -9,7 +9,7 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
 
-from secondread.config import Environment
+from secondread.config.environment import Environment
 from secondread.data.store.connection import pool
 from secondread.data.store.keystone import Access, sign_in
 from secondread.errors import InputError

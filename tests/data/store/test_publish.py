@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from secondread.cli.main import main
-from secondread.config import Environment
+from secondread.config.environment import Environment
 from secondread.data.dataset import DatasetVersion
 from secondread.data.store import contents
 from secondread.data.store.fetch import fetch

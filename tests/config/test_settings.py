@@ -4,16 +4,14 @@ from pathlib import Path
 
 import pytest
 
-from secondread.config import (
-    Environment,
-    EvaluateConfig,
-    GateConfig,
-    PreprocessConfig,
-    QuantizeConfig,
-    RegisterConfig,
-    TrainConfig,
-    from_mapping,
-)
+from secondread.config.environment import Environment
+from secondread.config.evaluate import EvaluateConfig
+from secondread.config.gate import GateConfig
+from secondread.config.mapping import from_mapping
+from secondread.config.preprocess import PreprocessConfig
+from secondread.config.quantize import QuantizeConfig
+from secondread.config.register import RegisterConfig
+from secondread.config.train import TrainConfig
 from secondread.errors import InputError
 
 

@@ -1,0 +1,25 @@
+"""How a model is judged."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from secondread.config.require import require, require_seed
+
+
+@dataclass(frozen=True)
+class EvaluateConfig:
+    """How a model is evaluated."""
+
+    batch_size: int = 32  # images a run of the graph; larger gains nothing on a CPU
+    resamples: int = 1_000  # bootstrap draws; bounds then move by about 0.001 from seed to seed
+    level: float = 0.95  # share of the draws inside an interval; the custom of the field
+    seed: int = 0  # of the draws
+    shown_images: int = 12  # pictures in each of the report's two galleries; two rows on a desk, six on a phone
+
+    def __post_init__(self) -> None:
+        require_seed("seed", self.seed)
+        require(self.batch_size > 0, f"batch_size must be above 0, not {self.batch_size}.")
+        require(self.resamples >= 100, f"resamples must be at least 100 for a 95 % interval, not {self.resamples}.")
+        require(0.5 <= self.level < 1, f"level must be in [0.5, 1), not {self.level}.")
+        require(self.shown_images >= 0, f"shown_images must not be negative, not {self.shown_images}.")

@@ -1,0 +1,24 @@
+"""How stored images become a dataset version."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from secondread.config.require import require, require_seed
+
+
+@dataclass(frozen=True)
+class PreprocessConfig:
+    """How stored images become a dataset version."""
+
+    image_size: int = 96  # pixels, both sides; findings of these sets survive it and two cores can train on it
+    split_seed: int = 0  # picks one of the possible splits
+    final_eval_share: float = 0.15  # share of groups set aside for simulated live traffic
+    final_eval_min_images: int = 2_000  # below this many images none is set aside: too few to spare
+    min_groups_per_class: int = 3  # groups; one each for train, val and test, else a class cannot be split
+
+    def __post_init__(self) -> None:
+        require_seed("split_seed", self.split_seed)
+        require(16 <= self.image_size <= 1024, f"image_size must be from 16 to 1024 pixels, not {self.image_size}.")
+        require(0 <= self.final_eval_share < 0.5, f"final_eval_share must be in [0, 0.5), not {self.final_eval_share}.")
+        require(self.min_groups_per_class >= 3, "min_groups_per_class must be at least 3: train, val and test.")

@@ -1,0 +1,50 @@
+"""How a model answers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from secondread.config.require import require
+
+
+@dataclass(frozen=True)
+class ServeConfig:
+    """How the transformer answers, on a laptop behind `secondread serve` and in a predictor pod."""
+
+    name: str = "secondread"  # model, as in the path of the inference API and in the repository
+    host: str = "127.0.0.1"  # address to listen on; only this machine, unless someone decides to open it
+    http_port: int = 8080  # REST; KServe's port. 0 picks a free one
+    grpc_port: int = 8081  # gRPC; KServe's port. 0 picks a free one
+    threads: int = 0  # of decoding and of one run of the graph; 0: the CPUs of the container
+    max_in_flight: int = 32  # requests; above this the answer is 503 at once, since a queue only makes all of them late
+    max_request_bytes: int = 64 << 20  # bytes of one REST request; the largest films have 30 MB, as base64 40
+    max_grpc_message_bytes: int = 32 << 20  # bytes of one gRPC request; each call holds one before it can be refused
+    max_bytes_in_flight: int = 128 << 20  # bytes of all requests that came and are not answered; two of the largest
+    body_timeout_seconds: float = 30.0  # for a REST request's bytes to come; 40 MB need a line of 11 Mbit/s
+    max_connection_seconds: float = 300.0  # age at which gRPC clients are asked to connect anew; ends stalled ones
+    predictor_timeout_seconds: float = 10.0  # for one answer of Triton; the physician's patience, not the machine's
+    start_timeout_seconds: float = 60.0  # for Triton to load the model; 3 s on an idle machine with two cores
+    drain_seconds: float = 10.0  # for requests in flight when told to stop; below Kubernetes' 30
+
+    def __post_init__(self) -> None:
+        for field in ("http_port", "grpc_port"):
+            port = getattr(self, field)
+            require(0 <= port <= 65535, f"{field} must be from 0 (any free one) to 65535, not {port}.")
+        same = self.http_port and self.http_port == self.grpc_port
+        require(not same, f"http_port and grpc_port are both {self.http_port}: give them different ones.")
+        require(self.threads >= 0, f"threads must not be negative, not {self.threads}.")
+        for name in ("max_in_flight", "max_request_bytes", "max_grpc_message_bytes"):
+            require(getattr(self, name) > 0, f"{name} must be above 0, not {getattr(self, name)}.")
+        for name in ("predictor", "start", "body"):
+            seconds = getattr(self, f"{name}_timeout_seconds")
+            require(seconds > 0, f"{name}_timeout_seconds must be above 0, not {seconds}.")
+        require(
+            self.max_connection_seconds > 0,
+            f"max_connection_seconds must be above 0, not {self.max_connection_seconds}.",
+        )
+        largest = max(self.max_request_bytes, self.max_grpc_message_bytes)
+        require(
+            self.max_bytes_in_flight >= largest,
+            f"max_bytes_in_flight {self.max_bytes_in_flight} is below one request of {largest} bytes: raise it.",
+        )
+        require(self.drain_seconds >= 0, f"drain_seconds must not be negative, not {self.drain_seconds}.")
