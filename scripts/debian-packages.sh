@@ -25,6 +25,8 @@ needs_test=(
     "curl|asks the server as a stranger would"
     "postgresql|the catalogue is tested on the database that teams share, on a cluster of the test's own"
     "swift|the object store that versions are published to in the tests, with Swift's API and S3's; starts none of Swift's own services"
+    "dcmtk|the reference that DICOM decoding is compared with"
+    "chromium|the dashboard is tested in a real browser"
     "memcached|Swift keeps the tokens of its users there"
 )
 
@@ -50,6 +52,7 @@ ctypes.CDLL(str(beside) if beside.exists() else name)'
             ;;
         postgresql) command -v initdb || compgen -G "/usr/lib/postgresql/*/bin/initdb" ;;
         swift) command -v swift-ring-builder ;;
+        dcmtk) command -v dcmj2pnm ;;
         ca-certificates) [ -e "${SSL_CERT_FILE:-/etc/ssl/certs/ca-certificates.crt}" ] ;;
         *) command -v "$1" ;;
     esac >/dev/null 2>&1
