@@ -6,9 +6,10 @@ specification (third edition), section 5.
 
 from __future__ import annotations
 
-import re
 import struct
 import zlib
+
+import numpy as np
 
 from secondread.errors import ImageError
 
@@ -18,8 +19,9 @@ _JFIF, _JFIF_BYTES = b"JFIF\0", 14  # without its thumbnail
 _ADOBE, _ADOBE_BYTES = b"Adobe", 12
 # frames (SOF0 to SOF15), DHT, DAC, SOS, DQT, DRI: what T.81 needs to decode a picture
 _NEEDED = frozenset({*range(0xC0, 0xD0), _SOS, 0xDB, 0xDD}) - {0xC8}
-# a marker that ends entropy-coded data: stuffed zeros and restart markers belong to the data
-_NEXT_MARKER = re.compile(rb"\xff+[\x01-\xcf\xd8-\xfe]")
+# after 0xFF, what ends entropy-coded data: stuffed zeros and restart markers belong to it, and another 0xFF is filling
+_ENDS = np.isin(np.arange(256), [0, *range(0xD0, 0xD8), 0xFF], invert=True)
+_FIRST_WINDOW = 4096  # bytes looked at together; each further window is 16 times as large, since most scans are long
 
 _PNG_MAGIC = b"\x89PNG\r\n\x1a\n"
 _PNG_NEEDED = frozenset({b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND"})
@@ -45,11 +47,28 @@ def strip_jpeg(data: bytes) -> bytes:
             raise ImageError(f"the JPEG is corrupt or truncated (segment {marker:#04x} has no end).")
         parts.append(_segment(marker, data[start + 2 : position]))
         if marker == _SOS:
-            found = _NEXT_MARKER.search(data, position)
-            if found is None:
-                raise ImageError("the JPEG is corrupt or truncated (its scan has no end).")
-            parts.append(data[position : found.start()])
-            position = found.start()
+            end = _scan_end(data, position)
+            parts.append(data[position:end])
+            position = end
+
+
+def _scan_end(data: bytes, start: int) -> int:
+    """Where entropy-coded data ends: the first marker that is not part of it, or the filling before it.
+
+    Every film at ingest has 70 KB of such data, in which a regular expression takes half as long as decoding does.
+    """
+    codes, at, window = np.frombuffer(data, np.uint8), start, _FIRST_WINDOW
+    while at < len(data) - 1:
+        following = codes[at + 1 : at + 1 + window]
+        marks = np.flatnonzero(codes[at : at + len(following)] == 0xFF)
+        ends = marks[_ENDS[following[marks]]]
+        if len(ends):
+            end = at + int(ends[0])
+            while end > start and data[end - 1] == 0xFF:
+                end -= 1
+            return end
+        at, window = at + len(following), 16 * window
+    raise ImageError("the JPEG is corrupt or truncated (its scan has no end).")
 
 
 def _marker(data: bytes, position: int) -> tuple[int, int]:

@@ -1,6 +1,7 @@
 """What a stored JPEG or PNG still holds: its pixels, unchanged, and nothing that could name anybody."""
 
 import io
+import re
 import struct
 import zlib
 from pathlib import Path
@@ -9,6 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image, PngImagePlugin
 
+from secondread.data import strip
 from secondread.data.decode import decode
 from secondread.data.strip import strip_jpeg, strip_png
 from secondread.errors import ImageError
@@ -93,6 +95,24 @@ def test_real_jpegs_keep_their_pixels(shared_data: Path) -> None:
     for path in sorted(shared_data.glob("*/*/*.jpg"))[::40]:
         data = path.read_bytes()
         np.testing.assert_array_equal(decode(strip_jpeg(data)), decode(data), err_msg=path.name)
+
+
+@pytest.mark.parametrize("window", [1, 7, 4096])
+def test_a_scan_ends_where_the_first_marker_is_that_is_not_part_of_it(
+    window: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Against the same rule as a regular expression; there may be any number of 0xFF before the marker."""
+    monkeypatch.setattr(strip, "_FIRST_WINDOW", window)
+    rule, data = re.compile(rb"\xff+[\x01-\xcf\xd8-\xfe]"), encoded(picture(), "JPEG")
+    start = data.index(b"\xff\xda") + 10
+    kept = strip_jpeg(data)[:-2]
+    kept = kept[: kept.index(b"\xff\xda") + 10]
+    rng, of_a_scan = np.random.default_rng(window), (b"\xff\x00", b"\xff\xd0", b"\xff\xff\xd7", b"ab")
+    for _ in range(300):
+        scan = b"".join(of_a_scan[number] for number in rng.integers(0, 4, rng.integers(0, 20)))
+        told = data[:start] + scan + b"\xff" * int(rng.integers(1, 4)) + b"\xd9" + SECRET
+        end = rule.search(told, start).start()
+        assert strip_jpeg(told) == kept + told[start:end] + b"\xff\xd9"
 
 
 @pytest.mark.parametrize("cut", [3, 10, 200, -2])
