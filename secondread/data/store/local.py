@@ -35,6 +35,18 @@ class LocalStore:
         except OSError as error:
             raise InputError(f"cannot read {path}: {error.strerror}. Ask for the right to read it.") from error
 
+    def read_range(self, key: str, offset: int, size: int) -> bytes | None:
+        """`size` bytes of an object from `offset` on; None if there is no such object."""
+        path = self.root / key
+        try:
+            with path.open("rb") as file:
+                file.seek(offset)
+                return file.read(size)
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            raise InputError(f"cannot read {path}: {error.strerror}. Ask for the right to read it.") from error
+
     def write(self, key: str, data: bytes, *, sha256: str) -> None:  # noqa: ARG002 - the file is read when asked
         """Store an object: whole and as sent, or not at all."""
         path = self.root / key

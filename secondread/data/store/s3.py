@@ -74,9 +74,17 @@ class S3Store:
 
     def read(self, key: str) -> bytes | None:
         """An object's bytes; None if there is no such object."""
+        return self._read(key, 0, 0)
+
+    def read_range(self, key: str, offset: int, size: int) -> bytes | None:
+        """`size` bytes of an object from `offset` on; None if there is no such object."""
+        return self._read(key, offset, size)
+
+    def _read(self, key: str, offset: int, size: int) -> bytes | None:
+        """An object's bytes; with a size of 0 all of them."""
 
         def ask() -> bytes:
-            with self._client.get_object(self._bucket, self._prefix + key) as response:
+            with self._client.get_object(self._bucket, self._prefix + key, offset=offset, length=size) as response:
                 data: bytes = response.read()
                 response.release_conn()
             return data

@@ -54,6 +54,9 @@ class Store(Protocol):
     def read(self, key: str) -> bytes | None:
         """An object's bytes; None if there is no such object."""
 
+    def read_range(self, key: str, offset: int, size: int) -> bytes | None:
+        """`size` bytes of an object from `offset` on, of which it has so many; None if there is no such object."""
+
     def write(self, key: str, data: bytes, *, sha256: str) -> None:
         """Store an object: whole and as sent, or not at all."""
 

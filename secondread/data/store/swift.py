@@ -58,6 +58,11 @@ class SwiftStore:
         answer = self._ask("GET", key)
         return None if answer.status == 404 else answer.data
 
+    def read_range(self, key: str, offset: int, size: int) -> bytes | None:
+        """`size` bytes of an object from `offset` on; None if there is no such object."""
+        answer = self._ask("GET", key, headers={"Range": f"bytes={offset}-{offset + size - 1}"})
+        return None if answer.status == 404 else answer.data
+
     def write(self, key: str, data: bytes, *, sha256: str) -> None:
         """Store an object: whole and as sent, or not at all."""
         md5 = hashlib.md5(data, usedforsecurity=False).hexdigest()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import resource
 import subprocess
@@ -59,6 +60,27 @@ def test_a_folder_gives_back_what_was_published(version: DatasetVersion, tmp_pat
 
 def test_swift_gives_back_what_was_published(swift, root: str, version: DatasetVersion, tmp_path: Path) -> None:
     check_round_trip(version, open_store(root, swift.environment()), tmp_path / "fetched")
+
+
+@pytest.fixture(params=["folder", "s3", "swift"])
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> Store:
+    """An empty store of each kind."""
+    if request.param == "folder":
+        return open_store(str(tmp_path / "kept"), Environment.read({}))
+    swift = request.getfixturevalue("swift")
+    name = f"ranges-{request.param}-{tmp_path.name.lower().replace('_', '-')}"[-60:].lstrip("-")
+    swift.make_container(name)
+    return open_store(f"{request.param}://{name}/some", swift.environment())
+
+
+def test_a_few_bytes_of_an_object_are_read_alone(store: Store) -> None:
+    data = bytes(range(256)) * 8
+    store.write("a/b", data, sha256=hashlib.sha256(data).hexdigest())
+    assert store.read_range("a/b", 300, 7) == data[300:307]
+    assert store.read_range("a/b", 0, 1) == data[:1]
+    assert store.read_range("a/b", 2040, 100) == data[2040:]
+    assert store.read_range("a/missing", 0, 4) is None
+    assert store.read("a/b") == data
 
 
 class KillsServer:
