@@ -40,7 +40,7 @@ def evaluate(
         Whether the gate said yes; its reasons are in the summary.
     """
     from secondread.pipeline.show import show_evaluation
-    from secondread.pipeline.steps import evaluate as step
+    from secondread.pipeline.steps.evaluate import evaluate as step
 
     result = step(
         model.path, dataset.path, evaluation.path, split=split, model_step=model_step, gate=gate, settings=settings

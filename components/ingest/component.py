@@ -25,7 +25,7 @@ def ingest(
         settings: further fields of IngestConfig.
     """
     from secondread.pipeline.show import show_metrics
-    from secondread.pipeline.steps import ingest as step
+    from secondread.pipeline.steps.ingest import ingest as step
 
     facts = step(
         source,

@@ -18,7 +18,7 @@ def preprocess(
         settings: fields of PreprocessConfig.
     """
     from secondread.pipeline.show import show_metrics
-    from secondread.pipeline.steps import preprocess as step
+    from secondread.pipeline.steps.preprocess import preprocess as step
 
     facts = step(images.path, dataset.path, settings=settings)
     dataset.metadata.update(facts)

@@ -24,7 +24,7 @@ def quantize(
     """
     from pathlib import Path
 
-    from secondread.pipeline.steps import quantize as step
+    from secondread.pipeline.steps.quantize import quantize as step
 
     facts = step(model.path, dataset.path, quantized.path, settings=settings)
     quantized.framework = "onnx"

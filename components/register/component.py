@@ -24,7 +24,7 @@ def register(
         root: folder for <name>/<digest>/; empty for the pipeline's own object store.
         pipeline_run: id of the run, for the registry.
     """
-    from secondread.pipeline.steps import register as step
+    from secondread.pipeline.steps.register import register as step
 
     facts = step(
         model.path,

@@ -23,7 +23,7 @@ def train(
         settings: further fields of TrainConfig.
     """
     from secondread.pipeline.show import show_metrics
-    from secondread.pipeline.steps import train as step
+    from secondread.pipeline.steps.train import train as step
 
     facts = step(dataset.path, model.path, name=name, settings=settings)
     model.framework = "pytorch"

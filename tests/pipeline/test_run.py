@@ -15,8 +15,8 @@ import pytest
 from secondread.errors import InputError
 from secondread.export.repository import read_repository, verify_repository
 from secondread.model.folder import ModelFolder
-from secondread.pipeline import steps
 from secondread.pipeline.run import RunResult, run_pipeline
+from secondread.pipeline.steps.ingest import ingest
 from secondread.pipeline.success import failures
 from secondread.tracking.registry import Registry
 from secondread.tracking.runs import open_client
@@ -99,7 +99,7 @@ def test_a_damaged_repository_is_mended_by_the_next_run(first_run: RunResult, pi
 def test_a_step_refuses_to_work_for_a_client_of_another_version(tmp_path: Path) -> None:
     """What the image makes would be in the cache under the client's version."""
     with pytest.raises(SystemExit) as ended:
-        steps.ingest("phantom://demo?images=90", str(tmp_path / "images"), settings={}, client_code="0" * 64)
+        ingest("phantom://demo?images=90", str(tmp_path / "images"), settings={}, client_code="0" * 64)
     assert ended.value.code == InputError.exit_code
     (failure,) = failures(tmp_path)
     assert "client and image are of different versions" in failure.message
