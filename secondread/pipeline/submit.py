@@ -26,6 +26,9 @@ from secondread.pipeline.compile import LAST_STEP, compile_pipeline
 from secondread.pipeline.success import Failure
 
 POLL_SECONDS = 10.0
+# looks in a row that may fail while a run is waited for: 5 minutes, in which an ingress, a node or a server comes
+# back; a run takes hours, and does not end because nobody can see it
+FAILED_LOOKS = 30
 CONNECT_SECONDS = 10.0
 FINISHED = frozenset({"SUCCEEDED", "FAILED", "SKIPPED", "CANCELED"})
 
@@ -114,19 +117,34 @@ def wait(
     Raises:
         GateRefused: the run did not come to its last step.
         SecondReadError: a step failed; the kind of error, and so the exit code, is the step's own.
-        DependencyError: the run was cancelled, or failed without saying why; or the host does not answer.
+        DependencyError: the run was cancelled, or failed without saying why; or the host refuses, or has not answered
+            for minutes. Such a run goes on.
     """
-    state = ""
-    with _kfp_errors(submitted.host):
-        client = _client(submitted.host, namespace, token)
-        while True:
-            run = client.get_run(submitted.run_id)
-            if run.state != state:
-                state = run.state
-                log.info("run %s: %s", submitted.run_id, state)
-            if state in FINISHED:
-                return _verdict(run, submitted, token)
+    state, failed = "", 0
+    while True:
+        try:
+            with _kfp_errors(submitted.host):
+                run = _client(submitted.host, namespace, token).get_run(submitted.run_id)
+        except DependencyError as error:
+            failed += 1
+            if failed == FAILED_LOOKS or not _may_pass(error.__cause__):
+                raise
+            log.warning("%s Looking again.", error)
             pause(POLL_SECONDS)
+            continue
+        failed = 0
+        if run.state != state:
+            state = run.state
+            log.info("run %s: %s", submitted.run_id, state)
+        if state in FINISHED:
+            with _kfp_errors(submitted.host):
+                return _verdict(run, submitted, token)
+        pause(POLL_SECONDS)
+
+
+def _may_pass(error: BaseException | None) -> bool:
+    """Whether what went wrong may be gone in a minute: no answer, or an answer that says so."""
+    return not isinstance(error, kfp_server_api.ApiException) or error.status >= 500 or error.status in (408, 429)
 
 
 def _verdict(run: Any, submitted: Submitted, token: str) -> str:

@@ -23,6 +23,7 @@ class KubeflowApi:
         self.versions: list[dict[str, Any]] = []
         self.runs: list[dict[str, Any]] = []
         self.states: list[dict[str, Any]] = []
+        self.refusals: list[int] = []  # HTTP statuses that the next looks at a run get
         self.nodes: dict[str, Any] | None = None  # of Argo's workflow; None: a server without version 1
         self.tokens: set[str | None] = set()
         self.url = ""
@@ -56,6 +57,8 @@ class KubeflowApi:
         if path.endswith("/v1beta1/runs/r1") and self.nodes is not None:
             workflow = json.dumps({"status": {"nodes": self.nodes}})
             return 200, {"run": {"id": "r1"}, "pipeline_runtime": {"workflow_manifest": workflow}}
+        if path.endswith("/v2beta1/runs/r1") and self.refusals:
+            return self.refusals.pop(0), {"message": "not now"}
         if path.endswith("/v2beta1/runs/r1"):
             return 200, self.states.pop(0) if len(self.states) > 1 else self.states[0]
         return 404, {"message": path}

@@ -11,7 +11,7 @@ import yaml
 from secondread.errors import DependencyError, GateRefused, InputError, SecondReadError
 from secondread.pipeline import success
 from secondread.pipeline.arguments import TrainPipelineSettings, pipeline_arguments
-from secondread.pipeline.submit import submit, wait
+from secondread.pipeline.submit import FAILED_LOOKS, submit, wait
 
 _spec = importlib.util.spec_from_file_location("kubeflow_api", Path(__file__).with_name("kubeflow_api.py"))
 assert _spec is not None
@@ -59,6 +59,24 @@ def test_waiting_follows_the_run_to_its_end(api: Any) -> None:
     api.states = [{"state": "PENDING"}, {"state": "RUNNING"}, ended("SUCCEEDED", ("register", "SUCCEEDED"))]
     assert wait(send(api), pause=pauses.append) == "registered"
     assert len(pauses) == 2
+
+
+def test_a_host_that_is_away_for_a_moment_ends_no_waiting(api: Any) -> None:
+    pauses: list[float] = []
+    api.refusals = [503, 502, 429]
+    api.states = [{"state": "RUNNING"}, ended("SUCCEEDED", ("register", "SUCCEEDED"))]
+    assert wait(send(api), pause=pauses.append) == "registered"
+    assert len(pauses) == 4
+
+
+@pytest.mark.parametrize(("status", "looks"), [(503, FAILED_LOOKS), (401, 1), (404, 1)])
+def test_waiting_ends_when_the_host_stays_away_or_says_no(api: Any, status: int, looks: int) -> None:
+    pauses: list[float] = []
+    api.refusals = [status] * (looks + 5)
+    with pytest.raises(DependencyError, match=f"refused .{status}"):
+        wait(send(api), pause=pauses.append)
+    assert len(pauses) == looks - 1
+    assert len(api.refusals) == 5
 
 
 def test_a_green_run_whose_gate_refused_is_told_from_one_that_registered(api: Any) -> None:
