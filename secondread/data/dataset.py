@@ -51,10 +51,11 @@ class DatasetVersion:
         root: the folder.
         taxonomy: classes in order.
         preprocessing: how the pixels came about.
-        content_hash: SHA-256, hex, of labels, groups, splits and pixels.
+        content_hash: SHA-256, hex, of labels, groups, splits and pixels; the same whatever the patient key.
         counts: images by split and class.
         synthetic: the images are generated.
         parent: content hash of the version it grew from; empty if none.
+        patient_key: fingerprint of the key that its patient ids are hashed with; empty if none is.
     """
 
     root: Path
@@ -64,6 +65,7 @@ class DatasetVersion:
     counts: Mapping[str, Mapping[str, int]]
     synthetic: bool
     parent: str = ""
+    patient_key: str = ""
 
     @property
     def image_size(self) -> int:
@@ -97,6 +99,7 @@ class DatasetVersion:
                 counts=document["counts"],
                 synthetic=document["synthetic"],
                 parent=document["parent"],
+                patient_key=document.get("patient_key", ""),  # versions of before do not say
             )
         except (KeyError, TypeError) as error:
             raise IntegrityError(f"{root / DATASET_FILE} is not complete ({error}). Run preprocess again.") from error

@@ -7,21 +7,25 @@ import pandas as pd
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
+_NAME_DIGITS = 32  # hex; 128 bits: no two pictures of any set meet by chance
+
 
 def group_ids(rows: pd.DataFrame) -> pd.Series:
     """The patient, else the picture; and patients who share a picture or a cluster of near duplicates are one group.
+
+    A group is named by its pictures, never by its patient: the hash of a patient id is another wherever the secret key
+    is, and a split dealt by it would be another too.
 
     Args:
         rows: columns `patient_id`, empty where it is not known, `pixel_hash` and, where near duplicates were looked
             for, `cluster_id`, empty for an image that has none.
     Returns:
-        Group ids, aligned with the rows: the first, in alphabetical order, of the ids that were joined.
+        Group ids, aligned with the rows: `pixels-` and the start of the least picture hash in the group.
     """
-    alone = "pixels-" + rows["pixel_hash"].str.slice(0, 32)
-    own = ("patient-" + rows["patient_id"]).where(rows["patient_id"] != "", alone)
-    group, names = pd.factorize(own, sort=True)
-    shared = "pixels-" + rows["pixel_hash"]
-    edges = [(group, shared.to_numpy(object))]
+    picture = "pixels-" + rows["pixel_hash"]
+    own = ("patient-" + rows["patient_id"]).where(rows["patient_id"] != "", picture)
+    group, names = pd.factorize(own)
+    edges = [(group, picture.to_numpy(object))]
     if "cluster_id" in rows:
         has = (rows["cluster_id"] != "").to_numpy(bool)
         edges.append((group[has], ("cluster-" + rows["cluster_id"][has]).to_numpy(object)))
@@ -31,5 +35,5 @@ def group_ids(rows: pd.DataFrame) -> pd.Series:
     size = len(names) + len(nodes)
     links = coo_array((np.ones(len(starts)), (starts, len(names) + ends)), shape=(size, size))
     _, joined = connected_components(links, directed=False)
-    first = pd.Series(names).groupby(joined[: len(names)]).first()  # of the sorted names
-    return pd.Series(first.loc[joined[group]].to_numpy(), index=rows.index, dtype="string")
+    least = rows["pixel_hash"].groupby(joined[group]).transform("min").str.slice(0, _NAME_DIGITS)
+    return ("pixels-" + least).astype("string")

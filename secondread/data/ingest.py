@@ -53,6 +53,7 @@ class IngestResult:
         taxonomy: the classes of the images that were kept.
         fingerprint: of the source, hex.
         synthetic: the images are generated.
+        patient_key: fingerprint of the key that patient ids are hashed with; empty where none was.
     """
 
     kept: Mapping[str, int]
@@ -60,6 +61,7 @@ class IngestResult:
     taxonomy: Taxonomy
     fingerprint: str
     synthetic: bool
+    patient_key: str = ""
 
 
 def ingest(config: IngestConfig, output: Path, *, patient_key: Path | None = None) -> IngestResult:
@@ -89,8 +91,8 @@ def ingest(config: IngestConfig, output: Path, *, patient_key: Path | None = Non
                 f"{config.source}: none of its {len(stored)} images can be used ({reasons}). Mend the source."
             )
         _remove_unused(folder, kept)
-        rows = _manifest_rows(kept, public=source.public or config.public_ids, patient_key=patient_key)
-        write_manifest(typed(pd.DataFrame(rows)), folder / MANIFEST_FILE)
+        hasher = None if source.public or config.public_ids else _hasher(kept, patient_key)
+        write_manifest(typed(pd.DataFrame([_manifest_row(item, hasher) for item in kept])), folder / MANIFEST_FILE)
         left_out = _rejected_rows(stored, rejected, hide_names=config.hide_names)
         write_rejected(left_out, folder / REJECTED_FILE)
         result = IngestResult(
@@ -99,6 +101,7 @@ def ingest(config: IngestConfig, output: Path, *, patient_key: Path | None = Non
             taxonomy=source.taxonomy().restrict(item.image.label for item in kept),
             fingerprint=source.fingerprint(),
             synthetic=source.synthetic,
+            patient_key=hasher.fingerprint if hasher and any(item.image.patient_id for item in kept) else "",
         )
         write_json(folder / SOURCE_FILE, _source_document(config, result))
     for row in left_out[:20]:
@@ -120,13 +123,13 @@ def _remove_unused(folder: Path, kept: list[StoredImage]) -> None:
             path.unlink()
 
 
-def _manifest_rows(kept: list[StoredImage], *, public: bool, patient_key: Path | None) -> list[dict[str, Any]]:
-    hasher = None
-    if not public and any(item.image.patient_id or item.image.study_id for item in kept):
-        if patient_key is None:
-            raise InputError("this source has patient ids, which leave it only hashed. Name a patient key file.")
-        hasher = PatientHasher.from_file(patient_key)
-    return [_manifest_row(item, hasher) for item in kept]
+def _hasher(kept: list[StoredImage], patient_key: Path | None) -> PatientHasher | None:
+    """None where no image has an id that must not leave as it is."""
+    if not any((item.image.patient_id or item.image.study_id) and not item.image.public_ids for item in kept):
+        return None
+    if patient_key is None:
+        raise InputError("this source has patient ids, which leave it only hashed. Name a patient key file.")
+    return PatientHasher.from_file(patient_key)
 
 
 def _manifest_row(item: StoredImage, hasher: PatientHasher | None) -> dict[str, Any]:
@@ -134,7 +137,7 @@ def _manifest_row(item: StoredImage, hasher: PatientHasher | None) -> dict[str, 
     names = ("label", "modality", "source", "site", "license", "sex", "view", "acquired_at", "original_split")
     known = {name: getattr(image, name) for name in names}
     ids = {"patient_id": image.patient_id, "study_id": image.study_id}
-    if hasher is not None:
+    if hasher is not None and not image.public_ids:
         ids = {name: hasher.hash(value) for name, value in ids.items()}
     return item.row | known | ids | {"age": image.age}
 
@@ -163,6 +166,7 @@ def _source_document(config: IngestConfig, result: IngestResult) -> dict[str, An
         "uri": config.source,
         "fingerprint": result.fingerprint,
         "synthetic": result.synthetic,
+        "patient_key": result.patient_key,
         "kept": dict(result.kept),
         "rejected": dict(result.rejected),
         "taxonomy": result.taxonomy.to_dict(),

@@ -141,3 +141,31 @@ def check_parent(parent: DatasetVersion, spec: Preprocessing, *, synthetic: bool
             f"parent version {parent.name} is of {kinds[parent.synthetic]}, the new one of {kinds[synthetic]}. "
             "Name another parent, or none."
         )
+
+
+def check_patients(rows: pd.DataFrame, patient_key: str, parent: DatasetVersion) -> None:
+    """Refuse a parent whose patients could not be recognised: one of its test might come back in train.
+
+    Keys are compared; and where images are in both, their patients: those have other ids too if one side was made of
+    published ids, or if its list of sources told other patients apart.
+
+    Args:
+        rows: columns `image_id`, `patient_id`.
+        patient_key: fingerprint of the key that these patient ids are hashed with; empty if none is.
+        parent: the version to grow from.
+    Raises:
+        InputError: the patient ids came about in another way.
+    """
+    if patient_key and parent.patient_key and patient_key != parent.patient_key:
+        raise InputError(
+            f"patients of parent version {parent.name} are hashed with the key {parent.patient_key}, these with "
+            f"{patient_key}, so none would be recognised. Ingest with that key (SECONDREAD_PATIENT_KEY_FILE), or name "
+            "no parent."
+        )
+    ids = [frame[frame["patient_id"] != ""][["image_id", "patient_id"]] for frame in (rows, parent.manifest)]
+    both = ids[0].merge(ids[1], on="image_id")
+    if len(both) and not (both["patient_id_x"] == both["patient_id_y"]).any():
+        raise InputError(
+            f"{len(both)} image(s) have other patient ids here than in parent version {parent.name}, so no patient of "
+            "it would be recognised. Ingest with the same key, --public-ids and patients as then, or name no parent."
+        )

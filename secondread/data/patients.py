@@ -16,6 +16,8 @@ from secondread.errors import InputError
 _KEY_BYTES = 32
 _LEAST_BYTES = 16  # 128 bits, as many as the hash keeps
 _DIGEST_HEX = 32  # 128 bits: no two patients of any hospital meet by chance
+_FINGERPRINT_HEX = 8  # 32 bits: enough to tell the few keys of a team apart
+_FINGERPRINT_DOMAIN = b"secondread patient key fingerprint\0"  # so that it is the hash of nothing else
 
 
 class PatientHasher:
@@ -42,6 +44,16 @@ class PatientHasher:
             return ""
         digest = hmac.new(self._key, patient_id.encode(), hashlib.sha256).hexdigest()
         return f"k{self._version}-{digest[:_DIGEST_HEX]}"
+
+    @property
+    def fingerprint(self) -> str:
+        """Tells this key from another one, and helps nobody to find it.
+
+        It is the start of a SHA-256 over the key, which cannot be turned back, and to try keys is hopeless: one that is
+        made here is 256 random bits. Whoever writes a guessable key of their own is betrayed by the hashes of known
+        patients already.
+        """
+        return hashlib.sha256(_FINGERPRINT_DOMAIN + self._key).hexdigest()[:_FINGERPRINT_HEX]
 
     @classmethod
     def from_file(cls, path: Path) -> PatientHasher:

@@ -19,7 +19,7 @@ from secondread.cpus import cpu_limit
 from secondread.data.ahead import ahead
 from secondread.data.dataset import DATASET_FILE, DatasetVersion
 from secondread.data.ingest import SOURCE_FILE
-from secondread.data.lineage import check_parent, child_taxonomy, inherit
+from secondread.data.lineage import check_parent, check_patients, child_taxonomy, inherit
 from secondread.data.manifest import (
     MANIFEST_FILE,
     REJECTED_FILE,
@@ -66,6 +66,7 @@ def write_dataset_version(
     spec = Preprocessing(size=config.image_size)
     if parent is not None:
         check_parent(parent, spec, synthetic=source["synthetic"])
+        check_patients(rows, source.get("patient_key", ""), parent)
         taxonomy = child_taxonomy(taxonomy, parent)
     kept = inherit(rows, parent)
     rows = kept.rows
@@ -82,6 +83,7 @@ def write_dataset_version(
             "content_hash": name,
             "parent": parent_hash(parent, name),
             "synthetic": source["synthetic"],
+            "patient_key": source.get("patient_key", ""),
             "preprocessing": spec.to_dict(),
             "taxonomy": taxonomy.to_dict(),
             "counts": split_counts(rows),
@@ -135,8 +137,11 @@ def _read(ingested: Path, spec: Preprocessing, path: str) -> npt.NDArray[np.uint
 def content_hash(rows: pd.DataFrame, digests: Iterable[str], taxonomy: Taxonomy, spec: Preprocessing) -> str:
     """SHA-256, hex, over everything that a model could learn from, whatever the order of the rows.
 
+    Who the patients are is not in it, only which images are one group; so every installation gives the same name to the
+    same images, whatever its secret patient key.
+
     Args:
-        rows: columns `image_id`, `label`, `group_id`, `split`.
+        rows: columns `image_id`, `label`, `group_id` (as `group_ids` names it), `split`.
         digests: SHA-256, hex, of each image's preprocessed pixels, in the order of the rows.
         taxonomy: classes in order.
         spec: how the pixels came about.

@@ -26,14 +26,14 @@ CONFIG = PreprocessConfig(image_size=16, final_eval_min_images=100, final_eval_s
 
 @pytest.fixture(scope="module")
 def parent(tmp_path_factory: pytest.TempPathFactory, film: Callable[..., bytes]) -> DatasetVersion:
-    """160 films of 80 patients; every fifth patient has films of both classes."""
+    """160 films of 80 patients; every fourth patient has films of both classes."""
     root = tmp_path_factory.mktemp("augment")
     films = root / "films"
     films.mkdir()
     lines = ["path,label,patient_id"]
     for number in range(160):
         patient = number // 2
-        label = "sick" if patient % 2 or (patient % 5 == 0 and number % 2) else "well"
+        label = "sick" if patient % 2 or (patient % 4 == 0 and number % 2) else "well"
         (films / f"{number}.png").write_bytes(film(number))
         lines.append(f"{number}.png,{label},{patient}")
     (films / "manifest.csv").write_text("\n".join(lines))

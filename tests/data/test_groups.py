@@ -1,5 +1,7 @@
 """Groups: what must not be in two splits."""
 
+from hashlib import sha256
+
 import numpy as np
 import pandas as pd
 
@@ -12,8 +14,8 @@ def test_patients_who_share_a_picture_are_one_group() -> None:
         columns=["patient_id", "pixel_hash"],
     )
     groups = group_ids(rows)
-    assert list(groups[:5]) == ["patient-ann"] * 5
-    assert list(groups[5:]) == ["pixels-4", "patient-cyd", "pixels-4"]
+    assert list(groups[:5]) == ["pixels-1"] * 5
+    assert list(groups[5:]) == ["pixels-4", "pixels-5", "pixels-4"]
 
 
 def test_the_order_of_the_rows_does_not_change_a_group() -> None:
@@ -33,7 +35,7 @@ def test_near_duplicates_are_one_group() -> None:
         [("ann", "1", "x"), ("", "2", "x"), ("", "3", "y"), ("", "4", "y"), ("", "5", ""), ("", "6", "")],
         columns=["patient_id", "pixel_hash", "cluster_id"],
     )
-    assert list(group_ids(rows)) == ["patient-ann"] * 2 + ["pixels-3"] * 2 + ["pixels-5", "pixels-6"]
+    assert list(group_ids(rows)) == ["pixels-1"] * 2 + ["pixels-3"] * 2 + ["pixels-5", "pixels-6"]
 
 
 def test_a_cluster_and_a_picture_of_the_same_name_are_not_the_same() -> None:
@@ -46,4 +48,12 @@ def test_a_chain_of_a_patient_a_picture_and_a_cluster_is_one_group() -> None:
         [("ann", "1", ""), ("bob", "1", ""), ("bob", "2", "x"), ("", "3", "x"), ("cyd", "3", ""), ("dan", "4", "")],
         columns=["patient_id", "pixel_hash", "cluster_id"],
     )
-    assert list(group_ids(rows)) == ["patient-ann"] * 5 + ["patient-dan"]
+    assert list(group_ids(rows)) == ["pixels-1"] * 5 + ["pixels-4"]
+
+
+def test_a_group_is_named_by_its_pictures_whatever_its_patients_are_called() -> None:
+    random = np.random.default_rng(0)
+    patient = random.choice(["", *map(str, range(300))], 400)
+    rows = pd.DataFrame({"patient_id": patient, "pixel_hash": random.integers(600, size=400).astype(str)})
+    hashed = rows.assign(patient_id=rows["patient_id"].map(lambda name: name and sha256(name.encode()).hexdigest()))
+    pd.testing.assert_series_equal(group_ids(hashed), group_ids(rows))

@@ -1,5 +1,6 @@
 """A version with a parent: nothing that the parent has changes its split."""
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from secondread.config.preprocess import PreprocessConfig
 from secondread.data.dataset import DatasetVersion
 from secondread.data.ingest import ingest
 from secondread.data.lineage import NEW_BETWEEN_SPLITS, OLD_BETWEEN_SPLITS, inherit
+from secondread.data.patients import PatientHasher
 from secondread.data.preprocess import Preprocessing
 from secondread.data.split import assign_splits
 from secondread.data.version import write_dataset_version
@@ -197,3 +199,62 @@ def test_a_parent_that_does_not_fit_is_refused(
     with pytest.raises(InputError, match=words):
         write_dataset_version(tmp_path / "second", tmp_path / "two", PreprocessConfig(image_size=size), parent)
     assert not (tmp_path / "two").exists()
+
+
+@pytest.fixture
+def hospital(film: Callable[[int], bytes], tmp_path: Path) -> Path:
+    """60 films of 30 patients, whose ids must not leave it."""
+    root = tmp_path / "hospital"
+    root.mkdir()
+    lines = ["path,label,patient_id"]
+    for number in range(60):
+        (root / f"{number}.png").write_bytes(film(number))
+        lines.append(f"{number}.png,{'sick' if number % 4 > 1 else 'well'},MRN-{number // 2}")
+    (root / "manifest.csv").write_text("\n".join(lines))
+    return root
+
+
+def test_a_parent_made_with_another_key_is_refused(
+    hospital: Path, film: Callable[[int], bytes], tmp_path: Path
+) -> None:
+    """Even if no film is in both: a patient of its test could come back in train."""
+    config = PreprocessConfig(image_size=32)
+    ingest(IngestConfig(source=str(hospital)), tmp_path / "first", patient_key=tmp_path / "key-1")
+    parent = write_dataset_version(tmp_path / "first", tmp_path / "one", config)
+    assert parent.patient_key == PatientHasher.from_file(tmp_path / "key-1").fingerprint
+    for number in range(60):
+        (hospital / f"{number}.png").write_bytes(film(1_000 + number))
+    ingest(IngestConfig(source=str(hospital)), tmp_path / "second", patient_key=tmp_path / "key-2")
+    words = f"hashed with the key {parent.patient_key}, these with .*Ingest with that key.*or name no parent"
+    with pytest.raises(InputError, match=words):
+        write_dataset_version(tmp_path / "second", tmp_path / "two", config, parent)
+    assert not (tmp_path / "two").exists()
+    ingest(IngestConfig(source=str(hospital)), tmp_path / "third", patient_key=tmp_path / "key-1")
+    child = write_dataset_version(tmp_path / "third", tmp_path / "two", config, parent)
+    old, new = (version.manifest.drop_duplicates("patient_id").set_index("patient_id") for version in (parent, child))
+    pd.testing.assert_series_equal(new["split"].sort_index(), old["split"].sort_index())
+
+
+@pytest.mark.parametrize("before", ["public", "without a fingerprint"])
+def test_a_parent_whose_films_have_other_patient_ids_is_refused(hospital: Path, tmp_path: Path, before: str) -> None:
+    config = PreprocessConfig(image_size=32)
+    public = IngestConfig(source=str(hospital), public_ids=before == "public")
+    ingest(public, tmp_path / "first", patient_key=tmp_path / "key-1")
+    write_dataset_version(tmp_path / "first", tmp_path / "one", config)
+    document = read_json(tmp_path / "one" / "dataset.json")
+    del document["patient_key"]  # as versions of before are
+    (tmp_path / "one" / "dataset.json").write_text(json.dumps(document))
+    parent = DatasetVersion.open(tmp_path / "one")
+    ingest(IngestConfig(source=str(hospital)), tmp_path / "second", patient_key=tmp_path / "key-2")
+    with pytest.raises(InputError, match=r"60 image\(s\) have other patient ids here than in parent"):
+        write_dataset_version(tmp_path / "second", tmp_path / "two", config, parent)
+
+
+def test_a_key_does_not_matter_where_no_patient_is_known(films: Callable[..., Path], tmp_path: Path) -> None:
+    config, root = PreprocessConfig(image_size=32), films(normal=9, covid=9)
+    ingest(IngestConfig(source=str(root)), tmp_path / "first", patient_key=tmp_path / "key-1")
+    parent = write_dataset_version(tmp_path / "first", tmp_path / "one", config)
+    assert parent.patient_key == ""
+    ingest(IngestConfig(source=str(root)), tmp_path / "second", patient_key=tmp_path / "key-2")
+    child = write_dataset_version(tmp_path / "second", tmp_path / "two", config, parent)
+    assert child.content_hash == parent.content_hash

@@ -26,6 +26,13 @@ def test_two_keys_give_two_hashes() -> None:
     assert PatientHasher(KEY).hash("MRN-4711") != PatientHasher(KEY[::-1]).hash("MRN-4711")
 
 
+def test_a_fingerprint_tells_keys_apart_and_is_the_hash_of_nothing_else() -> None:
+    one, other = PatientHasher(KEY).fingerprint, PatientHasher(KEY[::-1]).fingerprint
+    assert one == hashlib.sha256(b"secondread patient key fingerprint\0" + KEY).hexdigest()[:8]
+    assert one != other
+    assert one != hashlib.sha256(KEY).hexdigest()[:8]
+
+
 def test_an_unknown_patient_stays_unknown() -> None:
     assert PatientHasher(KEY).hash("") == ""
 

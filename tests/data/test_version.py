@@ -13,7 +13,7 @@ from secondread.config.preprocess import PreprocessConfig
 from secondread.data.dataset import DatasetVersion
 from secondread.data.ingest import ingest
 from secondread.data.preprocess import Preprocessing, preprocess
-from secondread.data.version import write_dataset_version
+from secondread.data.version import content_hash, write_dataset_version
 from secondread.errors import InputError, IntegrityError
 
 
@@ -53,6 +53,55 @@ def test_the_name_is_the_content(films: Callable[..., Path], film: Callable[[int
     assert name(one, 3, split_seed=1) != name(one, 1)
     (same / "normal" / "000.png").write_bytes(film(4711))
     assert name(same, 4) != name(one, 1)
+
+
+@pytest.fixture
+def hospital(film: Callable[[int], bytes], tmp_path: Path) -> Path:
+    """90 films of 30 patients, whose ids must not leave it."""
+    root = tmp_path / "hospital"
+    root.mkdir()
+    lines = ["path,label,patient_id"]
+    for number in range(90):
+        (root / f"{number}.png").write_bytes(film(number))
+        lines.append(f"{number}.png,{'sick' if number % 3 else 'well'},MRN-{number // 3}")
+    (root / "manifest.csv").write_text("\n".join(lines))
+    return root
+
+
+def test_two_installations_make_the_same_version_of_the_same_films(hospital: Path, tmp_path: Path) -> None:
+    """Each has a secret key of its own, and so other patient ids."""
+    versions = []
+    for key in ("one", "two"):
+        ingest(IngestConfig(source=str(hospital)), tmp_path / f"ingested-{key}", patient_key=tmp_path / key)
+        config = PreprocessConfig(image_size=32)
+        versions.append(write_dataset_version(tmp_path / f"ingested-{key}", tmp_path / f"dataset-{key}", config))
+    one, two = (version.manifest.set_index("image_id") for version in versions)
+    assert not set(one["patient_id"]) & set(two["patient_id"])
+    pd.testing.assert_frame_equal(one[["split", "group_id"]], two[["split", "group_id"]])
+    assert versions[0].content_hash == versions[1].content_hash
+    assert versions[0].patient_key != versions[1].patient_key
+
+
+def test_the_order_of_the_films_does_not_change_the_version(hospital: Path, tmp_path: Path) -> None:
+    def name(number: int) -> str:
+        ingest(IngestConfig(source=str(hospital)), tmp_path / f"ingested{number}", patient_key=tmp_path / "key")
+        config = PreprocessConfig(image_size=32)
+        return write_dataset_version(tmp_path / f"ingested{number}", tmp_path / f"dataset{number}", config).content_hash
+
+    before = name(1)
+    head, *lines = (hospital / "manifest.csv").read_text().splitlines()
+    (hospital / "manifest.csv").write_text("\n".join([head, *reversed(lines)]))
+    assert name(2) == before
+
+
+def test_who_is_grouped_with_whom_is_in_the_name(ingested: Path, tmp_path: Path) -> None:
+    version = write_dataset_version(ingested, tmp_path / "dataset", PreprocessConfig(image_size=32))
+    rows = version.manifest
+    train = rows["split"] == "train"
+    joined = rows.assign(group_id=rows["group_id"].where(~train, rows.loc[train, "group_id"].min()))
+    digests = [""] * len(rows)
+    one, other = (content_hash(frame, digests, version.taxonomy, version.preprocessing) for frame in (rows, joined))
+    assert one != other
 
 
 def test_the_image_size_does_not_change_the_split(ingested: Path, tmp_path: Path) -> None:

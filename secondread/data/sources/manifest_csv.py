@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
+from typing import Any
 
 from secondread.data.decode import DEFAULT_LIMITS, DecodeLimits, read_bounded
 from secondread.data.fingerprint import fingerprint_files
@@ -110,7 +111,7 @@ class ManifestCsvSource:
         """Every row, in the order of the file."""
         modality = {info.name: info.modality for info in self.taxonomy().classes}
         for row in self._rows:
-            known = {name: row.cells.get(name, "") for name in OPTIONAL}
+            known: dict[str, Any] = {name: row.cells.get(name, "") for name in OPTIONAL}
             known["modality"] = modality[row.cells["label"]]
             age = _age(known.pop("age"), self.uri)
             name, label = readable_name(row.cells["path"]), row.cells["label"]

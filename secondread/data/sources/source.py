@@ -20,6 +20,7 @@ class SourceImage:
         patient_id: as the source has it; empty where it is not known.
         age: years.
         acquired_at: ISO 8601, empty where it is not known.
+        public_ids: its patient id is published, although the source as a whole is not public (one of several merged).
         original_split: as the publisher dealt it, empty where there is none; the audit compares, nothing trains by it.
     """
 
@@ -37,6 +38,7 @@ class SourceImage:
     view: str = ""
     acquired_at: str = ""
     original_split: str = ""
+    public_ids: bool = False
 
 
 class Source(Protocol):
