@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import glob
 import hashlib
 import json
@@ -15,9 +16,14 @@ from pathlib import Path
 from typing import Any
 
 from secondread.errors import InputError, IntegrityError
+from secondread.logging import get_logger
 
 _CHUNK_BYTES = 1 << 20
 _ASIDE = ".partial"
+_LOCK = ".lock"
+_KEY_DIGITS = 16  # hex digits of a key in a name
+
+log = get_logger(__name__)
 
 
 @contextlib.contextmanager
@@ -57,17 +63,96 @@ def atomic_folder(path: Path | str, *, marker: str, inputs: Iterable[Path] = ())
     aside = _aside(path, Path.mkdir)
     try:
         yield aside
-        if not (aside / marker).exists():
-            raise AssertionError(f"a folder was written without its {marker}")
-        if path.exists():
-            old = _aside(path, Path.mkdir)  # a folder may be renamed to an empty one
-            os.replace(path, old)
-            os.replace(aside, path)
-            shutil.rmtree(old)
-        else:
-            os.replace(aside, path)
+        _put_in_place(aside, path, marker)
     finally:
         shutil.rmtree(aside, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def resumable_folder(path: Path | str, *, marker: str, key: str, inputs: Iterable[Path] = ()) -> Iterator[Path]:
+    """Like `atomic_folder`, but what a run that was cut left is given to the next run with the same key, to go on with.
+
+    It stays when the process is killed, when it is interrupted, and after an error that trying again may mend; after an
+    `InputError`, which the same run would meet again, nothing stays. What runs with other keys left is removed.
+
+    Args:
+        path: the folder to write.
+        marker: a file, relative to the folder, that every folder of this kind holds.
+        key: hex; a hash of everything that decides what is written.
+        inputs: what the block reads; it must not lie in what would be replaced.
+    Raises:
+        InputError: as for `atomic_folder`, or another process is writing it.
+    """
+    path = Path(path)
+    _check_replaceable(path, marker, inputs)
+    prefix = f".{path.name}.resume-"
+    aside = path.with_name(f"{prefix}{key[:_KEY_DIGITS]}{_ASIDE}")
+    with _locked(aside.with_suffix(_LOCK), path):
+        for left in path.parent.glob(f"{glob.escape(prefix)}*{_ASIDE}"):
+            if left != aside:
+                _remove_unlocked(left)
+        try:
+            aside.mkdir(exist_ok=True)
+            yield aside
+            _put_in_place(aside, path, marker)
+        except InputError:
+            shutil.rmtree(aside, ignore_errors=True)
+            raise
+        except BaseException:
+            log.warning("%s is not finished. What is done stays in %s: the same run goes on from there.", path, aside)
+            raise
+
+
+def _put_in_place(aside: Path, path: Path, marker: str) -> None:
+    if not (aside / marker).exists():
+        raise AssertionError(f"a folder was written without its {marker}")
+    if path.exists():
+        old = _aside(path, Path.mkdir)  # a folder may be renamed to an empty one
+        os.replace(path, old)
+        os.replace(aside, path)
+        shutil.rmtree(old)
+    else:
+        os.replace(aside, path)
+
+
+@contextlib.contextmanager
+def _locked(lock: Path, path: Path) -> Iterator[None]:
+    """Hold a lock file, which is removed in the end; the kernel lets go of it when the process is killed."""
+    handle = _lock(lock, path)
+    try:
+        yield
+    finally:
+        lock.unlink(missing_ok=True)
+        os.close(handle)
+
+
+def _lock(lock: Path, path: Path) -> int:
+    while True:
+        try:
+            lock.parent.mkdir(parents=True, exist_ok=True)
+            handle = os.open(lock, os.O_RDWR | os.O_CREAT, 0o600)
+        except OSError as error:
+            raise _cannot_write(path, error) from error
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if os.fstat(handle).st_ino == lock.stat().st_ino:
+                return handle
+        except BlockingIOError:
+            os.close(handle)
+            raise InputError(
+                f"another run is writing {path}. Wait until it has ended, or choose another folder."
+            ) from None
+        except FileNotFoundError:
+            pass  # who held it has just ended and removed it: the lock is on nothing
+        except OSError:
+            return handle  # a file system without locks, where nobody can be kept from a second run
+        os.close(handle)
+
+
+def _remove_unlocked(left: Path) -> None:
+    """Remove what a cut run left, unless it is running after all."""
+    with contextlib.suppress(InputError), _locked(left.with_suffix(_LOCK), left):
+        shutil.rmtree(left, ignore_errors=True)
 
 
 def _check_replaceable(path: Path, marker: str, inputs: Iterable[Path]) -> None:
@@ -97,10 +182,12 @@ def _aside(path: Path, make: Callable[[Path], None]) -> Path:
                 _remove(left)
         make(aside)
     except OSError as error:
-        raise InputError(
-            f"cannot write {path}: {error.strerror}. Choose a folder that you may write to, or free space."
-        ) from error
+        raise _cannot_write(path, error) from error
     return aside
+
+
+def _cannot_write(path: Path, error: OSError) -> InputError:
+    return InputError(f"cannot write {path}: {error.strerror}. Choose a folder that you may write to, or free space.")
 
 
 def _is_running(pid: str) -> bool:

@@ -2,46 +2,33 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Iterable
-from dataclasses import replace
-
-from secondread.data.intake import StoredImage
+import pandas as pd
 
 UNDER_TWO_LABELS = "stands under two labels"
 COPY = "is a copy of another image"
 
 
-def sort_out(stored: Iterable[StoredImage]) -> tuple[list[StoredImage], list[StoredImage]]:
-    """Leave out what could not be read, what stands under two labels, and copies.
+def mark_duplicates(rows: pd.DataFrame) -> pd.DataFrame:
+    """Give what stands under two labels, and copies, the reason why they are left out.
 
     Pixels are compared, not files, since one film may come as a PNG and as a DICOM. The same pixels under one label
     but of two known patients are both kept: which of the two is wrong cannot be known, and the split keeps them
     together.
 
+    Args:
+        rows: columns `pixel_hash`, `label`, `patient_id` (empty where not known) and `reason` (empty where kept).
     Returns:
-        What is kept and what is left out, each in the order given.
+        The rows with their reasons.
     """
-    items = list(stored)
-    labels, patients = defaultdict(set), defaultdict(set)
-    for item in items:
-        if not item.reason:
-            labels[item.row["pixel_hash"]].add(item.image.label)
-            patients[item.row["pixel_hash"]].add(item.image.patient_id)
-    kept, rejected, seen = [], [], set()
-    for item in items:
-        reason = item.reason
-        if not reason:
-            pixels, patient = item.row["pixel_hash"], item.image.patient_id
-            # the copy that says who the patient is stays, since it joins the film to the patient's others
-            named_elsewhere = not patient and any(patients[pixels])
-            if len(labels[pixels]) > 1:
-                reason = f"{UNDER_TWO_LABELS} ({', '.join(sorted(labels[pixels]))})."
-            elif named_elsewhere or (pixels, patient) in seen:
-                reason = f"{COPY}."
-            seen.add((pixels, patient))
-        if reason:
-            rejected.append(replace(item, reason=reason))
-        else:
-            kept.append(item)
-    return kept, rejected
+    rows = rows.copy()
+    kept = rows[rows["reason"] == ""]
+    shared = kept[kept.duplicated("pixel_hash", keep=False)]
+    same = shared.groupby("pixel_hash")
+    named = (shared["patient_id"] != "").groupby(shared["pixel_hash"]).transform("any")
+    # the copy that says who the patient is stays, since it joins the film to the patient's others
+    copies = (named & (shared["patient_id"] == "")) | shared.duplicated(["pixel_hash", "patient_id"])
+    rows.loc[copies.index[copies], "reason"] = f"{COPY}."
+    contradicting = shared[same["label"].transform("nunique") > 1]
+    for _, group in contradicting.groupby("pixel_hash"):
+        rows.loc[group.index, "reason"] = f"{UNDER_TWO_LABELS} ({', '.join(sorted(group['label'].unique()))})."
+    return rows

@@ -1,4 +1,4 @@
-"""A hash over files that changes whenever a name or a byte does, so that no cache can serve a changed source."""
+"""A hash over files that changes whenever a name or a byte does, so no cache can serve a changed source or code."""
 
 from __future__ import annotations
 
@@ -8,8 +8,11 @@ from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import secondread
 from secondread.atomic import sha256_file
 from secondread.cpus import cpu_limit
+
+_CODE_SUFFIXES = frozenset({".py", ".json", ".html", ".css"})
 
 
 def fingerprint_files(root: Path, files: Iterable[Path]) -> str:
@@ -36,3 +39,9 @@ def _digest(path: Path) -> str:
     except OSError as error:
         # ingest leaves out and lists what cannot be read; one such file must not stop it here
         return f"unreadable: {error.errno}"
+
+
+def code_fingerprint() -> str:
+    """SHA-256, hex, over the library's files. It changes with every change of the code and with nothing else."""
+    root = Path(secondread.__file__).parent
+    return fingerprint_files(root, (path for path in root.rglob("*") if path.suffix in _CODE_SUFFIXES))

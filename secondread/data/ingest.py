@@ -11,30 +11,29 @@ stand in rejected.parquet and the log, so that they can be found and mended; `In
 
 from __future__ import annotations
 
+import os
 from collections import Counter
-from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from functools import partial
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from secondread.atomic import atomic_folder, write_json
+from secondread.atomic import resumable_folder, write_json
+from secondread.config.engine import EngineConfig
 from secondread.config.ingest import IngestConfig
-from secondread.cpus import cpu_limit
 from secondread.data.contradictions import join_near_duplicates
-from secondread.data.duplicates import sort_out
-from secondread.data.intake import StoredImage, store_image
+from secondread.data.duplicates import mark_duplicates
+from secondread.data.engines.engine import open_engine
+from secondread.data.engines.journal import resume_key
 from secondread.data.manifest import MANIFEST_FILE, REJECTED_FILE, typed, write_manifest, write_rejected
-from secondread.data.patients import PatientHasher
 from secondread.data.picture_checks import PictureChecks
+from secondread.data.reading import OutgoingIds, read_images
 from secondread.data.sources.open import local_path, open_source
 from secondread.data.sources.source import Source
-from secondread.errors import InputError
+from secondread.errors import InputError, IntegrityError
 from secondread.logging import get_logger
-from secondread.progress import track
 from secondread.taxonomy import Taxonomy
 
 SOURCE_FILE = "source.json"
@@ -64,101 +63,97 @@ class IngestResult:
     patient_key: str = ""
 
 
-def ingest(config: IngestConfig, output: Path, *, patient_key: Path | None = None) -> IngestResult:
-    """Copy a source's images and write their manifest.
+def ingest(
+    config: IngestConfig,
+    output: Path,
+    *,
+    patient_key: Path | None = None,
+    engine: EngineConfig = EngineConfig(),  # noqa: B008 - frozen
+    expected_fingerprint: str = "",
+) -> IngestResult:
+    """Copy a source's images and write their manifest. A run that was cut is gone on with by the next one like it.
 
     Args:
         config: which source.
         output: folder to write; it appears whole or not at all.
         patient_key: file of the secret that patient ids are hashed with; made on first use; needed where a source
             that is not public has patient ids.
+        engine: what does the work; it changes nothing that is written.
+        expected_fingerprint: what the source's content must be when all is read; empty: whatever it is at first.
     Raises:
         InputError: the source cannot be read, or no image of it can be used.
+        IntegrityError: the source is not as expected.
     """
     source = open_source(config.source, modality=config.modality, public_ids=config.public_ids)
     local = local_path(source.uri)
     inputs = [local] if local else []
     if any(output.resolve().is_relative_to(path.resolve()) for path in inputs):
         raise InputError(f"{output} lies in the source {config.source}, which is not changed. Choose another folder.")
-    with atomic_folder(output, marker=SOURCE_FILE, inputs=inputs) as folder:
-        stored = _store_all(source, folder, PictureChecks(config.min_side_pixels, config.min_contrast))
-        kept, rejected = sort_out(stored)
-        kept, contradicting = join_near_duplicates(kept, folder, config)
-        rejected += contradicting
-        if not kept:
-            reasons = ", ".join(f"{count} {reason}" for reason, count in _by_reason(rejected).items())
-            raise InputError(
-                f"{config.source}: none of its {len(stored)} images can be used ({reasons}). Mend the source."
-            )
+    fingerprint = expected_fingerprint or source.fingerprint()
+    key = resume_key("ingest", fingerprint, asdict(config))
+    with resumable_folder(output, marker=SOURCE_FILE, key=key, inputs=inputs) as folder:
+        rows = _rows(source, folder, config, patient_key, engine)
+        kept, left_out = rows[rows["reason"] == ""], _left_out(rows, hide_names=config.hide_names)
         _remove_unused(folder, kept)
-        hasher = None if source.public or config.public_ids else _hasher(kept, patient_key)
-        write_manifest(typed(pd.DataFrame([_manifest_row(item, hasher) for item in kept])), folder / MANIFEST_FILE)
-        left_out = _rejected_rows(stored, rejected, hide_names=config.hide_names)
+        write_manifest(typed(kept), folder / MANIFEST_FILE)
         write_rejected(left_out, folder / REJECTED_FILE)
+        if expected_fingerprint and source.fingerprint() != expected_fingerprint:
+            raise IntegrityError(f"{config.source} changed while it was read. Run it again when it no longer changes.")
         result = IngestResult(
-            kept=dict(sorted(Counter(item.image.label for item in kept).items())),
-            rejected=_by_reason(rejected),
-            taxonomy=source.taxonomy().restrict(item.image.label for item in kept),
-            fingerprint=source.fingerprint(),
+            kept=dict(sorted(Counter(kept["label"]).items())),
+            rejected=_by_reason(left_out["reason"]),
+            taxonomy=source.taxonomy().restrict(kept["label"]),
+            fingerprint=fingerprint,
             synthetic=source.synthetic,
-            patient_key=hasher.fingerprint if hasher and any(item.image.patient_id for item in kept) else "",
+            patient_key=max(kept.loc[kept["patient_id"] != "", "key"], default=""),
         )
         write_json(folder / SOURCE_FILE, _source_document(config, result))
-    for row in left_out[:20]:
-        log.warning("left out %s: %s", row["name"], row["reason"])
+    for row in left_out[:20].itertuples():
+        log.warning("left out %s: %s", row.name, row.reason)
     return result
 
 
-def _store_all(source: Source, folder: Path, checks: PictureChecks) -> list[StoredImage]:
-    images = list(source.images())
-    with ThreadPoolExecutor(cpu_limit()) as pool:  # reading and decoding release the interpreter lock
-        results = pool.map(partial(store_image, folder=folder, checks=checks), images)
-        return list(track(results, "reading images", total=len(images)))
+def _rows(
+    source: Source, folder: Path, config: IngestConfig, patient_key: Path | None, engine: EngineConfig
+) -> pd.DataFrame:
+    """Every image of the source, with a `reason` where it is left out.
 
-
-def _remove_unused(folder: Path, kept: list[StoredImage]) -> None:
-    used = {item.row["path"] for item in kept}
-    for path in (folder / "images").rglob("*.*"):
-        if path.relative_to(folder).as_posix() not in used:
-            path.unlink()
-
-
-def _hasher(kept: list[StoredImage], patient_key: Path | None) -> PatientHasher | None:
-    """None where no image has an id that must not leave as it is."""
-    if not any((item.image.patient_id or item.image.study_id) and not item.image.public_ids for item in kept):
-        return None
-    if patient_key is None:
-        raise InputError("this source has patient ids, which leave it only hashed. Name a patient key file.")
-    return PatientHasher.from_file(patient_key)
-
-
-def _manifest_row(item: StoredImage, hasher: PatientHasher | None) -> dict[str, Any]:
-    image = item.image
-    names = ("label", "modality", "source", "site", "license", "sex", "view", "acquired_at", "original_split")
-    known = {name: getattr(image, name) for name in names}
-    ids = {"patient_id": image.patient_id, "study_id": image.study_id}
-    if hasher is not None and not image.public_ids:
-        ids = {name: hasher.hash(value) for name, value in ids.items()}
-    return item.row | known | ids | {"age": image.age}
-
-
-def _rejected_rows(stored: list[StoredImage], rejected: list[StoredImage], *, hide_names: bool) -> list[dict[str, str]]:
-    """The record of what was left out; a hidden name is the start of the hash, else the image's number."""
-    number = {item.image.name: number for number, item in enumerate(stored, start=1)}
-    rows = []
-    for item in rejected:
-        name = item.image.name
-        if hide_names:
-            name = item.image_id[:_SHOWN_HASH] or f"image {number[name]} of the source"
-        known = {"name": name, "label": item.image.label, "image_id": item.image_id, "reason": item.reason}
-        known |= {column: item.row.get(column, "") for column in ("pixel_hash", "cluster_id")}
-        rows.append(known | {"source": item.image.source, "original_split": item.image.original_split})
+    Raises:
+        InputError: all of them are.
+    """
+    ids = OutgoingIds(public=source.public or config.public_ids, key_file=patient_key)
+    checks = PictureChecks(config.min_side_pixels, config.min_contrast)
+    with open_engine(engine) as running:
+        rows = read_images(list(source.images()), folder, checks, ids=ids, engine=running)
+    rows = join_near_duplicates(mark_duplicates(rows), folder, config)
+    if (rows["reason"] != "").all():
+        reasons = ", ".join(f"{count} {reason}" for reason, count in _by_reason(rows["reason"]).items())
+        raise InputError(f"{config.source}: none of its {len(rows)} images can be used ({reasons}). Mend the source.")
     return rows
 
 
-def _by_reason(rejected: list[StoredImage]) -> dict[str, int]:
+def _remove_unused(folder: Path, kept: pd.DataFrame) -> None:
+    """Remove copies of what is left out, and what a worker that was killed had half written."""
+    used = set(kept["path"])
+    for top in (folder / "images").iterdir():
+        for entry in os.scandir(top):
+            if f"images/{top.name}/{entry.name}" not in used:
+                Path(entry).unlink()
+
+
+def _left_out(rows: pd.DataFrame, *, hide_names: bool) -> pd.DataFrame:
+    """The record of what was left out; a hidden name is the start of the hash, else the image's number."""
+    rejected = rows[rows["reason"] != ""]
+    if hide_names:
+        numbers = (f"image {number} of the source" for number in rejected.index + 1)
+        hashes = rejected["image_id"].str.slice(0, _SHOWN_HASH)
+        rejected = rejected.assign(name=[shown or number for shown, number in zip(hashes, numbers, strict=True)])
+    return rejected
+
+
+def _by_reason(reasons: Iterable[str]) -> dict[str, int]:
     """Counts by the reason without its details in brackets."""
-    return dict(sorted(Counter(item.reason.split(" (")[0].rstrip(".") for item in rejected).items()))
+    return dict(sorted(Counter(reason.split(" (")[0].rstrip(".") for reason in reasons).items()))
 
 
 def _source_document(config: IngestConfig, result: IngestResult) -> dict[str, Any]:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import io
-from dataclasses import dataclass, field, replace
+import os
+import socket
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -18,28 +21,58 @@ from secondread.data.dicom import dicom_ids
 from secondread.data.picture_checks import PictureChecks, check_picture
 from secondread.data.sources.source import SourceImage
 from secondread.data.strip import strip_jpeg, strip_png
-from secondread.errors import ImageError, TooLargeError
+from secondread.errors import DependencyError, ImageError, InputError, TooLargeError
 
 DEFAULT_CHECKS = PictureChecks()
+UNREAD = "cannot be read"  # the reason why a file is left out whose bytes do not come
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class StoredImage:
-    """One image after reading: either copied, or left out for a reason.
+    """What reading one image found: either it is copied, or left out for a reason. All of it can stand in JSON.
 
     Attributes:
-        image: as the source has it, with the ids of a DICOM file's header where the source knows none.
         image_id: sha256 of the source file's bytes, hex; empty where they could not be read.
-        row: the manifest's columns that come from the file; empty where it is no image.
-        detail_hash: perceptual, 32 bytes; empty where the picture has too little detail, or is left out.
+        pixel_hash: of the decoded picture, hex.
+        path: of the copy, relative to the folder; empty where the image is left out.
+        stored_bytes: of the copy.
+        width: pixels.
+        height: pixels.
+        detail_hash: perceptual, 32 bytes as hex; empty where the picture has too little detail, or is left out.
+        patient_id: of a DICOM file's header; empty where it has none.
+        study_id: of a DICOM file's header; empty where it has none.
         reason: why it is left out; empty where it is kept.
     """
 
-    image: SourceImage
     image_id: str = ""
-    row: dict[str, Any] = field(default_factory=dict)
-    detail_hash: bytes = b""
+    pixel_hash: str = ""
+    path: str = ""
+    stored_bytes: int = 0
+    width: int = 0
+    height: int = 0
+    detail_hash: str = ""
+    patient_id: str = ""
+    study_id: str = ""
     reason: str = ""
+
+
+def store_images(images: Sequence[SourceImage], folder: Path, checks: PictureChecks) -> list[StoredImage]:
+    """Read, check and copy a batch of images, wherever it is done.
+
+    Args:
+        images: of a source.
+        folder: as for `store_image`.
+        checks: what each picture must have.
+    Raises:
+        InputError: the folder is not there: another machine does the work, which does not have it.
+        DependencyError: the folder cannot be written, such as on a full disk.
+    """
+    if not folder.is_dir():
+        raise InputError(
+            f"{folder} does not exist on {socket.gethostname()}. Where several machines do the work, read from and "
+            "write to a folder that all of them have under the same path."
+        )
+    return [store_image(image, folder, checks=checks) for image in images]
 
 
 def store_image(image: SourceImage, folder: Path, *, checks: PictureChecks = DEFAULT_CHECKS) -> StoredImage:
@@ -53,10 +86,11 @@ def store_image(image: SourceImage, folder: Path, *, checks: PictureChecks = DEF
     try:
         data = image.read()
     except TooLargeError as error:
-        return StoredImage(image, reason=str(error))
+        return StoredImage(reason=str(error))
     except OSError as error:
-        return StoredImage(image, reason=f"cannot be read ({error.strerror}).")
+        return StoredImage(reason=f"{UNREAD} ({error.strerror}).")
     image_id = sha256_bytes(data)
+    ids = ("", "")
     try:
         grey = decode(data)
         check_picture(grey, checks)
@@ -65,20 +99,46 @@ def store_image(image: SourceImage, folder: Path, *, checks: PictureChecks = DEF
         elif data.startswith(b"\x89PNG"):
             suffix, content = ".png", strip_png(data)
         else:
-            suffix, content, image = ".png", _as_png(grey), with_header_ids(image, data)
+            suffix, content, ids = ".png", _as_png(grey), dicom_ids(data)
     except (ImageError, TooLargeError) as error:
-        return StoredImage(image, image_id, reason=str(error))
+        return StoredImage(image_id, reason=str(error))
+    return StoredImage(
+        image_id=image_id,
+        pixel_hash=pixel_hash(grey),
+        path=_write(content, suffix, folder),
+        stored_bytes=len(content),
+        width=grey.shape[1],
+        height=grey.shape[0],
+        detail_hash=detail_hash(grey).hex(),
+        patient_id=ids[0],
+        study_id=ids[1],
+    )
+
+
+def _write(content: bytes, suffix: str, folder: Path) -> str:
+    """Write a copy, whole or not at all, since others may be writing the same one; its path below the folder."""
     name = sha256_bytes(content)
-    path = folder / "images" / name[:2] / f"{name}{suffix}"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(content)
-    row: dict[str, Any] = {
-        "image_id": image_id,
-        "pixel_hash": pixel_hash(grey),
-        "path": path.relative_to(folder).as_posix(),
-    }
-    row |= {"width": grey.shape[1], "height": grey.shape[0]}
-    return StoredImage(image, image_id, row, detail_hash(grey))
+    path = f"images/{name[:2]}/{name}{suffix}"
+    target = f"{folder}/{path}"
+    aside = f"{target}.{os.getpid()}-{threading.get_ident()}"
+    try:
+        try:
+            _write_bytes(aside, content)
+        except FileNotFoundError:  # the first of its subfolder
+            Path(target).parent.mkdir(parents=True, exist_ok=True)
+            _write_bytes(aside, content)
+        os.replace(aside, target)
+    except OSError as error:
+        raise DependencyError(
+            f"{folder} cannot be written ({error.strerror}). Free space or allow it, and start the run again: it goes "
+            "on from there."
+        ) from error
+    return path
+
+
+def _write_bytes(path: str, content: bytes) -> None:
+    with open(path, "wb") as file:
+        file.write(content)
 
 
 def pixel_hash(grey: npt.NDArray[np.uint8]) -> str:

@@ -99,7 +99,7 @@ def read_rejected(path: Path) -> pd.DataFrame:
     return frame.reindex(columns=list(REJECTED_COLUMNS)).fillna("").astype("string")
 
 
-def write_rejected(rows: list[dict[str, str]], path: Path) -> None:
-    """Write the record of what was left out, with the reason of each."""
+def write_rejected(rows: pd.DataFrame | list[dict[str, str]], path: Path) -> None:
+    """Write the record of what was left out, with the reason of each; columns that the record does not have go."""
     with atomic_file(path) as aside:
         pd.DataFrame(rows, columns=list(REJECTED_COLUMNS)).astype("string").to_parquet(aside, index=False)

@@ -1,4 +1,4 @@
-"""Which code runs: a hash of the library's own sources for caches, and the git revision for people."""
+"""Which code runs: the library's own sources, which caches go by, and the git revision for people."""
 
 from __future__ import annotations
 
@@ -8,16 +8,8 @@ from pathlib import Path
 
 import secondread
 from secondread.config.environment import Environment
-from secondread.data.fingerprint import fingerprint_files
+from secondread.data.fingerprint import code_fingerprint
 from secondread.errors import IntegrityError
-
-_SUFFIXES = frozenset({".py", ".json", ".html", ".css"})
-
-
-def code_fingerprint() -> str:
-    """SHA-256, hex, over the library's files. It changes with every change of the code and with nothing else."""
-    root = Path(secondread.__file__).parent
-    return fingerprint_files(root, (path for path in root.rglob("*") if path.suffix in _SUFFIXES))
 
 
 def check_code(fingerprint: str) -> None:
@@ -57,3 +49,6 @@ def git_revision(environment: Environment) -> str:
 
     revision = ask("rev-parse", "HEAD")
     return f"{revision}-dirty" if revision and ask("status", "--porcelain", "--untracked-files=no") else revision
+
+
+__all__ = ["check_code", "code_fingerprint", "git_revision"]

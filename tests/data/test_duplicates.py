@@ -1,20 +1,18 @@
 """What stands twice: which copy stays, and what no copy can settle."""
 
+import pandas as pd
 import pytest
 
-from secondread.data.duplicates import sort_out
-from secondread.data.intake import StoredImage
-from secondread.data.sources.source import SourceImage
+from secondread.data.duplicates import mark_duplicates
 
 
-def stored(name: str, pixels: str, label: str = "normal", patient: str = "") -> StoredImage:
-    image = SourceImage(name=name, label=label, read=bytes, patient_id=patient)
-    return StoredImage(image, image_id=name, row={"pixel_hash": pixels})
+def stored(name: str, pixels: str, label: str = "normal", patient: str = "", reason: str = "") -> dict[str, str]:
+    return {"name": name, "pixel_hash": pixels, "label": label, "patient_id": patient, "reason": reason}
 
 
-def sorted_names(*items: StoredImage) -> tuple[list[str], dict[str, str]]:
-    kept, rejected = sort_out(items)
-    return [item.image.name for item in kept], {item.image.name: item.reason for item in rejected}
+def sorted_names(*items: dict[str, str]) -> tuple[list[str], dict[str, str]]:
+    reasons = mark_duplicates(pd.DataFrame(items)).set_index("name")["reason"]
+    return list(reasons[reasons == ""].index), dict(reasons[reasons != ""])
 
 
 COPY = "is a copy of another image."
@@ -46,5 +44,5 @@ def test_pixels_under_two_labels_are_left_out_whoever_they_are_of() -> None:
 
 
 def test_what_could_not_be_read_keeps_its_reason() -> None:
-    broken = StoredImage(SourceImage(name="a", label="normal", read=bytes), image_id="1", reason="the file is empty.")
+    broken = stored("a", "", reason="the file is empty.")
     assert sorted_names(broken, stored("b", "x")) == (["b"], {"a": "the file is empty."})

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import fields
 from typing import Any
 
+from secondread.config.engine import EngineConfig
 from secondread.config.environment import Environment
+from secondread.config.mapping import from_mapping
 from secondread.logging import configure
 from secondread.pipeline.orphan import end_with_runner
 
@@ -18,3 +21,10 @@ def begin() -> Environment:
     environment = Environment.read()
     configure(as_json=environment.log_json)
     return environment
+
+
+def split_engine(settings: Settings, environment: Environment) -> tuple[EngineConfig, Settings]:
+    """What does the work, told apart from what is done."""
+    names = {field.name for field in fields(EngineConfig)}
+    chosen = {"ray_address": environment.ray_address} | {key: settings[key] for key in names & set(settings)}
+    return from_mapping(EngineConfig, chosen), {key: settings[key] for key in settings if key not in names}

@@ -8,9 +8,8 @@ from typing import Any
 from secondread.config.ingest import IngestConfig
 from secondread.config.mapping import from_mapping
 from secondread.data.ingest import ingest as run_ingest
-from secondread.errors import IntegrityError
 from secondread.pipeline.code import check_code
-from secondread.pipeline.steps.begin import Settings, begin
+from secondread.pipeline.steps.begin import Settings, begin, split_engine
 from secondread.pipeline.success import recorded, write_success
 
 
@@ -22,7 +21,7 @@ def ingest(
     Args:
         source: URI.
         output: folder to write.
-        settings: further fields of `IngestConfig`.
+        settings: further fields of `IngestConfig`, and those of `EngineConfig`.
         source_fingerprint: what the source's content was when the run was asked for; refused if it is another now.
         client_code: fingerprint of the library of whoever started the run; refused if this one is another.
     Returns:
@@ -31,10 +30,14 @@ def ingest(
     environment, folder = begin(), Path(output)
     with recorded("ingest", folder):
         check_code(client_code)
-        config = from_mapping(IngestConfig, {"source": source, **settings})
-        result = run_ingest(config, folder, patient_key=environment.patient_key_file)
-        if source_fingerprint and result.fingerprint != source_fingerprint:
-            raise IntegrityError(f"{source} changed while it was read. Start the run again when it no longer changes.")
+        engine, chosen = split_engine(settings, environment)
+        result = run_ingest(
+            from_mapping(IngestConfig, {"source": source, **chosen}),
+            folder,
+            patient_key=environment.patient_key_file,
+            engine=engine,
+            expected_fingerprint=source_fingerprint,
+        )
         facts = {"images": sum(result.kept.values()), "rejected": dict(result.rejected), "classes": dict(result.kept)}
         write_success(folder, step="ingest", inputs={}, facts=facts)
     return facts

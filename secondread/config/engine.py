@@ -1,0 +1,21 @@
+"""What does the work of ingest and preprocess. It changes how long they take, and nothing that they write."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from secondread.config.require import require
+
+ENGINES = ("local", "ray")
+
+
+@dataclass(frozen=True)
+class EngineConfig:
+    """What does the work of ingest and preprocess."""
+
+    engine: str = "local"  # `local`: threads of this process; `ray`: worker processes of Ray Data, on any machines
+    # of a running cluster, `host:port` or `auto`; empty: one is started on this machine, and ended with the run
+    ray_address: str = ""
+
+    def __post_init__(self) -> None:
+        require(self.engine in ENGINES, f"engine must be {' or '.join(ENGINES)}, not '{self.engine}'.")

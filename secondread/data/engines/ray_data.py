@@ -1,0 +1,157 @@
+"""Ray Data: worker processes on this machine or on many. The only module that imports Ray.
+
+Each item travels as pickled bytes in one block, so that a task is one item: when a worker dies, Ray gives its item to
+another one, and the results come in order. Folders that are read and written must be the same on every machine.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import pickle
+import shutil
+import socket
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any, TypeVar
+
+from secondread.cpus import cpu_limit
+from secondread.data.fingerprint import code_fingerprint
+from secondread.errors import DependencyError, SecondReadError
+
+os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # read at import: nothing is reported to Ray's makers
+try:
+    import ray
+    import ray.data
+except ImportError as error:
+    raise DependencyError(
+        f"engine 'ray' needs the package '{error.name}'. Install secondread[ray], or use the engine 'local'."
+    ) from error
+from ray import cloudpickle
+
+_RETRIES = 20  # times that a worker may die at one item; Ray's own choice has no end, should the item itself kill it
+_STORE_BYTES = 512 << 20  # of shared memory, for results on their way; Ray's own choice is 30 % of the machine
+
+A = TypeVar("A")
+B = TypeVar("B")
+
+
+@dataclass(frozen=True)
+class _Task:
+    """What a worker does.
+
+    Attributes:
+        function: pickled.
+        code: the driver's `code_fingerprint`; empty: not asked.
+    """
+
+    function: bytes
+    code: str
+
+    def run(self, row: dict[str, bytes]) -> dict[str, bytes]:
+        """The result of an item, or the error that the driver is to raise, pickled."""
+        result: object
+        try:
+            self._check_code()
+            result = pickle.loads(self.function)(pickle.loads(row["item"]))  # noqa: S301 - of our own driver
+        except SecondReadError as error:
+            result = error
+        return {"result": _packed(result)}
+
+    def _check_code(self) -> None:
+        if self.code and self.code != code_fingerprint():
+            raise DependencyError(
+                f"{socket.gethostname()} runs another version of secondread than this machine, which might give other "
+                "pixels. Install the same on every machine of the cluster."
+            )
+
+
+class RayEngine:
+    """Workers of a Ray cluster.
+
+    Args:
+        address: of a running cluster that this machine is part of, `host:port` or `auto`; empty: a cluster of this
+            machine's CPUs, which ends with the block.
+    """
+
+    def __init__(self, address: str = "") -> None:
+        self._address = address
+        self._ends = ExitStack()
+
+    def __enter__(self) -> RayEngine:
+        logging.getLogger("ray").setLevel(logging.ERROR)
+        logging.getLogger("ray.data").setLevel(logging.ERROR)
+        with ExitStack() as ends:
+            ends.callback(ray.shutdown)
+            self._start(ends)
+            self._ends = ends.pop_all()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._ends.close()
+
+    def _start(self, ends: ExitStack) -> None:
+        quiet: dict[str, Any] = {"logging_level": logging.ERROR, "log_to_driver": False}
+        try:
+            if self._address:
+                ray.init(address=self._address, **quiet)
+                return
+            logs = tempfile.mkdtemp(prefix="secondread-ray-")
+            ends.callback(shutil.rmtree, logs, ignore_errors=True)
+            ends.callback(ray.shutdown)  # before its folder goes
+            ray.init(
+                address="local",
+                num_cpus=cpu_limit(),
+                object_store_memory=_STORE_BYTES,
+                include_dashboard=False,
+                _node_ip_address="127.0.0.1",  # nobody else's business
+                _temp_dir=logs,
+                **quiet,
+            )
+        except (ConnectionError, RuntimeError, ValueError, OSError) as error:
+            where = f"the Ray cluster at {self._address}" if self._address else "Ray on this machine"
+            reason = " ".join(str(error).split())
+            raise DependencyError(
+                f"{where} does not answer ({reason}). Start it, or use the engine 'local'."
+            ) from error
+
+    def map(self, function: Callable[[A], B], items: Sequence[A]) -> Iterator[B]:
+        """As `Engine.map`; Ray Data decides how far ahead, by the room in its store."""
+        if not items:
+            return
+        context = ray.data.DataContext.get_current()
+        context.enable_progress_bars = False
+        context.execution_options.preserve_order = True
+        packed = [{"item": _packed(item)} for item in items]
+        # workers that this process did not start might run other code
+        task = _Task(_packed(function), code_fingerprint() if self._address else "")
+        rows = ray.data.from_items(packed, override_num_blocks=len(packed)).map(task.run, max_retries=_RETRIES)
+        try:
+            for row in rows.iter_rows():
+                result = pickle.loads(row["result"])  # noqa: S301 - of our own workers
+                if isinstance(result, SecondReadError):
+                    raise result
+                yield result
+        except ray.exceptions.RayError as error:
+            raise _told(error) from error
+
+
+def _told(error: Exception) -> Exception:
+    """What to raise: a line for what somebody can mend, and the error itself where it is a bug of ours."""
+    text = " ".join(str(error).split())
+    if "No module named 'secondread" in text:
+        return DependencyError(
+            "a worker of the Ray cluster has no secondread. Install this version with its extra 'ray' on every machine."
+        )
+    if isinstance(error, ray.exceptions.RayTaskError):
+        return error
+    return DependencyError(f"Ray was lost ({text[:300]}). Start the run again: it goes on from there.")
+
+
+def _packed(value: object) -> bytes:
+    return bytes(cloudpickle.dumps(value))  # type: ignore[no-untyped-call]
