@@ -56,15 +56,19 @@ class MergedSource:
         path: the YAML file.
         open_uri: opens one of its sources: `open_uri(uri, modality=..., public_ids=...)`.
         uri: as the source is to be opened again.
+        base: URI of the store's folder that the file was fetched from; then a path is relative to that, and leads
+            nowhere else. Empty for a file of this machine.
     Raises:
         InputError: the file is no such list, a source cannot be opened, or a class of the map is not in its source.
     """
 
-    def __init__(self, path: Path, open_uri: Opener, *, uri: str = "") -> None:
+    def __init__(self, path: Path, open_uri: Opener, *, uri: str = "", base: str = "") -> None:
         self.uri = uri or str(path)
         entries = _entries(path)
         names = _unique([readable_name(entry.get("name") or _name_of(entry["uri"])) for entry in entries])
-        self._parts = [_part(entry, name, path, open_uri) for entry, name in zip(entries, names, strict=True)]
+        self._parts = [
+            _part(entry, name, path, open_uri, base=base) for entry, name in zip(entries, names, strict=True)
+        ]
         self.public = all(part.source.public for part in self._parts)
         self.synthetic = any(part.source.synthetic for part in self._parts)
         if not self.taxonomy().classes:
@@ -106,8 +110,8 @@ class MergedSource:
         return total.hexdigest()
 
 
-def _part(entry: Mapping[str, Any], name: str, path: Path, open_uri: Opener) -> _Part:
-    uri = _relative_to(path.parent, entry["uri"])
+def _part(entry: Mapping[str, Any], name: str, path: Path, open_uri: Opener, *, base: str) -> _Part:
+    uri = _relative_to(path.parent, entry["uri"], base)
     if uri.lower().endswith(SUFFIXES):
         raise InputError(f"{path}: {readable_name(entry['uri'])} is a list of sources itself. Name its sources here.")
     options = {key: entry[key] for key in ("modality", "public_ids") if key in entry}
@@ -178,10 +182,17 @@ def _unique(names: list[str]) -> list[str]:
     return unique
 
 
-def _relative_to(folder: Path, uri: str) -> str:
+def _relative_to(folder: Path, uri: str, base: str) -> str:
     """The URI with its path made absolute, so that the file can be opened from anywhere."""
     scheme, mark, rest = uri.rpartition(":")
     if "://" in uri and not rest.startswith("///"):
         return uri  # an object store, or phantoms
     rest = rest.removeprefix("//")
-    return f"{scheme}{mark}{folder / Path(rest).expanduser()}"
+    if not base:
+        return f"{scheme}{mark}{folder / Path(rest).expanduser()}"
+    if rest.startswith(("/", "~")) or ".." in rest.split("/"):
+        raise InputError(
+            f"'{readable_name(uri)}' leads out of {base}, where the list of sources lies. Name a path below it, or a "
+            "whole URI."
+        )
+    return f"{scheme}{mark}{base}/{rest.removeprefix('./')}"

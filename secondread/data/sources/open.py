@@ -6,6 +6,8 @@
     pneumoniamnist.npz                a set of MedMNIST
     covid-radiography:downloads/a.zip a public dataset, by the name in `secondread.data.sources.layouts`
     dicom:films/                      DICOM films, with what their headers say
+    s3://bucket/films                 any of these in a store, S3 or Swift: a prefix, or one object that is a file of
+    swift://container/set.zip         these kinds; `covid-radiography:s3://bucket/a.zip` says which dataset it is
     phantom://demo                    images that are made up
 
 A path may follow `<name>:` as it is, or as `///absolute/path`. A folder or archive without a name is recognised as a
@@ -17,6 +19,7 @@ from __future__ import annotations
 from functools import partial
 from pathlib import Path
 
+from secondread.atomic import sha256_bytes
 from secondread.config.environment import Environment
 from secondread.data.decode import DEFAULT_LIMITS, DecodeLimits
 from secondread.data.sources.archive import MARKER, extracted, is_archive, unwrapped
@@ -29,13 +32,15 @@ from secondread.data.sources.merged import SUFFIXES, MergedSource
 from secondread.data.sources.names import readable_name
 from secondread.data.sources.phantom.source import PhantomSource
 from secondread.data.sources.published import PublishedSource
+from secondread.data.sources.remote import Remote, StoredSource, look_up
 from secondread.data.sources.source import Source
+from secondread.data.store.store import is_stored
 from secondread.errors import InputError
 from secondread.logging import get_logger
 
 KINDS = (
-    "a folder of class folders, a folder with manifest.csv, an archive of one, a MedMNIST .npz, a .yaml of sources, or "
-    "phantom://demo"
+    "a folder of class folders, a folder with manifest.csv, an archive of one, a MedMNIST .npz, a .yaml of sources, "
+    "s3:// or swift:// with one of these, or phantom://demo"
 )
 DICOM = "dicom"
 FILE = "file"
@@ -45,7 +50,7 @@ log = get_logger(__name__)
 
 def is_local(uri: str) -> bool:
     """Whether the URI names a path on this machine, which a pod on a cluster could not reach."""
-    return "://" not in uri or _scheme_and_path(uri)[0] != ""
+    return "://" not in _scheme_and_path(uri)[1]
 
 
 def local_path(uri: str) -> Path | None:
@@ -56,7 +61,7 @@ def local_path(uri: str) -> Path | None:
 def open_source(
     uri: str, *, modality: str = "", public_ids: bool = False, limits: DecodeLimits = DEFAULT_LIMITS
 ) -> Source:
-    """Open a source of labelled images.
+    """Open a source of labelled images. What lies in a store is fetched.
 
     Args:
         uri: as this module's docstring says.
@@ -67,21 +72,63 @@ def open_source(
         The source. Its `uri` opens the same source again, from any folder.
     Raises:
         InputError: there is nothing there, or nothing that can be read.
+        DependencyError: the store that it lies in does not answer.
     """
     if uri.startswith("phantom://"):
         return PhantomSource(uri)
-    if not is_local(uri):
-        raise InputError(f"source '{readable_name(uri)}' is of a kind that is not read yet. Use {KINDS}.")
     scheme, text = _scheme_and_path(uri)
+    if is_stored(text):
+        remote = look_up(text, Environment.read())
+        return _open_stored(remote, scheme, modality=modality, public_ids=public_ids, limits=limits)
+    if not is_local(uri):
+        raise InputError(f"source '{readable_name(uri)}' is of a kind that is not read. Use {KINDS}.")
     path = _resolved(text)
+    source = _open_path(path, scheme, "", modality=modality, public_ids=public_ids, limits=limits)
+    is_file = isinstance(source, MedMnistSource | MergedSource)
+    source.uri = f"{scheme}:{path}" if scheme and scheme != FILE and not is_file else str(path)
+    return source
+
+
+def identify(uri: str, *, modality: str = "", public_ids: bool = False) -> tuple[str, str]:
+    """URI and fingerprint of the source that `open_source` would give.
+
+    What lies in a store is only listed, unless it is a list of other sources.
+
+    Raises:
+        InputError, DependencyError: as `open_source` does.
+    """
+    scheme, text = _scheme_and_path(uri)
+    if is_stored(text):
+        remote = look_up(text, Environment.read())
+        if not remote.names_others:
+            return _joined(scheme, remote), remote.fingerprint
+    source = open_source(uri, modality=modality, public_ids=public_ids)
+    return source.uri, source.fingerprint()
+
+
+def _open_stored(remote: Remote, scheme: str, *, modality: str, public_ids: bool, limits: DecodeLimits) -> StoredSource:
+    path, held = remote.fetched(Environment.read().home)
+    try:
+        inner = _open_path(path, scheme, remote.base, modality=modality, public_ids=public_ids, limits=limits)
+    except InputError as error:
+        raise type(error)(str(error).replace(str(path), remote.uri)) from error  # where it is, not where it is kept
+    fingerprint = remote.fingerprint
+    if remote.names_others:
+        fingerprint = sha256_bytes(f"{fingerprint} {inner.fingerprint()}".encode())
+    return StoredSource(inner, uri=_joined(scheme, remote), fingerprint=fingerprint, held=held)
+
+
+def _joined(scheme: str, remote: Remote) -> str:
+    return f"{scheme}:{remote.uri}" if scheme else remote.uri
+
+
+def _open_path(path: Path, scheme: str, base: str, *, modality: str, public_ids: bool, limits: DecodeLimits) -> Source:
+    """A file or folder of this machine; `base` is the store's folder that it was fetched from, if it was."""
     if path.is_file() and path.suffix.lower() == ".npz":
         return MedMnistSource(path, modality=modality)
     if path.is_file() and path.suffix.lower() in SUFFIXES:
-        return MergedSource(path, partial(open_source, limits=limits))
-    folder = _folder(path)
-    source = _open_folder(folder, scheme, modality=modality, public_ids=public_ids, limits=limits)
-    source.uri = f"{scheme}:{path}" if scheme and scheme != FILE else str(path)
-    return source
+        return MergedSource(path, partial(open_source, limits=limits), base=base)
+    return _open_folder(_folder(path), scheme, modality=modality, public_ids=public_ids, limits=limits)
 
 
 def _open_folder(folder: Path, scheme: str, *, modality: str, public_ids: bool, limits: DecodeLimits) -> Source:

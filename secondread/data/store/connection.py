@@ -12,6 +12,7 @@ except ImportError as missing:
     raise DependencyError("s3:// and swift:// need urllib3. Install it: pip install 'secondread[store]'.") from missing
 
 
+CHUNK_BYTES = 1 << 20  # of a body that is read as it comes
 _CONNECT_SECONDS = 5.0  # a server that is there answers within milliseconds
 _READ_SECONDS = 60.0  # of silence; a slow disk under load may be quiet for long
 

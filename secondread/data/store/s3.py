@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from io import BytesIO
+from itertools import islice
 from typing import TypeVar
 from urllib.parse import urlsplit
 
 from secondread.config.environment import S3Settings
-from secondread.data.store.connection import pool, unreachable
-from secondread.data.store.store import Stored, again
+from secondread.data.store.connection import CHUNK_BYTES, pool, unreachable
+from secondread.data.store.store import Listed, Stored, Stream, again
 from secondread.errors import DependencyError, InputError, SecondReadError
 
 try:
@@ -24,6 +27,8 @@ T = TypeVar("T")
 _MISSING = ("NoSuchKey", "NoSuchBucket")
 _REFUSED = ("AccessDenied", "InvalidAccessKeyId", "SignatureDoesNotMatch", "InvalidSecurity", "ExpiredToken")
 _BUSY = ("InternalError", "ServiceUnavailable", "SlowDown", "InsufficientStorage", "XMinioStorageFull")
+_MD5 = re.compile("[0-9a-f]{32}")  # of an object in one piece; one that came in parts has a dash and their number
+_ENCRYPTED = ("x-amz-server-side-encryption-aws-kms-key-id", "x-amz-server-side-encryption-customer-algorithm")
 _SHA256 = "sha256"  # the object's metadata `x-amz-meta-sha256`
 
 
@@ -100,6 +105,36 @@ class S3Store:
             )
 
         again(lambda: self._asked(ask))
+
+    def objects(self, start: str, *, at_most: int) -> list[Listed]:
+        """Objects whose keys begin so, sorted by key; the first `at_most`."""
+        skipped = len(self._prefix)
+
+        def ask() -> list[Listed]:
+            found = self._client.list_objects(self._bucket, prefix=self._prefix + start or None, recursive=True)
+            return [
+                Listed(str(item.object_name)[skipped:], item.size or 0, (item.etag or "").strip('"'))
+                for item in islice(found, at_most)
+            ]
+
+        return again(lambda: self._asked(ask))
+
+    @contextmanager
+    def stream(self, key: str, offset: int) -> Iterator[Stream | None]:
+        """An object from a byte on, as it comes; None if there is no such object."""
+        response = self._asked_for(lambda: self._client.get_object(self._bucket, self._prefix + key, offset=offset))
+        if response is None:
+            yield None
+            return
+        try:
+            etag = response.headers.get("ETag", "").strip('"')
+            is_md5 = bool(_MD5.fullmatch(etag)) and not any(name in response.headers for name in _ENCRYPTED)
+            yield Stream(etag, is_md5, response.stream(CHUNK_BYTES, decode_content=False))
+        except HTTPError as error:
+            raise self._plain(error) from None
+        finally:
+            response.close()
+            response.release_conn()
 
     def _asked_for(self, action: Callable[[], T | None]) -> T | None:
         """An object, or None where there is none."""

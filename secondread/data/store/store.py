@@ -7,7 +7,8 @@ swift://container/a/prefix              OpenStack Swift
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from time import sleep
@@ -61,6 +62,46 @@ class Store(Protocol):
         """Store an object: whole and as sent, or not at all."""
 
 
+@dataclass(frozen=True)
+class Listed:
+    """One object of a listing.
+
+    Attributes:
+        key: below the root.
+        size: bytes.
+        etag: what the server calls this content; another after every change.
+    """
+
+    key: str
+    size: int
+    etag: str
+
+
+@dataclass(frozen=True)
+class Stream:
+    """An object on its way.
+
+    Attributes:
+        etag: of what comes.
+        is_md5: the etag is the MD5 of the whole content, which some servers' are not, or not of every object.
+        chunks: the bytes.
+    """
+
+    etag: str
+    is_md5: bool
+    chunks: Iterator[bytes]
+
+
+class ObjectStore(Store, Protocol):
+    """A store on a server, whose objects others put there."""
+
+    def objects(self, start: str, *, at_most: int) -> list[Listed]:
+        """Objects whose keys begin so, sorted by key; the first `at_most`."""
+
+    def stream(self, key: str, offset: int) -> AbstractContextManager[Stream | None]:
+        """An object from a byte on, as it comes; None if there is no such object. Nothing is asked again."""
+
+
 def open_store(uri: str, environment: Environment) -> Store:
     """Open a store.
 
@@ -76,8 +117,21 @@ def open_store(uri: str, environment: Environment) -> Store:
         from secondread.data.store.local import LocalStore
 
         return LocalStore(Path(rest if mark else uri).expanduser().absolute())
+    return open_object_store(uri, environment)
+
+
+def is_stored(uri: str) -> bool:
+    """Whether the URI names something on a server that `open_object_store` opens."""
+    return uri.startswith(("s3://", "swift://"))
+
+
+def open_object_store(uri: str, environment: Environment) -> ObjectStore:
+    """Open a store on a server: see `open_store`."""
+    scheme, _, rest = uri.partition("://")
     bucket, _, prefix = rest.partition("/")
-    if scheme not in ("s3", "swift") or not bucket:
+    if "@" in bucket:
+        raise InputError("a URI of a store must hold no credentials. Set them in the environment, and leave them out.")
+    if not is_stored(uri) or not bucket:
         raise InputError(f"'{uri}' names no store. Use a folder, s3://bucket/prefix or swift://container/prefix.")
     if scheme == "s3":
         from secondread.data.store.s3 import S3Store

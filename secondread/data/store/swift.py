@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from itertools import islice
 from typing import Any
 from urllib.parse import quote, urlencode
 
@@ -11,9 +14,9 @@ from urllib3 import BaseHTTPResponse
 from urllib3.exceptions import HTTPError
 
 from secondread.config.environment import SwiftSettings
-from secondread.data.store.connection import pool, unreachable
+from secondread.data.store.connection import CHUNK_BYTES, pool, unreachable
 from secondread.data.store.keystone import Access, sign_in
-from secondread.data.store.store import Stored, again
+from secondread.data.store.store import Listed, Stored, Stream, again
 from secondread.errors import DependencyError, InputError
 
 _SHA256 = "X-Object-Meta-Sha256"
@@ -36,14 +39,27 @@ class SwiftStore:
 
     def folders(self) -> list[str]:
         """Names of the folders right below the root, sorted."""
-        names: list[str] = []
+        found = (item for item in self._listed("", delimiter="/") if "subdir" in item)
+        return sorted(item["subdir"][len(self._prefix) :].rstrip("/") for item in found)
+
+    def objects(self, start: str, *, at_most: int) -> list[Listed]:
+        """Objects whose keys begin so, sorted by key; the first `at_most`."""
+        return [
+            # of an object in segments `hash` is that of their list, and `slo_etag` is what comes with the object itself
+            Listed(item["name"][len(self._prefix) :], item["bytes"], (item.get("slo_etag") or item["hash"]).strip('"'))
+            for item in islice(self._listed(start), at_most)
+        ]
+
+    def _listed(self, start: str, **query: str) -> Iterator[dict[str, Any]]:
+        """The container's entries, page by page."""
         marker = ""
         while True:
-            query = {"prefix": self._prefix, "delimiter": "/", "format": "json", "limit": str(_PAGE), "marker": marker}
-            page: list[dict[str, Any]] = json.loads(self._ask("GET", None, query=query).data or b"[]")
-            names += [item["subdir"][len(self._prefix) :].rstrip("/") for item in page if "subdir" in item]
+            asked = {"prefix": self._prefix + start, "format": "json", "limit": str(_PAGE), "marker": marker, **query}
+            answer = self._ask("GET", None, query=asked)
+            page: list[dict[str, Any]] = [] if answer.status == 404 else json.loads(answer.data or b"[]")
+            yield from page
             if len(page) < _PAGE:
-                return sorted(names)
+                return
             marker = page[-1].get("subdir") or page[-1]["name"]
 
     def stat(self, key: str) -> Stored | None:
@@ -70,6 +86,29 @@ class SwiftStore:
         if answer.status == 404:
             raise InputError(f"container '{self._container}' is gone from {self._access.storage_url}. Create it again.")
 
+    @contextmanager
+    def stream(self, key: str, offset: int) -> Iterator[Stream | None]:
+        """An object from a byte on, as it comes; None if there is no such object."""
+        headers = {"Range": f"bytes={offset}-"} if offset else {}
+        response = self._ask("GET", key, headers=headers, preload=False)
+        try:
+            if response.status == 404:
+                yield None
+                return
+            if "X-Object-Manifest" in response.headers:
+                raise InputError(
+                    f"{self.uri}/{key} is a dynamic large object, whose listing does not tell when it changes. "
+                    "Upload it as a static one."
+                )
+            is_md5 = "X-Static-Large-Object" not in response.headers
+            chunks = response.stream(CHUNK_BYTES, decode_content=False)
+            yield Stream(response.headers.get("ETag", "").strip('"'), is_md5, chunks)
+        except HTTPError as error:
+            raise self._unreachable(error) from None
+        finally:
+            response.close()
+            response.release_conn()
+
     def _ask(
         self,
         method: str,
@@ -78,31 +117,39 @@ class SwiftStore:
         query: dict[str, str] | None = None,
         body: bytes | None = None,
         headers: dict[str, str] | None = None,
+        preload: bool = True,
     ) -> BaseHTTPResponse:
-        """One request; the answer is a success or a 404."""
+        """One request; the answer is a success or a 404. Without `preload` its body is read by whoever asked."""
         path = quote(self._container) + ("" if key is None else f"/{quote(self._prefix + key)}")
         tail = f"{path}?{urlencode(query)}" if query else path
 
         def ask() -> BaseHTTPResponse:
-            answer = self._sent(method, tail, body, headers or {})
+            answer = self._sent(method, tail, body, headers or {}, preload=preload)
             if answer.status == 401 and self._settings.may_renew:  # a token lasts some hours
+                answer.drain_conn()  # its connection is needed again
                 self._access = sign_in(self._pool, self._settings)
-                answer = self._sent(method, tail, body, headers or {})
+                answer = self._sent(method, tail, body, headers or {}, preload=preload)
+            if answer.status >= 300:
+                answer.drain_conn()
             self._check(answer)
             return answer
 
         return again(ask)
 
-    def _sent(self, method: str, tail: str, body: bytes | None, headers: dict[str, str]) -> BaseHTTPResponse:
+    def _sent(
+        self, method: str, tail: str, body: bytes | None, headers: dict[str, str], *, preload: bool
+    ) -> BaseHTTPResponse:
         access = self._access
         sent = {**headers, "X-Auth-Token": access.token}
+        url = f"{access.storage_url}/{tail}"
         try:
-            return self._pool.request(method, f"{access.storage_url}/{tail}", body=body, headers=sent)
+            return self._pool.request(method, url, body=body, headers=sent, preload_content=preload)
         except HTTPError as error:
             # no cause: the client's own text holds the request's URL
-            raise unreachable(
-                access.storage_url, error, "the storage URL (OS_STORAGE_URL, or the catalogue's)"
-            ) from None
+            raise self._unreachable(error) from None
+
+    def _unreachable(self, error: HTTPError) -> DependencyError:
+        return unreachable(self._access.storage_url, error, "the storage URL (OS_STORAGE_URL, or the catalogue's)")
 
     def _check(self, answer: BaseHTTPResponse) -> None:
         if answer.status in (401, 403):

@@ -73,7 +73,7 @@ def test_the_fingerprint_changes_with_a_byte_a_name_and_a_label(
         ("{tmp}/empty", r"/empty holds no images"),
         ("{tmp}/text.txt", r"is a file, but no \.npz"),
         ("{tmp}/bad.npz", r"bad\.npz is no \.npz file that can be read"),
-        ("ftp://host/x", "of a kind that is not read yet"),
+        ("ftp://host/x", "of a kind that is not read"),
         ("phantom://demo?sizes=64", "sizes"),
         ("~nosuchuser1/films", r"source '~nosuchuser1/films' cannot be reached \(.*home directory\)"),
         ("{tmp}/loop", r"source .*/loop does not exist"),
