@@ -15,12 +15,12 @@ import simplejpeg
 from PIL import Image, UnidentifiedImageError
 
 from secondread.data.dicom import decode_dicom
+from secondread.data.dicom_file import HEAD_BYTES, looks_like_dicom
 from secondread.data.grey import spread_full_range
 from secondread.errors import ImageError, TooLargeError
 
 GreyImage = npt.NDArray[np.uint8]
 
-_DICOM_MAGIC_AT = 128
 _PNG_MAGIC = b"\x89PNG\r\n\x1a\n"
 _JPEG_MAGIC = b"\xff\xd8\xff"
 _PNG_GREY = 0  # colour type of IHDR
@@ -81,8 +81,8 @@ def decode(data: bytes, *, min_side: int = 0, limits: DecodeLimits = DEFAULT_LIM
         return _decode_jpeg(data, min_side, limits)
     if data.startswith(_PNG_MAGIC):
         return _decode_png(data, limits)
-    if data[_DICOM_MAGIC_AT : _DICOM_MAGIC_AT + 4] == b"DICM":
-        return decode_dicom(data, check_size=partial(_check_size, limits=limits))
+    if looks_like_dicom(data[:HEAD_BYTES]):
+        return decode_dicom(data, check_size=partial(_check_size, limits=limits), max_bytes=limits.max_bytes)
     raise ImageError(f"the first bytes are of no {_KINDS} file. Convert it to one of these.")
 
 

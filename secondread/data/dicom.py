@@ -4,25 +4,26 @@ The grey value is the position inside the output range of the last transformatio
 
 - VOI LUT or window: the range of its output, so that a film that fills a tenth of its window fills a tenth of 0..255;
 - neither, at most 8 bits: all values that so many bits can hold, so that a PNG of the same film gives the same grey;
-- neither, more than 8 bits: the least to the greatest value of the film, as with a 16-bit PNG.
+- neither, more than 8 bits: the least to the greatest value of the film, as with a 16-bit PNG, its padding apart.
 
-MONOCHROME1 is inverted. Colour and palettes become luma.
+The first of several windows counts. MONOCHROME1 is inverted, unless the presentation LUT shape says otherwise. Colour
+and palettes become luma. Of a file with several frames, such as a volume of the retina, `decode_dicom` gives the middle
+one unless another is asked for; `data ingest` of a DICOM folder takes each.
 """
 
 from __future__ import annotations
 
-import io
-import logging
-import warnings
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from secondread.data.codestream import check_codestream
+from secondread.data.codestream import JPEG_EXTENDED, JpegFrame, check_codestream
+from secondread.data.dicom_facts import dicom_facts, frame_count
+from secondread.data.dicom_file import open_dicom, reading
+from secondread.data.gdcm_frame import FrameLayout, decode_frame
 from secondread.data.grey import look_up, spread, values_present
 from secondread.errors import ImageError
 
@@ -30,46 +31,47 @@ if TYPE_CHECKING:
     from pydicom.dataset import Dataset
 
 Values = npt.NDArray[np.float64]
-
-# our one line says what is wrong; pydicom's warnings and logged tracebacks may quote a patient's name
-logging.getLogger("pydicom").setLevel(logging.CRITICAL)
-warnings.filterwarnings("ignore", module=r"pydicom\.")
+Stored = npt.NDArray[Any]
 
 _MONOCHROME = ("MONOCHROME1", "MONOCHROME2")
 _COLOUR = ("RGB", "YBR_FULL", "YBR_FULL_422", "YBR_ICT", "YBR_RCT")  # pydicom gives all of them as RGB
-# pydicom inflates such a file whole, however large it becomes
-_DEFLATED = b"1.2.840.10008.1.2.1.99"
+_JPEG_8_BIT = "1.2.840.10008.1.2.4.50"
+# lossless JPEG and JPEG-LS, which GDCM alone can read; like 12 bits of extended JPEG, in a process of its own
+_BY_GDCM = tuple(f"1.2.840.10008.1.2.4.{number}" for number in (57, 70, 80, 81))
+# pydicom would take GDCM for these too, in this process, and GDCM does not survive damage
+_PLUGINS = {_JPEG_8_BIT: "pillow", JPEG_EXTENDED: "pillow"}
+_PLUGINS |= {f"1.2.840.10008.1.2.4.{number}": "pylibjpeg" for number in (90, 91, 201, 202, 203)}
 
 
-def decode_dicom(data: bytes, *, check_size: Callable[[int, int], None]) -> npt.NDArray[np.uint8]:
-    """Decode the first frame.
+def decode_dicom(
+    data: bytes, *, check_size: Callable[[int, int], None], max_bytes: int, frame: int | None = None
+) -> npt.NDArray[np.uint8]:
+    """Decode one frame.
 
     Args:
-        data: a DICOM file with its preamble.
+        data: a DICOM file.
         check_size: called with height and width in pixels before anything is decoded; raises to refuse them.
+        max_bytes: that a deflated file may inflate to.
+        frame: counted from 0; None for the middle one.
     Returns:
         uint8 (height, width), 0 black.
     Raises:
         ImageError: no pixels, a codec that is not supported, or a damaged file.
-        TooLargeError: from `check_size`.
+        TooLargeError: from `check_size`, or inflated above `max_bytes`.
     """
-    dataset = _read(data)
-    with _reading("header"):
+    dataset = open_dicom(data, max_bytes=max_bytes)
+    if "Rows" not in dataset or "PixelData" not in dataset:
+        raise ImageError("the DICOM file holds no picture, or is cut off before it. Export the film again.")
+    with reading("header"):
         rows, columns = int(dataset.Rows), int(dataset.Columns)
     check_size(rows, columns)
-    with _reading("pixels"):
-        from pydicom.pixels.utils import pixel_array
-
-        frame, syntax = _first_frame(dataset), dataset.file_meta.TransferSyntaxUID
-    if frame:
-        check_codestream(frame, str(syntax), rows=rows, columns=columns)
-    with _reading("pixels"):
-        stored = pixel_array(dataset, index=0)
+    stored = _stored(dataset, frame)
+    with reading("pixels"):
         photometric, bits = str(dataset.PhotometricInterpretation), int(dataset.BitsStored)
     if photometric in _MONOCHROME and stored.ndim == 2:
-        return _grey(dataset, stored, inverted=photometric == "MONOCHROME1")
+        return _grey(dataset, stored, inverted=_is_inverted(dataset, photometric))
     if photometric == "PALETTE COLOR" and stored.ndim == 2:
-        with _reading("palette"):
+        with reading("palette"):
             return _luma(*_through_palette(dataset, stored))
     if photometric in _COLOUR and stored.ndim == 3 and stored.shape[2] == 3:
         return _luma(stored, bits)
@@ -82,42 +84,57 @@ def dicom_ids(data: bytes) -> tuple[str, str]:
     Raises:
         ImageError: the file is damaged.
     """
-    dataset = _read(data, stop_before_pixels=True, specific_tags=["PatientID", "StudyInstanceUID"])
-    with _reading("header"):
-        patient, study = (str(dataset.get(name) or "").strip() for name in ("PatientID", "StudyInstanceUID"))
-    return patient, study
+    facts = dicom_facts(data, max_bytes=1 << 26)
+    return facts.patient_id, facts.study_id
 
 
-@contextmanager
-def _reading(part: str) -> Iterator[None]:
-    """Turn whatever pydicom raises on a damaged file into an ImageError that quotes no value of the header."""
-    try:
-        yield
-    except Exception as error:  # pydicom's errors share no base class, and damaged bytes raise numpy's and Python's too
-        # these speak of codecs and of what is missing; others may quote a value, and a value may be a name
-        told = isinstance(error, AttributeError | NotImplementedError | RuntimeError)
-        reason = " ".join(str(error).split()) if told else type(error).__name__
-        raise ImageError(f"the DICOM {part} cannot be read ({reason}). Export the film again, uncompressed.") from error
+def _stored(dataset: Dataset, frame: int | None) -> Stored:
+    """The stored values of one frame; RGB where they are colours."""
+    with reading("pixels"):
+        from pydicom.pixels.utils import pixel_array
+
+        syntax = dataset.file_meta.TransferSyntaxUID
+        frames = frame_count(str(dataset.get("NumberOfFrames") or ""))
+        index = frames // 2 if frame is None else frame
+        encoded = _encoded(dataset, index, frames) if syntax.is_compressed and not syntax.is_deflated else b""
+    if encoded:
+        header = check_codestream(encoded, str(syntax), rows=int(dataset.Rows), columns=int(dataset.Columns))
+        if header and (syntax in _BY_GDCM or (syntax == JPEG_EXTENDED and header.bits > 8)):
+            return _by_gdcm(dataset, encoded, header)
+    with reading("pixels"):
+        return pixel_array(dataset, index=index, decoding_plugin=_PLUGINS.get(str(syntax), ""))
 
 
-def _read(data: bytes, **options: Any) -> Dataset:
-    if _DEFLATED in data:
-        raise ImageError("a deflated DICOM file is not read, since its size is not known. Export it without deflate.")
-    with _reading("header"):
-        # pydicom takes a quarter of a second to import, which `predict` on a JPEG should not pay
-        import pydicom
-
-        pydicom.config.settings.reading_validation_mode = pydicom.config.IGNORE  # its warnings quote values
-        return pydicom.dcmread(io.BytesIO(data), **options)
-
-
-def _first_frame(dataset: Dataset) -> bytes:
-    """The first frame as encoded; empty where pixels are not compressed."""
+def _encoded(dataset: Dataset, index: int, frames: int) -> bytes:
+    """One frame as encoded, its fragments joined."""
     from pydicom.encaps import get_frame
 
-    if not dataset.file_meta.TransferSyntaxUID.is_compressed:
-        return b""
-    return bytes(get_frame(dataset.PixelData, 0, number_of_frames=int(dataset.get("NumberOfFrames") or 1)))
+    return bytes(get_frame(dataset.PixelData, index, number_of_frames=frames))
+
+
+def _by_gdcm(dataset: Dataset, encoded: bytes, header: JpegFrame) -> Stored:
+    with reading("pixels"):
+        syntax, photometric = str(dataset.file_meta.TransferSyntaxUID), str(dataset.PhotometricInterpretation)
+        bits, signed = int(dataset.BitsStored), bool(int(dataset.PixelRepresentation))
+        layout = FrameLayout(
+            transfer_syntax=syntax,
+            rows=int(dataset.Rows),
+            columns=int(dataset.Columns),
+            samples=header.samples,
+            bits=header.bits,
+            signed=signed,
+            photometric=photometric,
+            extended=syntax == JPEG_EXTENDED,
+        )
+    decoded = decode_frame(encoded, layout)
+    with reading("pixels"):
+        if header.samples == 3 and photometric.startswith("YBR"):
+            from pydicom.pixels.processing import convert_color_space
+
+            return np.asarray(convert_color_space(decoded, photometric, "RGB"))
+        # PS3.5 8.1.1: what stands above the stored bits is no part of the value
+        above = 8 * decoded.dtype.itemsize - bits
+        return (decoded << above) >> above if above > 0 else decoded
 
 
 def _grey(dataset: Dataset, stored: npt.NDArray[Any], *, inverted: bool) -> npt.NDArray[np.uint8]:
@@ -128,8 +145,8 @@ def _grey(dataset: Dataset, stored: npt.NDArray[Any], *, inverted: bool) -> npt.
     # every value that a pixel can have, once: what holds for it holds for all pixels that have it
     levels = np.arange(256**native.dtype.itemsize, dtype=unsigned.dtype).view(native.dtype).astype(np.float64)
     present = values_present(unsigned)
-    with _reading("grey scale"):
-        values, low, high = _scaled(dataset, levels, present)
+    with reading("grey scale"):
+        values, low, high = _scaled(dataset, levels, present & ~_padding(dataset, levels))
     if not (np.isfinite(values[present]).all() and np.isfinite([low, high]).all()):
         raise ImageError("the DICOM grey scale gives values that are no numbers. Export the film again.")
     table = np.zeros(len(levels), np.uint8)
@@ -137,8 +154,30 @@ def _grey(dataset: Dataset, stored: npt.NDArray[Any], *, inverted: bool) -> npt.
     return look_up(255 - table if inverted else table, unsigned)
 
 
+def _is_inverted(dataset: Dataset, photometric: str) -> bool:
+    """Whether large values are dark: as the presentation LUT shape says (PS3.3 C.11.6), else the pixels' own kind."""
+    shape = str(dataset.get("PresentationLUTShape") or "")
+    return shape == "INVERSE" if shape in ("IDENTITY", "INVERSE") else photometric == "MONOCHROME1"
+
+
+def _padding(dataset: Dataset, levels: Values) -> npt.NDArray[np.bool_]:
+    """Which levels stand for no picture (PS3.3 C.7.5.1.1.2): around it, and no part of its range."""
+    first = dataset.get("PixelPaddingValue")
+    if first is None:
+        return np.zeros(len(levels), np.bool_)
+    last = dataset.get("PixelPaddingRangeLimit")
+    ends = sorted((int(first), int(first if last is None else last)))
+    return (levels >= ends[0]) & (levels <= ends[1])
+
+
 def _scaled(dataset: Dataset, levels: Values, present: npt.NDArray[np.bool_]) -> tuple[Values, float, float]:
-    """The levels after the modality and the VOI transformation, and the values that become black and white."""
+    """The levels after the modality and the VOI transformation, and the values that become black and white.
+
+    Args:
+        dataset: with the transformations.
+        levels: every value that a pixel can have.
+        present: which of them the picture has.
+    """
     from pydicom.pixels.processing import apply_windowing
 
     values, bits = _modality(dataset, levels)
@@ -151,7 +190,8 @@ def _scaled(dataset: Dataset, levels: Values, present: npt.NDArray[np.bool_]) ->
         low, high = apply_windowing(np.array([-np.inf, np.inf]), dataset)
         return np.asarray(apply_windowing(values, dataset), np.float64), float(low), float(high)
     if bits > 8:
-        return values, float(values[present].min()), float(values[present].max())
+        shown = values[present] if present.any() else values[:1]  # none: all of it is padding
+        return values, float(shown.min()), float(shown.max())
     if _first(dataset, "ModalityLUTSequence") is not None:
         return values, 0.0, 2.0**bits - 1
     least = -(2.0 ** (bits - 1)) if int(dataset.PixelRepresentation) else 0.0

@@ -1,6 +1,7 @@
 """DICOM: grey values as PS3.3 says, computed here a second time with plain numpy, and one line for what is damaged."""
 
 import io
+import tracemalloc
 import zlib
 from collections.abc import Callable
 from pathlib import Path
@@ -15,6 +16,7 @@ from pydicom.sequence import Sequence
 from pydicom.uid import (
     DeflatedExplicitVRLittleEndian,
     ExplicitVRBigEndian,
+    ExplicitVRLittleEndian,
     ImplicitVRLittleEndian,
     JPEG2000Lossless,
     JPEGBaseline8Bit,
@@ -22,7 +24,7 @@ from pydicom.uid import (
 )
 
 from secondread.data.decode import DecodeLimits, decode
-from secondread.data.dicom import dicom_ids
+from secondread.data.dicom import decode_dicom, dicom_ids
 from secondread.errors import ImageError, TooLargeError
 
 Dicom = Callable[..., bytes]
@@ -236,12 +238,74 @@ def test_an_rle_frame_that_grows_beyond_its_pixels_is_refused(dicom: Dicom) -> N
         decode(data)
 
 
-def test_a_deflated_file_is_refused_since_it_may_inflate_without_end(dicom: Dicom) -> None:
-    whole = dicom(LINES)
-    start = whole.index(b"\x28\x00\x02\x00")  # the first element after the file's own header
+def deflated(whole: bytes) -> bytes:
+    """As PS3.5 A.5 says: all behind the file's own header."""
+    start = whole.index(b"\x28\x00\x02\x00")  # the first element behind it
     head = whole[:start].replace(b"1.2.840.10008.1.2.1\0", DeflatedExplicitVRLittleEndian.encode())
-    with pytest.raises(ImageError, match="deflated"):
-        decode(head + zlib.compress(whole[start:])[2:-4])
+    length = int.from_bytes(head[140:144], "little") + 2  # of the header, which the longer name makes longer
+    head = head[:140] + length.to_bytes(4, "little") + head[144:]
+    at = head.index(b"\x02\x00\x10\x00UI") + 6
+    head = head[:at] + len(DeflatedExplicitVRLittleEndian).to_bytes(2, "little") + head[at + 2 :]
+    return head + zlib.compress(whole[start:])[2:-4]
+
+
+def test_a_deflated_file_is_read_up_to_the_limit_on_bytes_and_never_inflated_beyond(dicom: Dicom) -> None:
+    np.testing.assert_array_equal(decode(deflated(dicom(LINES))), full_range(LINES))
+    bomb = deflated(dicom(np.zeros((4000, 4000), np.uint8), bits=8))
+    assert len(bomb) < 20_000
+    tracemalloc.start()
+    with pytest.raises(TooLargeError, match="more than 1000000 bytes"):
+        decode(bomb, limits=DecodeLimits(max_bytes=1_000_000))
+    assert tracemalloc.get_traced_memory()[1] < 4_000_000
+    tracemalloc.stop()
+
+
+def test_a_deflated_file_that_is_cut_off_or_damaged_is_refused(dicom: Dicom) -> None:
+    whole = deflated(dicom(LINES))
+    with pytest.raises(ImageError, match="cut off"):
+        decode(whole[:-20])
+    with pytest.raises(ImageError, match="damaged"):
+        decode(whole[: 144 + int.from_bytes(whole[140:144], "little")] + b"\xff" * 400)
+
+
+@pytest.mark.parametrize("syntax", [ExplicitVRLittleEndian, ImplicitVRLittleEndian])
+def test_a_file_without_preamble_or_without_any_header_is_read(dicom: Dicom, syntax: str) -> None:
+    whole = dicom(LINES, syntax=syntax, Modality="DX", WindowCenter=2048, WindowWidth=4096)
+    body = whole[whole.index(b"\x08\x00\x60\x00") :]  # the modality, the first element behind the file's header
+    for data in (whole[132:], body):
+        np.testing.assert_array_equal(decode(data), decode(whole))
+
+
+def test_the_middle_frame_stands_for_a_file_of_several(dicom: Dicom) -> None:
+    volume = np.stack([np.full((8, 8), value, np.uint8) for value in (10, 20, 30, 40, 50)])
+    data = dicom(volume, bits=8, Rows=8, Columns=8, NumberOfFrames=5)
+    assert decode(data)[0, 0] == 30
+    frames = [decode_dicom(data, check_size=lambda *_: None, max_bytes=1 << 20, frame=index) for index in range(5)]
+    assert [int(frame[0, 0]) for frame in frames] == [10, 20, 30, 40, 50]
+
+
+@pytest.mark.parametrize("photometric", ["MONOCHROME1", "MONOCHROME2"])
+@pytest.mark.parametrize("shape", ["IDENTITY", "INVERSE"])
+def test_the_presentation_lut_shape_says_what_is_dark(dicom: Dicom, photometric: str, shape: str) -> None:
+    window = {"WindowCenter": 2048, "WindowWidth": 4096}
+    grey = decode(dicom(LINES, PhotometricInterpretation=photometric, PresentationLUTShape=shape, **window))
+    plain = decode(dicom(LINES, **window))
+    np.testing.assert_array_equal(grey, 255 - plain if shape == "INVERSE" else plain)
+
+
+def test_padding_is_no_part_of_the_range_of_a_film(dicom: Dicom) -> None:
+    padded = LINES.copy()
+    padded[:, :4] = 4000
+    grey = decode(dicom(padded, PixelPaddingValue=3990, PixelPaddingRangeLimit=4095))
+    np.testing.assert_array_equal(grey[:, 4:], full_range(padded[:, 4:]))
+    assert (grey[:, :4] == 255).all()
+    assert decode(dicom(np.full((8, 8), 7, np.uint16), PixelPaddingValue=7)).shape == (8, 8)
+
+
+@pytest.mark.parametrize("missing", ["PixelData", "Rows"])
+def test_a_file_without_pixels_is_refused(dicom: Dicom, missing: str) -> None:
+    with pytest.raises(ImageError, match="holds no picture"):
+        decode(dicom(LINES, **{missing: None}))
 
 
 def test_pixels_are_counted_before_they_are_decoded(dicom: Dicom) -> None:

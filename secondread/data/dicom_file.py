@@ -1,0 +1,123 @@
+"""The bytes of a DICOM file to a data set: with and without preamble and file header, and deflated within bounds.
+
+DICOM PS3.10, section 7.1: preamble and file header. PS3.5: section 7.1 elements, annex A.5 deflate.
+"""
+
+from __future__ import annotations
+
+import io
+import logging
+import struct
+import warnings
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from secondread.errors import ImageError, TooLargeError
+
+if TYPE_CHECKING:
+    from pydicom.dataset import Dataset
+
+HEAD_BYTES = 256  # of a file, enough to tell whether it is DICOM
+
+# our one line says what is wrong; pydicom's warnings and logged tracebacks may quote a patient's name
+logging.getLogger("pydicom").setLevel(logging.CRITICAL)
+warnings.filterwarnings("ignore", module=r"pydicom\.")
+
+_MAGIC_AT, _MAGIC = 128, b"DICM"
+_DEFLATED, _EXPLICIT = b"1.2.840.10008.1.2.1.99", b"1.2.840.10008.1.2.1\0\0\0"  # of the same length
+_FIRST_GROUPS = (0x02, 0x08, 0x10, 0x18, 0x20, 0x28)  # that a file without preamble can start with
+_LONG_VRS = (b"OB", b"OW", b"OF", b"OD", b"OL", b"OV", b"SQ", b"UC", b"UN", b"UR", b"UT")  # a length of 4 bytes
+_VRS = (*_LONG_VRS, *b"AE AS AT CS DA DS DT FL FD IS LO LT PN SH SL SS ST TM UI UL US".split())
+_META_END = 4096  # bytes; the header of a file has a few hundred
+_FIRST_ELEMENT_MOST = 224  # bytes; without a preamble a longer first element is taken for something else
+
+
+def looks_like_dicom(head: bytes) -> bool:
+    """Whether a file is DICOM, with the mark behind its preamble or, as some exports are, without either.
+
+    Args:
+        head: the first `HEAD_BYTES` bytes.
+    """
+    if head[_MAGIC_AT : _MAGIC_AT + len(_MAGIC)] == _MAGIC:
+        return True
+    if len(head) < 16 or _tag(head)[0] not in _FIRST_GROUPS:
+        return False
+    if head[4:6] in _VRS:
+        return True
+    # implicit: a short first element, and a second one behind it in order
+    (length,) = struct.unpack("<I", head[4:8])
+    following = head[8 + length : 12 + length]
+    return length <= _FIRST_ELEMENT_MOST and (not following or _tag(following) > _tag(head))
+
+
+def open_dicom(data: bytes, *, max_bytes: int, **options: Any) -> Dataset:
+    """Read a file.
+
+    Args:
+        data: its bytes.
+        max_bytes: that a deflated one may inflate to.
+        options: of `pydicom.dcmread`.
+    Returns:
+        The data set, whose `file_meta` has a transfer syntax.
+    Raises:
+        ImageError: damaged.
+        TooLargeError: it would inflate to more than `max_bytes`.
+    """
+    if _DEFLATED in data[:_META_END]:
+        data = _inflated(data, max_bytes)
+    with reading("header"):
+        # pydicom takes a quarter of a second to import, which `predict` on a JPEG should not pay
+        import pydicom
+        from pydicom.uid import ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
+
+        pydicom.config.settings.reading_validation_mode = pydicom.config.IGNORE  # its warnings quote values
+        dataset = pydicom.dcmread(io.BytesIO(data), force=data[_MAGIC_AT : _MAGIC_AT + 4] != _MAGIC, **options)
+        if "TransferSyntaxUID" not in dataset.file_meta:
+            implicit, little = dataset.original_encoding
+            guessed = ImplicitVRLittleEndian if implicit else ExplicitVRLittleEndian if little else ExplicitVRBigEndian
+            dataset.file_meta.TransferSyntaxUID = guessed
+        return dataset
+
+
+@contextmanager
+def reading(part: str) -> Iterator[None]:
+    """Turn whatever pydicom raises on a damaged file into an ImageError that quotes no value of the header."""
+    try:
+        yield
+    except Exception as error:  # pydicom's errors share no base class, and damaged bytes raise numpy's and Python's too
+        # these speak of codecs and of what is missing; others may quote a value, and a value may be a name
+        told = isinstance(error, AttributeError | NotImplementedError | RuntimeError)
+        reason = " ".join(str(error).split()) if told else type(error).__name__
+        raise ImageError(f"the DICOM {part} cannot be read ({reason}). Export the film again, uncompressed.") from error
+
+
+def _tag(head: bytes) -> tuple[int, ...]:
+    return struct.unpack("<HH", head[:4]) if len(head) >= 4 else (0, 0)
+
+
+def _inflated(data: bytes, max_bytes: int) -> bytes:
+    """The same file without deflate; pydicom would inflate it whole, however large it becomes."""
+    start = _end_of_header(data)
+    unpacker = zlib.decompressobj(-zlib.MAX_WBITS)
+    try:
+        content = unpacker.decompress(data[start:], max_bytes + 1)
+    except zlib.error as error:
+        raise ImageError("the deflated DICOM file is damaged. Export the film again, without deflate.") from error
+    if len(content) > max_bytes:
+        raise TooLargeError(f"the deflated DICOM file has more than {max_bytes} bytes. Send a smaller image.")
+    if not unpacker.eof:
+        raise ImageError("the deflated DICOM file is cut off. Export the film again, without deflate.")
+    return data[:start].replace(_DEFLATED, _EXPLICIT) + content
+
+
+def _end_of_header(data: bytes) -> int:
+    """Where the elements of group 2 end: explicit, little endian, and never deflated."""
+    position = _MAGIC_AT + len(_MAGIC) if data[_MAGIC_AT : _MAGIC_AT + len(_MAGIC)] == _MAGIC else 0
+    while data[position : position + 2] == b"\x02\0" and position < _META_END:
+        long = data[position + 4 : position + 6] in _LONG_VRS
+        at = position + (8 if long else 6)
+        size = data[at : at + (4 if long else 2)]
+        position = at + len(size) + int.from_bytes(size, "little")
+    return position
