@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import glob
 import hashlib
@@ -15,12 +16,13 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from secondread.errors import InputError, IntegrityError
+from secondread.errors import DependencyError, InputError, IntegrityError, SecondReadError
 from secondread.logging import get_logger
 
 _CHUNK_BYTES = 1 << 20
 _ASIDE = ".partial"
 _LOCK = ".lock"
+_FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 _KEY_DIGITS = 16  # hex digits of a key in a name
 
 log = get_logger(__name__)
@@ -98,8 +100,10 @@ def resumable_folder(path: Path | str, *, marker: str, key: str, inputs: Iterabl
         except InputError:
             shutil.rmtree(aside, ignore_errors=True)
             raise
-        except BaseException:
+        except BaseException as error:
             log.warning("%s is not finished. What is done stays in %s: the same run goes on from there.", path, aside)
+            if isinstance(error, OSError) and error.errno in _FULL:
+                raise _cannot_write(path, error) from error
             raise
 
 
@@ -186,7 +190,11 @@ def _aside(path: Path, make: Callable[[Path], None]) -> Path:
     return aside
 
 
-def _cannot_write(path: Path, error: OSError) -> InputError:
+def _cannot_write(path: Path, error: OSError) -> SecondReadError:
+    if error.errno in _FULL:
+        return DependencyError(
+            f"no room is left for {path}. Free space and start the run again: it goes on from there."
+        )
     return InputError(f"cannot write {path}: {error.strerror}. Choose a folder that you may write to, or free space.")
 
 

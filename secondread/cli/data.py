@@ -11,9 +11,11 @@ import typer
 from secondread.cli import download, store
 from secondread.cli.catalogue import app as catalogue
 from secondread.cli.difference import print_diff
+from secondread.cli.engine import EngineName, RayAddress, chosen_engine
 from secondread.cli.output import Json, example, print_facts, print_json, print_line
 from secondread.config.audit import AuditConfig
 from secondread.config.augment import AugmentConfig
+from secondread.config.engine import EngineConfig
 from secondread.config.environment import Environment
 from secondread.config.ingest import IngestConfig
 from secondread.config.preprocess import PreprocessConfig
@@ -43,13 +45,19 @@ def ingest(
     hide_names: Annotated[
         bool, typer.Option("--hide-names", help="File names tell who the patient is: list and log hashes instead.")
     ] = False,
+    engine: EngineName = EngineConfig.engine,
+    ray_address: RayAddress = "",
     json: Json = False,
 ) -> None:
-    """Copy a source's images, check each, and write their manifest and what was left out."""
+    """Copy a source's images, check each, and write their manifest and what was left out.
+
+    A run that was cut, even by a kill, is gone on with by the same command.
+    """
     from secondread.data.ingest import ingest as run
 
     config = IngestConfig(source=source, modality=modality, public_ids=public_ids, hide_names=hide_names)
-    result = run(config, output, patient_key=Environment.read().patient_key_file)
+    worker = chosen_engine(engine, ray_address)
+    result = run(config, output, patient_key=Environment.read().patient_key_file, engine=worker)
     facts = {"images": sum(result.kept.values()), "kept": dict(result.kept), "rejected": dict(result.rejected)}
     if json:
         print_json({"output": str(output), **facts, "fingerprint": result.fingerprint, "synthetic": result.synthetic})
@@ -79,15 +87,21 @@ def preprocess(
     parent: Annotated[
         Path | None, typer.Option(help="Dataset version that this one grows from: what it has keeps its split.")
     ] = None,
+    engine: EngineName = EngineConfig.engine,
+    ray_address: RayAddress = "",
     json: Json = False,
 ) -> None:
-    """Turn ingested images into a dataset version: pixels, groups and splits."""
+    """Turn ingested images into a dataset version: pixels, groups and splits.
+
+    A run that was cut, even by a kill, is gone on with by the same command.
+    """
     from secondread.data.dataset import DatasetVersion
     from secondread.data.version import write_dataset_version
 
     config = PreprocessConfig(image_size=image_size, split_seed=split_seed)
     grown_from = DatasetVersion.open(parent) if parent else None
-    version = write_dataset_version(ingested, output, config, grown_from)
+    worker = chosen_engine(engine, ray_address)
+    version = write_dataset_version(ingested, output, config, grown_from, engine=worker)
     if json:
         print_json({"output": str(output), **version.summary(), "settings": asdict(config)})
         return

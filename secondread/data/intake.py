@@ -21,7 +21,7 @@ from secondread.data.dicom import dicom_ids
 from secondread.data.picture_checks import PictureChecks, check_picture
 from secondread.data.sources.source import SourceImage
 from secondread.data.strip import strip_jpeg, strip_png
-from secondread.errors import DependencyError, ImageError, InputError, TooLargeError
+from secondread.errors import ImageError, InputError, TooLargeError
 
 DEFAULT_CHECKS = PictureChecks()
 UNREAD = "cannot be read"  # the reason why a file is left out whose bytes do not come
@@ -65,7 +65,7 @@ def store_images(images: Sequence[SourceImage], folder: Path, checks: PictureChe
         checks: what each picture must have.
     Raises:
         InputError: the folder is not there: another machine does the work, which does not have it.
-        DependencyError: the folder cannot be written, such as on a full disk.
+        OSError: the folder cannot be written, such as on a full disk.
     """
     if not folder.is_dir():
         raise InputError(
@@ -122,17 +122,11 @@ def _write(content: bytes, suffix: str, folder: Path) -> str:
     target = f"{folder}/{path}"
     aside = f"{target}.{os.getpid()}-{threading.get_ident()}"
     try:
-        try:
-            _write_bytes(aside, content)
-        except FileNotFoundError:  # the first of its subfolder
-            Path(target).parent.mkdir(parents=True, exist_ok=True)
-            _write_bytes(aside, content)
-        os.replace(aside, target)
-    except OSError as error:
-        raise DependencyError(
-            f"{folder} cannot be written ({error.strerror}). Free space or allow it, and start the run again: it goes "
-            "on from there."
-        ) from error
+        _write_bytes(aside, content)
+    except FileNotFoundError:  # the first of its subfolder
+        Path(target).parent.mkdir(parents=True, exist_ok=True)
+        _write_bytes(aside, content)
+    os.replace(aside, target)
     return path
 
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+import socket
+from collections.abc import Iterable
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 
@@ -13,11 +14,12 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from secondread.atomic import atomic_folder, read_json, sha256_bytes, write_json
+from secondread.atomic import read_json, resumable_folder, sha256_bytes, sha256_file, write_json
+from secondread.config.engine import EngineConfig
 from secondread.config.preprocess import PreprocessConfig
-from secondread.cpus import cpu_limit
-from secondread.data.ahead import ahead
 from secondread.data.dataset import DATASET_FILE, DatasetVersion
+from secondread.data.engines.engine import open_engine
+from secondread.data.engines.journal import Journal, resume_key, work_through
 from secondread.data.ingest import SOURCE_FILE
 from secondread.data.lineage import check_parent, check_patients, child_taxonomy, inherit
 from secondread.data.manifest import (
@@ -28,22 +30,24 @@ from secondread.data.manifest import (
     write_rejected,
 )
 from secondread.data.preprocess import Preprocessing, preprocess
-from secondread.data.shards import in_shard_order, write_shards
+from secondread.data.shards import ShardPart, create_shards, in_shard_order, read_part, shard_parts, write_part
 from secondread.data.split import assign_splits, check_disjoint, split_counts
 from secondread.errors import InputError, IntegrityError
 from secondread.logging import get_logger
-from secondread.progress import track
 from secondread.taxonomy import Taxonomy
-
-_AHEAD = 256  # images: enough that no thread waits, 12 MB at 224 px
 
 _log = get_logger(__name__)
 
 
 def write_dataset_version(
-    ingested: Path, output: Path, config: PreprocessConfig, parent: DatasetVersion | None = None
+    ingested: Path,
+    output: Path,
+    config: PreprocessConfig,
+    parent: DatasetVersion | None = None,
+    *,
+    engine: EngineConfig = EngineConfig(),  # noqa: B008 - frozen
 ) -> DatasetVersion:
-    """Preprocess ingested images, split them and write a dataset version.
+    """Preprocess ingested images, split them and write a dataset version. A run that was cut is gone on with.
 
     Args:
         ingested: folder that `ingest` wrote.
@@ -52,6 +56,7 @@ def write_dataset_version(
         parent: the version that this one grows from. Its images, pictures and patients keep their splits, and new
             groups fill what is below its share. Images that would join groups of different splits are left out, and
             recorded in rejected.parquet; images that the source has no more are not in the new version.
+        engine: what does the work; it changes nothing that is written.
     Raises:
         InputError: fewer than two classes, a class that is too small to split, or a parent that does not fit.
         IntegrityError: a stored image is missing or changed.
@@ -73,8 +78,11 @@ def write_dataset_version(
     rows["split"] = assign_splits(rows, config, kept.splits)
     check_disjoint(rows)
     rows = in_shard_order(rows)
-    with atomic_folder(output, marker=DATASET_FILE, inputs=[ingested, *([parent.root] if parent else [])]) as folder:
-        digests = write_shards(folder, rows, _pixels(ingested, rows, spec), spec.size)
+    files = [sha256_file(ingested / name) for name in (SOURCE_FILE, MANIFEST_FILE)]
+    key = resume_key("preprocess", files, asdict(config), parent.content_hash if parent else "")
+    inputs = [ingested, *([parent.root] if parent else [])]
+    with resumable_folder(output, marker=DATASET_FILE, key=key, inputs=inputs) as folder:
+        digests = _write_pixels(ingested.resolve(), rows, folder, spec=spec, engine=engine)
         write_manifest(rows, folder / MANIFEST_FILE)
         if len(kept.left_out):
             _write_left_out(kept.left_out, folder)
@@ -117,18 +125,40 @@ def _write_left_out(rows: pd.DataFrame, folder: Path) -> None:
     write_rejected(record, folder / REJECTED_FILE)
 
 
-def _pixels(ingested: Path, rows: pd.DataFrame, spec: Preprocessing) -> Iterator[npt.NDArray[np.uint8]]:
-    """uint8 (size, size) each, in the order of the rows; only a few are made ahead of whoever takes them."""
-    with ThreadPoolExecutor(cpu_limit()) as pool:  # decoding releases the interpreter lock
-        made = ahead(pool, partial(_read, ingested, spec), rows["path"], limit=_AHEAD)
-        yield from track(made, "preprocessing", total=len(rows))
+def _write_pixels(
+    ingested: Path, rows: pd.DataFrame, folder: Path, *, spec: Preprocessing, engine: EngineConfig
+) -> list[str]:
+    """Write the shards; SHA-256, hex, of each image's pixels, in the order of the rows."""
+    create_shards(folder, rows, spec.size)
+    journal = Journal(folder)
+    with open_engine(engine) as running:
+        documents = work_through(
+            running,
+            partial(_preprocessed, ingested=ingested, spec=spec),
+            shard_parts(rows, spec.size),
+            journal,
+            finish=partial(write_part, folder),
+            is_whole=lambda part, digests: read_part(folder, part, spec.size) == digests,
+            description="preprocessing",
+        )
+        digests = [digest for document in documents for digest in document]
+    journal.remove()
+    return digests
+
+
+def _preprocessed(part: ShardPart, *, ingested: Path, spec: Preprocessing) -> npt.NDArray[np.uint8]:
+    """uint8 (images, size, size), in the order of the part."""
+    return np.stack([_read(ingested, spec, path) for path in part.paths])
 
 
 def _read(ingested: Path, spec: Preprocessing, path: str) -> npt.NDArray[np.uint8]:
     try:
         data = (ingested / path).read_bytes()
     except OSError as error:
-        raise IntegrityError(f"{ingested / path} is missing ({error.strerror}). Ingest the source again.") from error
+        raise IntegrityError(
+            f"{ingested / path} cannot be read on {socket.gethostname()} ({error.strerror}). Ingest the source again; "
+            "where several machines do the work, all need this folder under the same path."
+        ) from error
     if sha256_bytes(data) != Path(path).stem:
         raise IntegrityError(f"{ingested / path} has changed since it was ingested. Ingest the source again.")
     return preprocess(data, spec)

@@ -35,6 +35,8 @@ from ray import cloudpickle
 _RETRIES = 20  # times that a worker may die at one item; Ray's own choice has no end, should the item itself kill it
 _STORE_BYTES = 512 << 20  # of shared memory, for results on their way; Ray's own choice is 30 % of the machine
 
+_PASSED_ON = (SecondReadError, OSError)  # what whoever takes the results can tell the user; all else is a bug of ours
+
 A = TypeVar("A")
 B = TypeVar("B")
 
@@ -57,7 +59,7 @@ class _Task:
         try:
             self._check_code()
             result = pickle.loads(self.function)(pickle.loads(row["item"]))  # noqa: S301 - of our own driver
-        except SecondReadError as error:
+        except _PASSED_ON as error:
             result = error
         return {"result": _packed(result)}
 
@@ -134,7 +136,7 @@ class RayEngine:
         try:
             for row in rows.iter_rows():
                 result = pickle.loads(row["result"])  # noqa: S301 - of our own workers
-                if isinstance(result, SecondReadError):
+                if isinstance(result, _PASSED_ON):
                     raise result
                 yield result
         except ray.exceptions.RayError as error:
