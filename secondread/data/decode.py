@@ -86,6 +86,32 @@ def decode(data: bytes, *, min_side: int = 0, limits: DecodeLimits = DEFAULT_LIM
     raise ImageError(f"the first bytes are of no {_KINDS} file. Convert it to one of these.")
 
 
+def decode_frame_as_png(data: bytes, frame: int, *, limits: DecodeLimits = DEFAULT_LIMITS) -> bytes:
+    """One frame of a DICOM file, as a grey PNG without anything of its header.
+
+    Args:
+        data: the file.
+        frame: counted from 0.
+        limits: bounds on bytes and pixels.
+    Raises:
+        ImageError: damaged.
+        TooLargeError: above a limit.
+    """
+    check = partial(_check_size, limits=limits)
+    return as_png(decode_dicom(data, check_size=check, max_bytes=limits.max_bytes, frame=frame))
+
+
+def as_png(grey: GreyImage) -> bytes:
+    """Losslessly, and fast rather than small.
+
+    Args:
+        grey: uint8 (height, width).
+    """
+    buffer = io.BytesIO()
+    Image.fromarray(grey).save(buffer, format="PNG", compress_level=1)
+    return buffer.getvalue()
+
+
 def _decode_jpeg(data: bytes, min_side: int, limits: DecodeLimits) -> GreyImage:
     try:
         height, width, _, _ = simplejpeg.decode_jpeg_header(data)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from typing import BinaryIO
 
 from secondread.data.dicom_file import open_dicom, reading
 
@@ -16,7 +17,7 @@ _TAGS = (
     "SpecificCharacterSet",
 )
 # closed lists: a name that somebody typed into one of these fields goes no further
-_OTHER = "OTHER"
+OTHER = "OTHER"
 _SEXES = frozenset({"M", "F", "O"})
 _SIDES = {"R": "R", "L": "L", "B": "B", "U": "U", "RIGHT": "R", "LEFT": "L", "BOTH": "B"}
 _VIEWS = "AP PA LL RL RLD LLD RLO LLO LAT LATERAL LPO RPO LAO RAO CC MLO OBL"
@@ -65,11 +66,11 @@ class DicomFacts:
     frames: int = 1
 
 
-def dicom_facts(data: bytes, *, max_bytes: int) -> DicomFacts:
+def dicom_facts(data: bytes | BinaryIO, *, max_bytes: int) -> DicomFacts:
     """Read the header of a file.
 
     Args:
-        data: its bytes.
+        data: its bytes, or the open file, of which little more than the header is read.
         max_bytes: that a deflated one may inflate to.
     Raises:
         ImageError: damaged.
@@ -95,7 +96,7 @@ def dicom_facts(data: bytes, *, max_bytes: int) -> DicomFacts:
 
 
 def _listed(value: str, known: str) -> str:
-    return value if value in known.split() or not value else _OTHER
+    return value if value in known.split() or not value else OTHER
 
 
 def age_years(text: str) -> float | None:

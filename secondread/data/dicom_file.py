@@ -12,7 +12,7 @@ import warnings
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from secondread.errors import ImageError, TooLargeError
 
@@ -52,11 +52,11 @@ def looks_like_dicom(head: bytes) -> bool:
     return length <= _FIRST_ELEMENT_MOST and (not following or _tag(following) > _tag(head))
 
 
-def open_dicom(data: bytes, *, max_bytes: int, **options: Any) -> Dataset:
+def open_dicom(data: bytes | BinaryIO, *, max_bytes: int, **options: Any) -> Dataset:
     """Read a file.
 
     Args:
-        data: its bytes.
+        data: its bytes, or the open file at its start.
         max_bytes: that a deflated one may inflate to.
         options: of `pydicom.dcmread`.
     Returns:
@@ -65,15 +65,18 @@ def open_dicom(data: bytes, *, max_bytes: int, **options: Any) -> Dataset:
         ImageError: damaged.
         TooLargeError: it would inflate to more than `max_bytes`.
     """
-    if _DEFLATED in data[:_META_END]:
-        data = _inflated(data, max_bytes)
+    file = io.BytesIO(data) if isinstance(data, bytes) else data
+    head = file.read(_META_END)
+    file.seek(0)
+    if _DEFLATED in head:
+        file = io.BytesIO(_inflated(file.read(max_bytes), max_bytes))
     with reading("header"):
         # pydicom takes a quarter of a second to import, which `predict` on a JPEG should not pay
         import pydicom
         from pydicom.uid import ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
         pydicom.config.settings.reading_validation_mode = pydicom.config.IGNORE  # its warnings quote values
-        dataset = pydicom.dcmread(io.BytesIO(data), force=data[_MAGIC_AT : _MAGIC_AT + 4] != _MAGIC, **options)
+        dataset = pydicom.dcmread(file, force=head[_MAGIC_AT : _MAGIC_AT + 4] != _MAGIC, **options)
         if "TransferSyntaxUID" not in dataset.file_meta:
             implicit, little = dataset.original_encoding
             guessed = ImplicitVRLittleEndian if implicit else ExplicitVRLittleEndian if little else ExplicitVRBigEndian

@@ -1,44 +1,37 @@
-"""A folder of DICOM films: `<root>/<class>/...`, with patient, sex, age, view and modality from each header.
+"""A folder of DICOM films: `<root>/<class>/...`, with the facts that `secondread.data.dicom_facts` lists.
 
 Films outside any class folder are of the class `unlabelled`, so that they can be looked at and audited before anybody
-has sorted them. Only facts of a fixed list are read from a header, and no date: ids leave ingest only hashed.
-
-DICOM PS3.3: C.7.1.1 patient, C.7.2.2 patient study, C.7.3.1 series, C.8.11.1 view. PS3.5, 6.2: age strings.
+has sorted them. A film whose header contradicts its set is left out, with the reason. Each frame of a file that has
+several, such as a volume of the retina, is an image of its own, `scan.dcm#frame=12`, counted from 1, under the label of
+the whole; they share their study, by which they stay together.
 """
 
 from __future__ import annotations
 
 import os
-import re
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import cached_property, partial
 from pathlib import Path
-from typing import Any
 
-from secondread.data.decode import DEFAULT_LIMITS, DecodeLimits, read_bounded
+from secondread.data.decode import DEFAULT_LIMITS, DecodeLimits, decode_frame_as_png, read_bounded
+from secondread.data.dicom_facts import DicomFacts, dicom_facts
 from secondread.data.fingerprint import fingerprint_files
+from secondread.data.header_checks import contradiction, header_modality
 from secondread.data.sources.folder_scan import FolderScan, is_dicom, scan_folder
 from secondread.data.sources.names import readable_name
 from secondread.data.sources.source import SourceImage
 from secondread.data.sources.tree import PICTURE_SUFFIXES
 from secondread.data.taxonomies import taxonomy_of
-from secondread.errors import InputError
+from secondread.errors import ImageError, InputError, TooLargeError
 from secondread.logging import get_logger
 from secondread.taxonomy import Taxonomy
 
 UNLABELLED = "unlabelled"
 SOURCE = "DICOM"
 
-_TAGS = (
-    *("PatientID", "StudyInstanceUID", "PatientSex", "PatientAge", "ViewPosition", "Modality", "BodyPartExamined"),
-    "SpecificCharacterSet",
-)
-# Modality of the header -> ours, where the body part fits
-_MODALITIES = {"CR": "cxr", "DX": "cxr", "RG": "cxr", "OPT": "oct"}
-_CHEST = frozenset({"", "CHEST", "THORAX", "LUNG"})
-_YEARS = {"Y": 1.0, "M": 1 / 12, "W": 7 / 365.25, "D": 1 / 365.25}
-_AGE = re.compile(r"(\d{1,3})([YMWD])")
+_VOLUME_TIMES = 8  # a file of several frames may have so many times the bytes of one film
 
 log = get_logger(__name__)
 
@@ -92,21 +85,46 @@ class DicomFolderSource:
         return inner + [(path, UNLABELLED) for path in loose]
 
     @cached_property
-    def _images(self) -> list[SourceImage]:
-        return [self._image(path, label) for path, label in self._films]
-
-    def _image(self, path: Path, label: str) -> SourceImage:
-        name = readable_name(path.relative_to(self._root))
-        read = partial(read_bounded, path, self._limits)
-        facts = {"modality": self._modality} | {key: value for key, value in _facts(path).items() if value}
-        return SourceImage(name=name, label=label, read=read, source=SOURCE, **facts)
+    def _facts(self) -> list[DicomFacts]:
+        volume = replace(self._limits, max_bytes=_VOLUME_TIMES * self._limits.max_bytes)
+        return [_facts(path, volume) for path, _ in self._films]
 
     def taxonomy(self) -> Taxonomy:
-        """One class a folder, of the modality that most of its films have."""
-        seen: dict[str, Counter[str]] = defaultdict(Counter)
-        for image in self._images:
-            seen[image.label][image.modality] += 1
-        return taxonomy_of(seen, stated={label: counts.most_common(1)[0][0] for label, counts in seen.items()})
+        """One class a folder: of the modality that its name or the user states, else of what most of its films are."""
+        labels = [label for _, label in self._films]
+        named = {info.name: info.modality for info in taxonomy_of(labels, modality=self._modality).classes}
+        seen = {label: Counter[str]() for label in named}
+        for label, facts in zip(labels, self._facts, strict=True):
+            seen[label][header_modality(facts)] += 1
+        stated = {label: named[label] or _commonest(counts) for label, counts in seen.items()}
+        return taxonomy_of(labels, stated=stated)
+
+    def _of_file(self, path: Path, label: str, facts: DicomFacts, modality: str) -> Iterator[SourceImage]:
+        name = readable_name(path.relative_to(self._root))
+        image = SourceImage(
+            name=name,
+            label=label,
+            read=partial(read_bounded, path, self._limits),
+            source=SOURCE,
+            modality=modality,
+            patient_id=facts.patient_id,
+            study_id=facts.study_id,
+            sex=facts.sex,
+            age=facts.age,
+            view=facts.view,
+            body_part=facts.body_part,
+            laterality=facts.laterality,
+            burnt_in=facts.burnt_in,
+            unfit=contradiction(facts, modality),
+        )
+        if facts.frames == 1:
+            yield image
+            return
+        limits = replace(self._limits, max_bytes=_VOLUME_TIMES * self._limits.max_bytes)
+        together = facts.study_id or facts.instance_id or name
+        for frame in range(facts.frames):
+            read = partial(_read_frame, path, frame, limits)
+            yield replace(image, name=f"{name}#frame={frame + 1}", read=read, study_id=together)
 
     def images(self) -> Iterator[SourceImage]:
         """Every film, by class and name, those without a class last."""
@@ -116,41 +134,30 @@ class DicomFolderSource:
             log.warning("%s: %s", self.uri, sentence)
         if unlabelled:
             log.warning("%s: %d film(s) lie in no class folder: they are '%s'.", self.uri, unlabelled, UNLABELLED)
-        yield from self._images
+        modality = {info.name: info.modality for info in self.taxonomy().classes}
+        for (path, label), facts in zip(self._films, self._facts, strict=True):
+            yield from self._of_file(path, label, facts, modality[label])
 
     def fingerprint(self) -> str:
         """Over every film's name, class folder included, and bytes."""
         return fingerprint_files(self._root, (path for path, _ in self._films))
 
 
-def _facts(path: Path) -> dict[str, Any]:
-    """What a header says, by field of `SourceImage`; nothing where it cannot be read, which decoding will say."""
-    import pydicom  # a quarter of a second, which other sources need not pay
-
-    pydicom.config.settings.reading_validation_mode = pydicom.config.IGNORE  # its warnings quote values
+def _facts(path: Path, limits: DecodeLimits) -> DicomFacts:
+    """What a header says; nothing where it cannot be read, which decoding will say."""
     try:
-        header = pydicom.dcmread(path, stop_before_pixels=True, specific_tags=list(_TAGS))
-        text = {tag: str(header.get(tag) or "").strip() for tag in _TAGS}
-    except Exception:  # noqa: BLE001 - pydicom's errors share no base class, and damaged bytes raise Python's own too
-        return {}
-    return {
-        "patient_id": text["PatientID"],
-        "study_id": text["StudyInstanceUID"],
-        "sex": text["PatientSex"] if text["PatientSex"] in ("M", "F", "O") else "",
-        "age": _age(text["PatientAge"]),
-        "view": text["ViewPosition"],
-        "modality": _modality(text["Modality"], text["BodyPartExamined"].upper()),
-    }
+        if path.stat().st_size > limits.max_bytes:
+            return DicomFacts()
+        with path.open("rb") as file:
+            return dicom_facts(file, max_bytes=limits.max_bytes)
+    except (ImageError, TooLargeError, OSError):
+        return DicomFacts()
 
 
-def _modality(modality: str, body_part: str) -> str:
-    """Ours; a film of another body part is of no known modality but its own, such as `dx-pelvis`."""
-    if modality in ("CR", "DX", "RG") and body_part not in _CHEST:
-        return f"{modality}-{body_part}".lower().replace(" ", "-")
-    return _MODALITIES.get(modality, modality.lower())
+def _read_frame(path: Path, frame: int, limits: DecodeLimits) -> bytes:
+    return decode_frame_as_png(read_bounded(path, limits), frame, limits=limits)
 
 
-def _age(text: str) -> float | None:
-    """Years, from `045Y`, `006M`, `012W` or `030D`."""
-    match = _AGE.fullmatch(text)
-    return int(match[1]) * _YEARS[match[2]] if match else None
+def _commonest(modalities: Counter[str]) -> str:
+    """Of those that are known; the first by name of two that are as common."""
+    return min((name for name in modalities if name), key=lambda name: (-modalities[name], name), default="")

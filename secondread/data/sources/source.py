@@ -21,6 +21,9 @@ class SourceImage:
         age: years.
         acquired_at: ISO 8601, empty where it is not known.
         public_ids: its patient id is published, although the source as a whole is not public (one of several merged).
+        body_part, laterality: codes of DICOM such as CHEST and R; empty where they are not known.
+        burnt_in: YES or NO, where the header says whether there is text in the picture.
+        unfit: why the image does not belong in its set, by its own header; empty where it does.
         original_split: as the publisher dealt it, empty where there is none; the audit compares, nothing trains by it.
     """
 
@@ -38,6 +41,10 @@ class SourceImage:
     view: str = ""
     acquired_at: str = ""
     original_split: str = ""
+    body_part: str = ""
+    laterality: str = ""
+    burnt_in: str = ""
+    unfit: str = ""
     public_ids: bool = False
 
 

@@ -42,7 +42,7 @@ def test_the_rows(tmp_path: Path, dicom: Callable[..., bytes], rows_of: Callable
         "normal/study/b.dcm": b"damaged",
     }
     source = open_source(str(_write(tmp_path / "films", films)))
-    known = {"patient_id": "12345", "study_id": "1.2.3", "sex": "F", "age": 45.0, "view": "PA"}
+    known = {"patient_id": "12345", "study_id": "1.2.3", "sex": "F", "age": 45.0, "view": "PA", "body_part": "CHEST"}
     assert rows_of(source) == [
         ("covid/IM0001", "covid", known),
         ("normal/1.2.840.7", "normal", {"age": 0.5}),
@@ -64,14 +64,64 @@ def test_films_outside_class_folders_are_unlabelled_and_said_so(
 
 @pytest.mark.parametrize(
     ("modality", "part", "ours"),
-    [("DX", "PELVIS", "dx-pelvis"), ("OPT", "EYE", "oct"), ("CR", "", "cxr"), ("MG", "BREAST", "mg"), ("", "", "oct")],
+    [("DX", "PELVIS", "dx-pelvis"), ("OPT", "EYE", "oct"), ("CR", "", "cxr"), ("MG", "BREAST", "mg"), ("", "", "")],
 )
-def test_the_modality_of_the_header(
+def test_a_set_is_of_the_modality_of_its_films(
     tmp_path: Path, dicom: Callable[..., bytes], modality: str, part: str, ours: str
 ) -> None:
     film = dicom(PIXELS, Modality=modality, BodyPartExamined=part)
-    (image,) = open_source(str(_write(tmp_path / "films", {"a/1.dcm": film})), modality="oct").images()
-    assert image.modality == ours
+    (image,) = open_source(str(_write(tmp_path / "films", {"a/1.dcm": film}))).images()
+    assert (image.modality, image.unfit) == (ours, "")
+
+
+@pytest.mark.parametrize(
+    ("modality", "part", "fits"),
+    [
+        ("CR", "CHEST", True),
+        ("DX", "", True),
+        ("OT", "CHEST", True),
+        ("", "", True),
+        ("DX", "BRUSTKORB", True),  # not a code of the standard: nothing is known
+        ("DX", "HAND", False),
+        ("OT", "HAND", False),
+        ("CT", "CHEST", False),
+        ("OPT", "EYE", False),
+    ],
+)
+@pytest.mark.parametrize("said_by", ["the class", "the user", "the other films"])
+def test_a_film_that_contradicts_its_set_does_not_fit(
+    tmp_path: Path, dicom: Callable[..., bytes], modality: str, part: str, fits: bool, said_by: str
+) -> None:
+    label = "cxr-normal" if said_by == "the class" else "healthy"
+    films = {f"{label}/1.dcm": dicom(PIXELS, Modality=modality, BodyPartExamined=part)}
+    if said_by == "the other films":
+        films |= {f"{label}/{number}.dcm": dicom(PIXELS, Modality="DX") for number in (2, 3)}
+    stated = "cxr" if said_by == "the user" else ""
+    image = next(iter(open_source(str(_write(tmp_path / "films", films)), modality=stated).images()))
+    assert image.modality == "cxr"
+    stated_by_header = f"{modality} {part}"
+    wrong = f"is of another modality or body part than its set (its header says {stated_by_header}, the set is of cxr)."
+    assert image.unfit == ("" if fits else wrong)
+
+
+def test_each_frame_of_a_volume_is_an_image_of_the_same_study(tmp_path: Path, dicom: Callable[..., bytes]) -> None:
+    volume = np.stack([np.full((8, 8), value, np.uint8) for value in (10, 20, 30)])
+    elements = {"bits": 8, "Rows": 8, "Columns": 8, "NumberOfFrames": 3, "Modality": "OPT", "ImageLaterality": "L"}
+    source = open_source(str(_write(tmp_path / "films", {"oct-cnv/eye.dcm": dicom(volume, **elements)})))
+    images = list(source.images())
+    assert [image.name for image in images] == [f"oct-cnv/eye.dcm#frame={number}" for number in (1, 2, 3)]
+    assert [int(decode(image.read())[0, 0]) for image in images] == [10, 20, 30]
+    assert {(image.label, image.modality, image.laterality) for image in images} == {("oct-cnv", "oct", "L")}
+    assert len({image.study_id for image in images} - {""}) == 1
+
+
+@pytest.mark.parametrize("tag", ["PatientSex", "ViewPosition", "Modality", "BodyPartExamined", "Laterality"])
+def test_what_is_no_code_of_the_standard_is_not_taken_over(
+    tmp_path: Path, dicom: Callable[..., bytes], tag: str
+) -> None:
+    films = {"a/1.dcm": dicom(PIXELS, **{tag: "JANE DOE"})}
+    (image,) = open_source(str(_write(tmp_path / "films", films))).images()
+    assert "jane" not in str(image).lower().replace(str(tmp_path).lower(), "")
 
 
 def test_a_folder_with_pictures_too_is_one_of_classes_unless_asked_otherwise(
@@ -94,5 +144,6 @@ def test_real_films(shared_data: Path) -> None:
     images = {image.name: image for image in open_source(str(shared_data / "dicom")).images()}
     assert len(images) == 6
     rsna = images["rsna-cr-pa-jpegbaseline.dcm"]
-    assert (rsna.modality, rsna.view) == ("cxr", "PA")
+    assert (rsna.modality, rsna.view, rsna.body_part) == ("cxr", "PA", "CHEST")
+    assert [name for name, image in images.items() if image.unfit] == ["udacity-test4.dcm"]  # of the rib cage
     assert all(min(decode(image.read()).shape) > 500 for image in images.values())
