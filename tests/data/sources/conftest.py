@@ -50,6 +50,7 @@ def rows_of() -> Callable[[Source], list[tuple[Any, ...]]]:
         assert image.read()
         hidden = _NO_FACT | _BY_SET | {"license"}
         known = {f.name: getattr(image, f.name) for f in fields(image) if f.name not in hidden}
-        return image.name, image.label, {name: value for name, value in known.items() if value not in ("", None) and value is not False}
+        shown = {name: value for name, value in known.items() if value not in ("", None) and value is not False}
+        return image.name, image.label, shown
 
     return lambda source: [row(image) for image in source.images()]
