@@ -17,6 +17,7 @@ from secondread.data.decode import decode
 from secondread.data.groups import group_ids
 from secondread.data.ingest import SOURCE_FILE
 from secondread.data.manifest import MANIFEST_FILE, REJECTED_FILE, SPLITS, read_manifest, read_rejected
+from secondread.data.shards import shard_file
 from secondread.errors import InputError, IntegrityError
 from secondread.taxonomy import Taxonomy
 
@@ -97,10 +98,17 @@ def _open_version(path: Path) -> Subject:
     rows = pd.concat([part.rows for part in data], ignore_index=True)
     starts = np.cumsum([0, *(len(part.rows) for part in data)])
 
+    size, shards = version.image_size, [version.root / shard_file(name) for name in splits]
+    first_bytes = [np.load(path, mmap_mode="r", allow_pickle=False).offset for path in shards]
+    widths, heights = rows["width"].to_numpy(), rows["height"].to_numpy()
+
     def read(position: int) -> Grey:
         part = int(np.searchsorted(starts, position, side="right")) - 1
-        image = np.asarray(data[part].images[position - starts[part], 0])
-        return _unpadded(image, int(rows["width"].iloc[position]), int(rows["height"].iloc[position]))
+        start = first_bytes[part] + (position - int(starts[part])) * size**2
+        # not through the memory map: with each page that is asked for, the kernel maps its neighbours too, so that a
+        # sample from all over the set would make nearly all of it resident
+        image = np.fromfile(shards[part], np.uint8, size**2, offset=start).reshape(size, size)
+        return _unpadded(image, int(widths[position]), int(heights[position]))
 
     return Subject(
         name=version.name,
