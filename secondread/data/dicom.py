@@ -21,7 +21,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from secondread.data.codestream import JPEG_EXTENDED, JpegFrame, check_codestream
-from secondread.data.dicom_facts import dicom_facts, frame_count
+from secondread.data.dicom_facts import frame_count
 from secondread.data.dicom_file import open_dicom, reading
 from secondread.data.gdcm_frame import FrameLayout, decode_frame
 from secondread.data.grey import look_up, spread, values_present
@@ -76,16 +76,6 @@ def decode_dicom(
     if photometric in _COLOUR and stored.ndim == 3 and stored.shape[2] == 3:
         return _luma(stored, bits)
     raise ImageError(f"DICOM pixels of the kind '{photometric}' are not read. Convert them to MONOCHROME2.")
-
-
-def dicom_ids(data: bytes) -> tuple[str, str]:
-    """PatientID and StudyInstanceUID of a DICOM file, empty where it has none.
-
-    Raises:
-        ImageError: the file is damaged.
-    """
-    facts = dicom_facts(data, max_bytes=1 << 26)
-    return facts.patient_id, facts.study_id
 
 
 def _stored(dataset: Dataset, frame: int | None) -> Stored:

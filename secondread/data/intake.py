@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import os
 import socket
 import threading
@@ -12,12 +11,14 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image
 
 from secondread.atomic import sha256_bytes
-from secondread.data.decode import decode
+from secondread.data.burnt_in import LEAST_SIDE, has_text
+from secondread.data.decode import DEFAULT_LIMITS, as_png, decode
 from secondread.data.detail import detail_hash
-from secondread.data.dicom import dicom_ids
+from secondread.data.dicom_facts import DicomFacts, dicom_facts
+from secondread.data.dicom_file import HEAD_BYTES, looks_like_dicom
+from secondread.data.header_checks import contradiction
 from secondread.data.picture_checks import PictureChecks, check_picture
 from secondread.data.sources.source import SourceImage
 from secondread.data.strip import strip_jpeg, strip_png
@@ -41,6 +42,9 @@ class StoredImage:
         detail_hash: perceptual, 32 bytes as hex; empty where the picture has too little detail, or is left out.
         patient_id: of a DICOM file's header; empty where it has none.
         study_id: of a DICOM file's header; empty where it has none.
+        body_part: code such as CHEST, as source or header says.
+        laterality: R, L, B or U, likewise.
+        burnt_in_text: `stated` by the header, else `seen` or `none`; empty in a picture too small to tell.
         reason: why it is left out; empty where it is kept.
     """
 
@@ -53,6 +57,9 @@ class StoredImage:
     detail_hash: str = ""
     patient_id: str = ""
     study_id: str = ""
+    body_part: str = ""
+    laterality: str = ""
+    burnt_in_text: str = ""
     reason: str = ""
 
 
@@ -85,21 +92,21 @@ def store_image(image: SourceImage, folder: Path, *, checks: PictureChecks = DEF
     """
     try:
         data = image.read()
-    except TooLargeError as error:
+    except (ImageError, TooLargeError) as error:
         return StoredImage(reason=str(error))
     except OSError as error:
         return StoredImage(reason=f"{UNREAD} ({error.strerror}).")
     image_id = sha256_bytes(data)
-    ids = ("", "")
+    facts = DicomFacts()
     try:
+        if looks_like_dicom(data[:HEAD_BYTES]):
+            facts = dicom_facts(data, max_bytes=DEFAULT_LIMITS.max_bytes)
+        unfit = image.unfit or contradiction(facts, image.modality)
+        if unfit:
+            return StoredImage(image_id, reason=unfit)
         grey = decode(data)
         check_picture(grey, checks)
-        if data.startswith(b"\xff\xd8"):
-            suffix, content = ".jpg", strip_jpeg(data)
-        elif data.startswith(b"\x89PNG"):
-            suffix, content = ".png", strip_png(data)
-        else:
-            suffix, content, ids = ".png", _as_png(grey), dicom_ids(data)
+        suffix, content = _copy(data, grey)
     except (ImageError, TooLargeError) as error:
         return StoredImage(image_id, reason=str(error))
     return StoredImage(
@@ -110,9 +117,27 @@ def store_image(image: SourceImage, folder: Path, *, checks: PictureChecks = DEF
         width=grey.shape[1],
         height=grey.shape[0],
         detail_hash=detail_hash(grey).hex(),
-        patient_id=ids[0],
-        study_id=ids[1],
+        patient_id=facts.patient_id,
+        study_id=facts.study_id,
+        body_part=image.body_part or facts.body_part,
+        laterality=image.laterality or facts.laterality,
+        burnt_in_text=_text(image.burnt_in or facts.burnt_in, grey),
     )
+
+
+def _copy(data: bytes, grey: npt.NDArray[np.uint8]) -> tuple[str, bytes]:
+    """Suffix and bytes of what is stored: a JPEG or PNG without its metadata, and of a DICOM file its pixels alone."""
+    if data.startswith(b"\xff\xd8"):
+        return ".jpg", strip_jpeg(data)
+    if data.startswith(b"\x89PNG"):
+        return ".png", strip_png(data)
+    return ".png", as_png(grey)
+
+
+def _text(stated: str, grey: npt.NDArray[np.uint8]) -> str:
+    if stated == "YES":
+        return "stated"
+    return "" if min(grey.shape) < LEAST_SIDE else "seen" if has_text(grey) else "none"
 
 
 def _write(content: bytes, suffix: str, folder: Path) -> str:
@@ -145,14 +170,7 @@ def pixel_hash(grey: npt.NDArray[np.uint8]) -> str:
     return sha256_bytes(f"{height} {width} ".encode() + grey.tobytes())
 
 
-def _as_png(grey: npt.NDArray[np.uint8]) -> bytes:
-    """A DICOM file is full of names and dates: only its pixels are kept."""
-    buffer = io.BytesIO()
-    Image.fromarray(grey).save(buffer, format="PNG", compress_level=1)
-    return buffer.getvalue()
-
-
 def with_header_ids(image: SourceImage, data: bytes) -> SourceImage:
     """The image with the ids of its DICOM header, where the source has none: they keep a patient's films together."""
-    patient, study = dicom_ids(data)
-    return replace(image, patient_id=image.patient_id or patient, study_id=image.study_id or study)
+    facts = dicom_facts(data, max_bytes=DEFAULT_LIMITS.max_bytes)
+    return replace(image, patient_id=image.patient_id or facts.patient_id, study_id=image.study_id or facts.study_id)

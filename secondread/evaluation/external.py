@@ -54,6 +54,8 @@ def read_source(source: Source, spec: Preprocessing) -> LabelledImages:
 
 def _read(image: SourceImage, spec: Preprocessing) -> _Read | None:
     try:
+        if image.unfit:
+            raise ImageError(image.unfit)
         data = image.read()
         pixels = preprocess(data, spec)
         named = image if data.startswith(_PLAIN) else with_header_ids(image, data)

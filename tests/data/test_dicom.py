@@ -24,7 +24,8 @@ from pydicom.uid import (
 )
 
 from secondread.data.decode import DecodeLimits, decode
-from secondread.data.dicom import decode_dicom, dicom_ids
+from secondread.data.dicom import decode_dicom
+from secondread.data.dicom_facts import dicom_facts
 from secondread.errors import ImageError, TooLargeError
 
 Dicom = Callable[..., bytes]
@@ -203,7 +204,7 @@ def test_random_damage_is_an_image_error_or_still_a_picture(dicom: Dicom) -> Non
         for position in rng.integers(132, len(data) - LINES.nbytes, 3):
             data[position] = rng.integers(256)
         try:
-            dicom_ids(bytes(data))
+            dicom_facts(bytes(data), max_bytes=1 << 20)
             assert decode(bytes(data)).dtype == np.uint8
         except (ImageError, TooLargeError) as error:
             refused.append(str(error))
@@ -311,11 +312,6 @@ def test_a_file_without_pixels_is_refused(dicom: Dicom, missing: str) -> None:
 def test_pixels_are_counted_before_they_are_decoded(dicom: Dicom) -> None:
     with pytest.raises(TooLargeError, match="32 x 24 pixels"):
         decode(dicom(LINES), limits=DecodeLimits(max_pixels=767))
-
-
-def test_ids_come_from_the_header(dicom: Dicom) -> None:
-    assert dicom_ids(dicom(LINES, PatientID=" MRN-4711 ", StudyInstanceUID="1.2.3")) == ("MRN-4711", "1.2.3")
-    assert dicom_ids(dicom(LINES)) == ("", "")
 
 
 @pytest.mark.parametrize("name", ["rsna-cr-pa-jpegbaseline", "nema-wg04-rg1-chest-j2k-15bit-mono1", "udacity-test1"])
