@@ -22,6 +22,9 @@ class IngestConfig:
     # correlation of two films' details from which on they are one picture: films of different people reach 0.91, a film
     # that was saved again, halved or made brighter keeps 0.96; above 1: near duplicates are not looked for
     near_duplicate_similarity: float = 0.95
+    # copies that were cropped, framed or mirrored are looked for among at most so many images: it takes two cores 22
+    # seconds for 5,000 films and in proportion for more; 0: never
+    find_cropped_up_to: int = 20_000
     # nearly the same picture under two labels: both are left out, since no one can know which label is right, and a
     # model would be taught and judged by a contradiction; they are listed, so that a physician can settle it. False:
     # both stay, in one cluster
@@ -31,6 +34,9 @@ class IngestConfig:
         require(bool(self.source), "the source is empty: name a folder, a .npz file or phantom://demo.")
         require(self.min_side_pixels >= 1, f"min_side_pixels must be at least 1, not {self.min_side_pixels}.")
         require(0 <= self.min_contrast <= 255, f"min_contrast must be from 0 to 255, not {self.min_contrast}.")
+        require(
+            self.find_cropped_up_to >= 0, f"find_cropped_up_to must not be negative, not {self.find_cropped_up_to}."
+        )
         require(
             self.near_duplicate_similarity >= 0.5,
             f"near_duplicate_similarity must be at least 0.5, not {self.near_duplicate_similarity}: "

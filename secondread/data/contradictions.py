@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from secondread.config.ingest import IngestConfig
+from secondread.data.cropped_copies import find_cropped_copies
 from secondread.data.near_duplicates import cluster_names, find_near_duplicates
 
 NEARLY_UNDER_TWO_LABELS = "nearly the same picture stands under two labels"
@@ -16,7 +18,8 @@ def join_near_duplicates(rows: pd.DataFrame, folder: Path, config: IngestConfig)
     """Give near duplicates their `cluster_id`, and those that stand under two labels a reason to be left out.
 
     Args:
-        rows: columns `path`, `pixel_hash`, `detail_hash`, `label` and `reason`; what has no reason yet is no copy.
+        rows: columns `path`, `pixel_hash`, `detail_hash`, `patient_id`, `label` and `reason`; what has no reason yet is
+            no copy.
         folder: that the paths are relative to.
         config: how alike is nearly the same, and what becomes of contradictions.
     Returns:
@@ -31,6 +34,12 @@ def join_near_duplicates(rows: pd.DataFrame, folder: Path, config: IngestConfig)
         [bytes.fromhex(text) for text in kept["detail_hash"]],
         similarity=config.near_duplicate_similarity,
     )
+    if len(kept) <= config.find_cropped_up_to:
+        detailed = np.flatnonzero(kept["detail_hash"] != "")  # the others are too small to tell people apart by
+        known = kept.iloc[detailed]
+        paths = [folder / path for path in known["path"]]
+        cropped = find_cropped_copies(paths, known["pixel_hash"].tolist(), known["patient_id"].tolist())
+        pairs = np.concatenate([pairs, detailed[cropped]])
     rows.loc[kept.index, "cluster_id"] = cluster_names(kept["pixel_hash"].tolist(), pairs)
     if config.leave_out_contradictions:
         for _, group in rows[rows["cluster_id"] != ""].groupby("cluster_id"):
