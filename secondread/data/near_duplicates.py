@@ -18,7 +18,8 @@ from secondread.data.decode import decode
 from secondread.data.detail import HASH_BYTES, SIDE, details, thumbnail
 from secondread.data.hash_pairs import Pairs, close_pairs
 
-_PAIRS_AT_ONCE = 1_024  # at most 2,048 thumbnails, 32 MB as float32
+_READ_AT_ONCE = 8_192  # pairs: at most 16,384 thumbnails, 64 MB; a picture is in several of them, and is read once
+_COMPARED_AT_ONCE = 512  # pairs: 1,024 thumbnails, 16 MB as float32
 _NAME_DIGITS = 16  # hex digits of a picture's hash in a cluster's name
 
 
@@ -38,8 +39,8 @@ def find_near_duplicates(paths: Sequence[Path], hashes: Sequence[bytes], *, simi
     words = np.frombuffer(b"".join(hashes), dtype=">u8").reshape(-1, HASH_BYTES // 8).astype(np.uint64)
     candidates = hashed[close_pairs(words)]
     confirmed = [
-        _confirm(paths, candidates[start : start + _PAIRS_AT_ONCE], similarity)
-        for start in range(0, len(candidates), _PAIRS_AT_ONCE)
+        _confirm(paths, candidates[start : start + _READ_AT_ONCE], similarity)
+        for start in range(0, len(candidates), _READ_AT_ONCE)
     ]
     return np.concatenate([np.empty((0, 2), np.int64), *confirmed])
 
@@ -49,9 +50,14 @@ def _confirm(paths: Sequence[Path], pairs: Pairs, similarity: float) -> Pairs:
     positions, where = np.unique(pairs, return_inverse=True)
     with ThreadPoolExecutor(cpu_limit()) as pool:
         shown = np.stack(list(pool.map(partial(_read, paths), positions)))
-    first, second = details(shown)[where.reshape(pairs.shape)].transpose(1, 0, 2)
-    likeness = np.einsum("ij,ij->i", first, second)
+        parts = np.array_split(where.reshape(pairs.shape), -(-len(pairs) // _COMPARED_AT_ONCE))
+        likeness = np.concatenate(list(pool.map(partial(_likeness, shown), parts)))
     return np.asarray(pairs[likeness >= similarity], np.int64)
+
+
+def _likeness(shown: npt.NDArray[np.uint8], pairs: npt.NDArray[np.intp]) -> npt.NDArray[np.float32]:
+    first, second = details(shown[pairs[:, 0]]), details(shown[pairs[:, 1]])
+    return np.asarray(np.einsum("ij,ij->i", first, second), np.float32)
 
 
 def _read(paths: Sequence[Path], position: int) -> npt.NDArray[np.uint8]:
