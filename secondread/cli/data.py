@@ -18,7 +18,7 @@ from secondread.config.augment import AugmentConfig
 from secondread.config.engine import EngineConfig
 from secondread.config.environment import Environment
 from secondread.config.ingest import IngestConfig
-from secondread.config.preprocess import PreprocessConfig
+from secondread.config.preprocess import CLAHE, PreprocessConfig
 from secondread.config.require import require
 
 app = typer.Typer(help="Bring images in and make dataset versions.", no_args_is_help=True)
@@ -83,6 +83,12 @@ def preprocess(
     ingested: Annotated[Path, typer.Argument(help="Folder that `data ingest` wrote.")],
     output: Annotated[Path, typer.Option(help="Folder to write; it appears whole or not at all.")],
     image_size: Annotated[int, typer.Option(help="Pixels of both sides.")] = PreprocessConfig.image_size,
+    clahe: Annotated[
+        bool, typer.Option("--clahe", help="Equalise contrast by region (CLAHE), in serving too.")
+    ] = False,
+    trim_borders: Annotated[
+        bool, typer.Option("--trim-borders", help="Cut off black or white frames around films, in serving too.")
+    ] = PreprocessConfig.trim_borders,
     split_seed: Annotated[int, typer.Option(help="Picks one of the possible splits.")] = PreprocessConfig.split_seed,
     parent: Annotated[
         Path | None, typer.Option(help="Dataset version that this one grows from: what it has keeps its split.")
@@ -98,7 +104,10 @@ def preprocess(
     from secondread.data.dataset import DatasetVersion
     from secondread.data.version import write_dataset_version
 
-    config = PreprocessConfig(image_size=image_size, split_seed=split_seed)
+    contrast = CLAHE if clahe else PreprocessConfig.contrast
+    config = PreprocessConfig(
+        image_size=image_size, contrast=contrast, trim_borders=trim_borders, split_seed=split_seed
+    )
     grown_from = DatasetVersion.open(parent) if parent else None
     worker = chosen_engine(engine, ray_address)
     version = write_dataset_version(ingested, output, config, grown_from, engine=worker)

@@ -132,8 +132,8 @@ def check_parent(parent: DatasetVersion, spec: Preprocessing, *, synthetic: bool
     """
     if parent.preprocessing != spec:
         raise InputError(
-            f"parent version {parent.name} has images of {parent.image_size} px ({parent.preprocessing.decode_rule}), "
-            f"not {spec.size} px ({spec.decode_rule}). Preprocess as the parent was, or name no parent."
+            f"parent version {parent.name} has images of {parent.preprocessing}, not {spec}. "
+            "Preprocess as the parent was, or name no parent."
         )
     if parent.synthetic != synthetic:
         kinds = ("real images", "phantoms")

@@ -68,7 +68,7 @@ def write_dataset_version(
         raise InputError(
             f"{source['uri']} has the single class '{taxonomy.names[0]}': a classifier needs at least two."
         )
-    spec = Preprocessing(size=config.image_size)
+    spec = Preprocessing(size=config.image_size, contrast=config.contrast, trim_borders=config.trim_borders)
     if parent is not None:
         check_parent(parent, spec, synthetic=source["synthetic"])
         check_patients(rows, source.get("patient_key", ""), parent)

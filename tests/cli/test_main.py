@@ -113,6 +113,17 @@ def test_a_class_too_small_to_split_is_exit_code_2(films: Callable[..., Path], t
     assert not (tmp_path / "out").exists()
 
 
+def test_options_of_the_pixel_path_are_in_the_version(films: Callable[..., Path], tmp_path: Path) -> None:
+    assert secondread("data", "ingest", str(films(normal=9, rare=9)), "--output", str(tmp_path / "in")).returncode == 0
+    command = ["data", "preprocess", str(tmp_path / "in"), "--output", str(tmp_path / "out"), "--image-size", "16"]
+    done = secondread(*command, "--clahe", "--trim-borders", "--json")
+    assert done.returncode == 0, done.stderr
+    settings = json.loads(done.stdout)["settings"]
+    assert (settings["contrast"], settings["trim_borders"]) == ("clahe", True)
+    stored = json.loads((tmp_path / "out" / "dataset.json").read_text())["preprocessing"]
+    assert (stored["contrast"], stored["trim_borders"]) == ("clahe", True)
+
+
 def test_an_unwritable_output_is_exit_code_2(films: Callable[..., Path], tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     done = secondread("data", "ingest", str(films(normal=3, covid=3)), "--output", str(tmp_path / "file" / "out"))

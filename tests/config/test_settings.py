@@ -50,6 +50,8 @@ def test_a_value_of_another_type_is_refused(value: object) -> None:
 def test_a_bad_value_is_refused() -> None:
     with pytest.raises(InputError, match="image_size must be from 16 to 1024 pixels, not 4"):
         PreprocessConfig(image_size=4)
+    with pytest.raises(InputError, match="contrast must be none or clahe, not 'more'"):
+        from_mapping(PreprocessConfig, {"contrast": "more"})
     with pytest.raises(InputError, match=r"model name '\.\./x'"):
         RegisterConfig(name="../x")
 

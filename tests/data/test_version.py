@@ -33,6 +33,22 @@ def test_pixels_labels_and_rows_belong_together(ingested: Path, tmp_path: Path) 
             assert version.taxonomy.names[label] == row.label
 
 
+def test_options_are_stored_and_are_in_every_pixel_and_in_the_name(ingested: Path, tmp_path: Path) -> None:
+    config = PreprocessConfig(image_size=32, contrast="clahe", trim_borders=True)
+    version = write_dataset_version(ingested, tmp_path / "dataset", config)
+    spec = Preprocessing(size=32, contrast="clahe", trim_borders=True)
+    assert DatasetVersion.open(version.root).preprocessing == spec
+    data = version.split("train")
+    for image, row in zip(data.images, data.rows.itertuples(), strict=True):
+        np.testing.assert_array_equal(image[0], preprocess((ingested / row.path).read_bytes(), spec))
+    plain = write_dataset_version(ingested, tmp_path / "plain", PreprocessConfig(image_size=32))
+    assert plain.content_hash != version.content_hash
+    with pytest.raises(
+        InputError, match=r"has images of 32 px \(.*\), not 32 px \(.*, contrast clahe, borders trimmed\)"
+    ):
+        write_dataset_version(ingested, tmp_path / "child", config, plain)
+
+
 def test_pixels_are_memory_mapped(ingested: Path, tmp_path: Path) -> None:
     images = (
         write_dataset_version(ingested, tmp_path / "dataset", PreprocessConfig(image_size=32)).split("train").images

@@ -5,16 +5,21 @@ from __future__ import annotations
 import importlib
 import io
 import json
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from PIL import Image
 from rich.console import Console
 
+from secondread.data.preprocess import Preprocessing, preprocess
 from secondread.errors import DependencyError, ImageError, InputError, IntegrityError
 from secondread.model.folder import ModelFolder
+from secondread.model.session import GraphSession
 from secondread.serving.predict import predict_with_model, predict_with_server
 from secondread.serving.reading import Reading, print_readings
 
@@ -56,6 +61,22 @@ def test_the_three_ways_agree(
     assert {each.model_version for each in over_http} == {"3"}
     assert {each.digest for each in alone} == {model.digest()}
     assert [each.out_of_distribution for each in alone] == [False] * 33 + [True]
+
+
+def test_a_model_gets_the_pixels_that_it_was_trained_on(model: ModelFolder, tmp_path: Path) -> None:
+    """A frame, and little contrast: what CLAHE and trimming change is in the answer."""
+    film = np.pad(np.random.default_rng(0).normal(60, 10, (60, 60)).clip(30, 255).astype(np.uint8), 20)
+    image = tmp_path / "film.png"
+    Image.fromarray(film).save(image)
+    spec = Preprocessing(32, contrast="clahe", trim_borders=True)
+    shutil.copytree(model.root, tmp_path / "model")
+    replace(model.config, preprocessing=spec).write(tmp_path / "model")
+    [reading] = predict_with_model(tmp_path / "model", [image])
+    pixels = preprocess(image.read_bytes(), spec)[np.newaxis, np.newaxis]
+    expected = GraphSession(model.graph_path()).run(pixels).probabilities[0]
+    assert list(reading.probabilities.values()) == pytest.approx(expected.tolist(), abs=1e-6)
+    [plain] = predict_with_model(model.root, [image])
+    assert plain.probabilities != reading.probabilities
 
 
 @pytest.mark.parametrize("way", ["model", "server"])
