@@ -11,14 +11,14 @@ _NAME_DIGITS = 32  # hex; 128 bits: no two pictures of any set meet by chance
 
 
 def group_ids(rows: pd.DataFrame) -> pd.Series:
-    """The patient, else the picture; and patients who share a picture or a cluster of near duplicates are one group.
+    """The patient, else the picture; and who share a picture, a cluster of near duplicates or a study are one group.
 
     A group is named by its pictures, never by its patient: the hash of a patient id is another wherever the secret key
     is, and a split dealt by it would be another too.
 
     Args:
-        rows: columns `patient_id`, empty where it is not known, `pixel_hash` and, where near duplicates were looked
-            for, `cluster_id`, empty for an image that has none.
+        rows: columns `patient_id`, empty where it is not known, `pixel_hash` and, where they are known, `cluster_id`
+            of near duplicates and `study_id`, empty for an image that has none.
     Returns:
         Group ids, aligned with the rows: `pixels-` and the start of the least picture hash in the group.
     """
@@ -26,9 +26,10 @@ def group_ids(rows: pd.DataFrame) -> pd.Series:
     own = ("patient-" + rows["patient_id"]).where(rows["patient_id"] != "", picture)
     group, names = pd.factorize(own)
     edges = [(group, picture.to_numpy(object))]
-    if "cluster_id" in rows:
-        has = (rows["cluster_id"] != "").to_numpy(bool)
-        edges.append((group[has], ("cluster-" + rows["cluster_id"][has]).to_numpy(object)))
+    for column in ("cluster_id", "study_id"):  # a study is of one patient, known or not
+        if column in rows:
+            has = (rows[column] != "").to_numpy(bool)
+            edges.append((group[has], (f"{column}-" + rows[column][has]).to_numpy(object)))
     starts = np.concatenate([start for start, _ in edges])
     ends, nodes = pd.factorize(np.concatenate([end for _, end in edges]))
     # groups, and what they may share, are the nodes of a graph; every row is an edge, or two

@@ -19,7 +19,7 @@ def facts(data: bytes) -> DicomFacts:
 
 def test_the_facts(dicom: Dicom) -> None:
     elements = {"PatientID": " MRN-4711 ", "StudyInstanceUID": "1.2.3", "PatientSex": "F", "PatientAge": "045Y"}
-    elements |= {"ViewPosition": "PA", "Modality": "DX", "BodyPartExamined": "Chest", "ImageLaterality": "L"}
+    elements |= {"ViewPosition": "PA", "Modality": "DX", "BodyPartExamined": "CHEST", "ImageLaterality": "L"}
     known = DicomFacts("MRN-4711", "1.2.3", "", "F", 45.0, "PA", "DX", "CHEST", "L", "YES")
     data = dicom(PIXELS, BurnedInAnnotation="YES", **elements)
     assert facts(data) == known

@@ -8,7 +8,8 @@ from typing import Any
 
 from secondread.config.audit import AuditConfig
 from secondread.data.audit.counts import Table, class_counts, count_tables, missing_fields
-from secondread.data.audit.findings import Finding, copies_left_out, find_all
+from secondread.data.audit.finding import Finding
+from secondread.data.audit.findings import copies_left_out, find_all
 from secondread.data.audit.severity import SEVERITIES, reaches, worst
 from secondread.data.audit.shortcuts import Shortcut, find_shortcuts
 from secondread.data.audit.subject import Subject
@@ -59,8 +60,9 @@ class Audit:
     def to_dict(self) -> dict[str, Any]:
         """As JSON. The pictures that are shown are named by their content hash in the page, and left out here."""
         document = asdict(self)
-        for item in document["shortcuts"]:
+        for item in (*document["shortcuts"], *document["findings"]):
             del item["shown"]
+        for item in document["shortcuts"]:
             item["classes"] = list(item["classes"])
         return document
 

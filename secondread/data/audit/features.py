@@ -48,6 +48,7 @@ TRAITS = (
     Trait("sex", "the sex"),
     Trait("image_size", "the image size"),
     Trait("file_kind", "the file kind"),
+    Trait("burnt_in_text", "whether there is text in the picture"),
     Trait("border_pixels", "a thin frame of border pixels", pixels=True),
     Trait("corners", "the corners of a 16 px thumbnail", pixels=True, plural=True),
 )
@@ -67,7 +68,7 @@ def trait_features(
     """
     chosen = rows.iloc[positions]
     kinds = chosen["path"].map(lambda path: PurePosixPath(path).suffix)
-    features = {name: _one_hot(chosen[name]) for name in ("source", "view", "sex")}
+    features = {name: _one_hot(chosen[name]) for name in ("source", "view", "sex", "burnt_in_text")}
     features |= {"age": _age(chosen["age"]), "image_size": _size(chosen), "file_kind": _one_hot(kinds)}
     with ThreadPoolExecutor(cpu_limit()) as pool:
         seen = list(pool.map(lambda position: _pixel_features(read(int(position))), positions))

@@ -3,33 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 
 import pandas as pd
 
+from secondread.data.audit.finding import Finding
+from secondread.data.audit.headers import burnt_in_text, contradicting_headers
 from secondread.data.audit.severity import LOOK, NONE, SERIOUS
 from secondread.data.audit.subject import Subject
 from secondread.data.contradictions import NEARLY_UNDER_TWO_LABELS
 from secondread.data.duplicates import COPY, UNDER_TWO_LABELS
-
-
-@dataclass(frozen=True)
-class Finding:
-    """One thing that was looked for.
-
-    Attributes:
-        name: stable, for machines.
-        title: for people.
-        severity: `none` where nothing was found.
-        count: of what the sentence counts; 0 where nothing was found.
-        sentence: what was found.
-    """
-
-    name: str
-    title: str
-    severity: str
-    count: int
-    sentence: str
 
 
 def find_all(subject: Subject) -> list[Finding]:
@@ -43,6 +25,8 @@ def find_all(subject: Subject) -> list[Finding]:
         _within_original_splits(pictures),
         _under_several_labels(subject, pictures),
         _near_duplicates(subject.rows),
+        contradicting_headers(subject),
+        burnt_in_text(subject),
     ]
 
 

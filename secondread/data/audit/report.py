@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import io
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -65,6 +66,7 @@ def render(result: Audit, subject: Subject, config: AuditConfig) -> str:
         titles=_TITLES,
         marks=_MARKS,
         galleries={id(item): _gallery(item, subject) for item in result.shortcuts if item.severity != NONE},
+        examples={item.name: _strip(item.shown, subject) for item in result.findings if item.shown},
         several=len({item.modality for item in result.shortcuts}) > 1,
         identify=id,
         version=secondread.__version__,
@@ -73,11 +75,19 @@ def render(result: Audit, subject: Subject, config: AuditConfig) -> str:
 
 
 def _gallery(item: Shortcut, subject: Subject) -> dict[str, list[dict[str, Any]]]:
-    ids = subject.rows["image_id"]
-    return {
-        name: [{"picture": _data_uri(subject, at), "image_id": ids.iloc[at][:_SHOWN_HASH]} for at in positions]
-        for name, positions in item.shown.items()
-    }
+    return {name: _strip(positions, subject) for name, positions in item.shown.items()}
+
+
+def _strip(positions: Sequence[int], subject: Subject) -> list[dict[str, Any]]:
+    rows = subject.rows
+    return [
+        {
+            "picture": _data_uri(subject, at),
+            "image_id": rows["image_id"].iloc[at][:_SHOWN_HASH],
+            "label": rows["label"].iloc[at],
+        }
+        for at in positions
+    ]
 
 
 def _data_uri(subject: Subject, position: int) -> str:

@@ -23,6 +23,8 @@ from secondread.taxonomy import Taxonomy
 
 READ_SIDE = 128  # pixels that a JPEG's shorter side is decoded to at least: border and thumbnail need no more
 
+INGESTED, VERSION = "ingested images", "dataset version"  # kinds
+
 Grey = npt.NDArray[np.uint8]
 
 
@@ -74,7 +76,7 @@ def _open_ingested(path: Path) -> Subject:
     rows["group_id"] = group_ids(rows)
     return Subject(
         name=Path(source["uri"]).name or source["uri"],
-        kind="ingested images",
+        kind=INGESTED,
         rows=rows,
         rejected=read_rejected(path / REJECTED_FILE),
         rejected_counts=source["rejected"],
@@ -112,7 +114,7 @@ def _open_version(path: Path) -> Subject:
 
     return Subject(
         name=version.name,
-        kind="dataset version",
+        kind=VERSION,
         rows=rows,
         rejected=read_rejected(path / REJECTED_FILE),
         rejected_counts=read_json(path / DATASET_FILE).get("source", {}).get("rejected", {}),
