@@ -45,13 +45,17 @@ def add_to(app: typer.Typer) -> None:
 def train(data: Dataset, output: Output, name: str = "secondread", settings: Set = [], json: Json = False) -> None:  # noqa: B006
     """Train a model on a dataset version."""
     from secondread.data.dataset import DatasetVersion
+    from secondread.tracking.datasets import TrackedDataset
     from secondread.tracking.origin import Origin
     from secondread.tracking.runs import TrackingConfig
     from secondread.training.train import train as run
 
     version = DatasetVersion.open(data)
     tracking = TrackingConfig(
-        uri=Environment.read().mlflow_tracking_uri, experiment=name, tags={"dataset_version": version.content_hash}
+        uri=Environment.read().mlflow_tracking_uri,
+        experiment=name,
+        tags={"dataset_version": version.content_hash},
+        dataset=TrackedDataset(version, str(data.resolve())),
     )
     config = from_mapping(TrainConfig, {"name": name, **parse_settings(settings)["train"]})
     result = run(version, output, config, tracking=tracking)

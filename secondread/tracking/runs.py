@@ -19,6 +19,7 @@ from mlflow.exceptions import MlflowException
 from mlflow.protos.databricks_pb2 import INVALID_PARAMETER_VALUE, RESOURCE_DOES_NOT_EXIST, ErrorCode
 
 from secondread.errors import DependencyError, InputError
+from secondread.tracking.datasets import TrackedDataset, log_training_data
 
 _LONGEST_PARAM = 6000  # characters that MLflow stores
 
@@ -49,11 +50,13 @@ class TrackingConfig:
         uri: of MLflow: `sqlite:///...`, `postgresql://...` or a server.
         experiment: name that runs are grouped under; the model's name.
         tags: of the run, such as the dataset version.
+        dataset: that the run trains on, to be shown as its input; None for nothing.
     """
 
     uri: str
     experiment: str
     tags: Mapping[str, str]
+    dataset: TrackedDataset | None = None
 
 
 class MlflowRun:
@@ -168,6 +171,9 @@ def open_run(config: TrackingConfig) -> Iterator[MlflowRun]:
     with mlflow_errors(client):
         run = client.create_run(_experiment(client, config), tags=dict(config.tags))
     try:
+        if config.dataset:
+            with mlflow_errors(client):
+                log_training_data(client, run.info.run_id, config.dataset)
         yield MlflowRun(client, run.info.run_id)
     except BaseException:
         with contextlib.suppress(MlflowException):  # what failed first is the news, not that MLflow is down too
