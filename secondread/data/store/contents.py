@@ -94,8 +94,8 @@ def _is_inside(name: str) -> bool:
 
 
 def describe(version: DatasetVersion) -> Contents:
-    """What publishing a version would store; every file is read once."""
-    files = sorted(path for path in version.root.rglob("*") if path.is_file() and not path.name.startswith("."))
+    """What publishing a version would store; every file is read once. What begins with a dot or `_` is not of it."""
+    files = sorted(path for path in version.root.rglob("*") if path.is_file() and path.name[0] not in "._")
     parts = tuple(part for path in files for part in _parts(path, path.relative_to(version.root).as_posix()))
     return Contents(version.content_hash, {**version.summary(), "parent": version.parent}, parts)
 

@@ -28,7 +28,7 @@ def fetch(store: Store, name: str, folder: Path) -> DatasetVersion:
         IntegrityError: what arrived is not what was published.
         DependencyError: as the store says.
     """
-    contents = _contents(store, name)
+    contents = find(store, name)
     arrived = folder.absolute().with_name(f".{folder.absolute().name}.{contents.content_hash[:12]}.fetched")
     try:
         with atomic_folder(folder, marker=DATASET_FILE) as aside:
@@ -49,8 +49,15 @@ def fetch(store: Store, name: str, folder: Path) -> DatasetVersion:
     return DatasetVersion.open(folder)
 
 
-def _contents(store: Store, name: str) -> Contents:
-    """The one version of that name."""
+def find(store: Store, name: str) -> Contents:
+    """The one published version of a name.
+
+    Args:
+        store: opened at the root of the versions.
+        name: content hash, or its first characters, seven or more.
+    Raises:
+        InputError: there is none, or several.
+    """
     found = read_contents(store, name) if len(name) == 64 else None
     if found is None and len(name) >= _ABBREVIATED:
         candidates = [read_contents(store, item) for item in store.folders() if item.startswith(name)]

@@ -1,0 +1,73 @@
+"""From a URI to one dataset version, whether it is a folder or published in a store."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from secondread.config.environment import Environment
+from secondread.data.dataset import DATASET_FILE, DatasetVersion
+from secondread.data.store.contents import COMPLETE
+from secondread.data.store.fetch import fetch, find
+from secondread.data.store.store import is_stored, open_store
+from secondread.errors import InputError
+
+
+@dataclass(frozen=True)
+class NamedVersion:
+    """A dataset version that a URI names.
+
+    Attributes:
+        uri: that names the same one from anywhere, for as long as it exists.
+        content_hash: of the version.
+    """
+
+    uri: str
+    content_hash: str
+
+
+def name_version(uri: str, environment: Environment) -> NamedVersion:
+    """What a URI names: a folder that `data preprocess` wrote, or what `data publish` printed.
+
+    Raises:
+        InputError: there is none.
+        DependencyError: as the store says.
+    """
+    folder = _plain_folder(uri)
+    if folder:
+        return NamedVersion(str(folder.resolve()), DatasetVersion.open(folder).content_hash)
+    root, name = _root_and_name(uri)
+    store = open_store(root, environment)
+    content_hash = find(store, name).content_hash
+    return NamedVersion(f"{store.uri}/{content_hash}", content_hash)
+
+
+def open_version(uri: str, environment: Environment) -> DatasetVersion:
+    """Open it; one that is published is fetched to `<home>/sources/versions/`, once.
+
+    Args:
+        uri: as `name_version` takes it.
+        environment: endpoints, credentials and the folder of what is fetched.
+    """
+    folder = _plain_folder(uri)
+    if folder:
+        return DatasetVersion.open(folder)
+    named = name_version(uri, environment)
+    kept = environment.home / "sources" / "versions" / named.content_hash
+    if (kept / DATASET_FILE).is_file():
+        return DatasetVersion.open(kept)
+    return fetch(open_store(_root_and_name(uri)[0], environment), named.content_hash, kept)
+
+
+def _plain_folder(uri: str) -> Path | None:
+    """The folder of a version that is not published, whose large files are in one piece."""
+    path = Path(uri.removeprefix("file://")).expanduser()
+    plain = not is_stored(uri) and (path / DATASET_FILE).is_file() and not (path / COMPLETE).is_file()
+    return path if plain else None
+
+
+def _root_and_name(uri: str) -> tuple[str, str]:
+    root, slash, name = uri.rstrip("/").rpartition("/")
+    if not slash or not name:
+        raise InputError(f"'{uri}' names no dataset version. Use its folder, or the URI that `data publish` printed.")
+    return root, name
