@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from secondread.cli import download, store
+from secondread.cli import dashboard, download, store
 from secondread.cli.catalogue import app as catalogue
 from secondread.cli.difference import print_diff
 from secondread.cli.engine import EngineName, RayAddress, chosen_engine
@@ -25,6 +25,7 @@ app = typer.Typer(help="Bring images in and make dataset versions.", no_args_is_
 app.add_typer(catalogue, name="catalogue")
 download.add_to(app)
 store.add_to(app)
+dashboard.add_to(app)
 
 
 @app.command(

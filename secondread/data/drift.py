@@ -116,7 +116,7 @@ def category_drift(
 def number_drift(
     name: str, title: str, before: pd.Series, after: pd.Series, alone: tuple[pd.Series, pd.Series]
 ) -> Drift:
-    """Compare the distribution of a number; the test is Kolmogorov's and Smirnov's, of what is known.
+    """Compare the distribution of a number: Kolmogorov's and Smirnov's test of what is known, and how much is known.
 
     Args:
         name: as `Drift` has it.
@@ -132,7 +132,13 @@ def number_drift(
     counts = _histogram(old, edges), _histogram(new, edges)
     one_each = [values[mask.to_numpy()] for values, mask in zip((old, new), alone, strict=True)]
     left, right = (values[~np.isnan(values)] for values in one_each)
-    tested = float(ks_2samp(left, right).pvalue) if min(len(left), len(right)) >= 2 else float("nan")
+    known = [
+        np.array([len(part), len(values) - len(part)]) for part, values in zip((left, right), one_each, strict=True)
+    ]
+    tests = [_chi_squared(*known)]
+    if min(len(left), len(right)) >= 2:
+        tests.append(float(ks_2samp(left, right).pvalue))
+    tested = _either(tests)
     middles = tuple(float(np.nanmedian(values)) if not np.isnan(values).all() else None for values in (old, new))
     return _drift(name, title, bins, counts, tested, middles)
 
@@ -233,6 +239,12 @@ def _histogram(values: Shares, edges: Shares) -> Counts:
     known = values[~np.isnan(values)]
     counts = np.bincount(np.searchsorted(edges, known, side="left"), minlength=len(edges) + 1)
     return np.append(counts, len(values) - len(known)).astype(np.int64)
+
+
+def _either(p_values: list[float]) -> float:
+    """The p-value of several tests together, by Bonferroni; NaN where none could be made."""
+    made = [value for value in p_values if not np.isnan(value)]
+    return min(1.0, len(made) * min(made)) if made else float("nan")
 
 
 def _chi_squared(before: Counts, after: Counts) -> float:

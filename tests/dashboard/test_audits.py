@@ -1,0 +1,62 @@
+"""Where the audit of a version is found, and how it is run when there is none."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from secondread.config.audit import AuditConfig
+from secondread.dashboard.audits import bytes_to_fetch, run_audit, stored_audit
+from secondread.dashboard.shelf import Held
+from secondread.data.audit.audit import audit
+from secondread.data.audit.report import write_audit
+from secondread.data.audit.subject import open_subject
+from secondread.data.dataset import DatasetVersion
+from secondread.errors import IntegrityError
+
+
+@pytest.fixture
+def root(shelf_root: Path, tmp_path: Path) -> Path:
+    shutil.copytree(shelf_root / "first", tmp_path / "root" / "first")
+    return tmp_path / "root"
+
+
+def write(version: Path, output: Path) -> None:
+    config, subject = AuditConfig(resamples=100), open_subject(version)
+    write_audit(audit(subject, config), subject, output, config, inputs=[version])
+
+
+@pytest.mark.parametrize("where", ["first-audit", "first/audit"])
+def test_an_audit_beside_the_version_or_in_it_is_shown(
+    root: Path, tmp_path: Path, held: Callable[..., Held], where: str
+) -> None:
+    assert stored_audit(held(root, "first"), tmp_path / "cache") is None
+    write(root / "first", root / where)
+    found = stored_audit(held(root, "first"), tmp_path / "cache")
+    assert found is not None
+    assert found.document["images"] == len(DatasetVersion.open(root / "first").manifest)
+    assert found.page == root / where / "audit.html"
+
+
+def test_an_audit_that_is_run_is_there_the_next_time(
+    shelf_root: Path, published_root: Path, tmp_path: Path, held: Callable[..., Held]
+) -> None:
+    found = held(published_root, DatasetVersion.open(shelf_root / "first").name)
+    assert bytes_to_fetch(found) > 300_000, "the audit looks at the pixels"
+    run_audit(found, tmp_path / "cache")
+    assert bytes_to_fetch(found) == 0
+    kept = stored_audit(found, tmp_path / "cache")
+    assert kept is not None
+    assert kept.document["images"] == len(DatasetVersion.open(shelf_root / "first").manifest)
+    assert kept.page is not None
+    assert stored_audit(held(shelf_root, "retrain"), tmp_path / "cache") is None
+
+
+def test_an_audit_of_another_form_is_refused(root: Path, tmp_path: Path, held: Callable[..., Held]) -> None:
+    (root / "first-audit").mkdir()
+    (root / "first-audit" / "audit.json").write_text('{"images": 3}')
+    with pytest.raises(IntegrityError, match="is no audit"):
+        stored_audit(held(root, "first"), tmp_path / "cache")
