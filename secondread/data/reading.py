@@ -15,7 +15,7 @@ from secondread.data.engines.journal import Journal, work_through
 from secondread.data.intake import UNREAD, StoredImage, store_images
 from secondread.data.patients import PatientHasher
 from secondread.data.picture_checks import PictureChecks
-from secondread.data.sources.source import SourceImage
+from secondread.data.sources.source import SourceImage, own_patient
 from secondread.errors import InputError, TooLargeError
 
 # a second's work: enough that handing it out costs nothing, and little is lost with a worker
@@ -43,7 +43,8 @@ class OutgoingIds:
     def of(self, image: SourceImage, found: StoredImage) -> tuple[str, str, str]:
         """Patient, study, and the fingerprint of the key that hashed them; empty where there was nothing to hash."""
         # a DICOM file's header tells what its source does not know
-        ids = (image.patient_id or found.patient_id, image.study_id or found.study_id)
+        patient = image.patient_id or own_patient(image.patients, found.patient_id)
+        ids = (patient, image.study_id or found.study_id)
         if self._public or image.public_ids or not any(ids):
             return (*ids, "")
         hasher = self._made()

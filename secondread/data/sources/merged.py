@@ -6,17 +6,20 @@
       - uri: scans/                 # a path is relative to the file
         name: own                   # before the names of its images; by default the end of the URI
         modality: oct               # where the source does not say
-        public_ids: true            # its patient ids are published
+        public_ids: true            # its patient ids are published, and kept as they are
+        patients: hospital-a        # who gave its patient ids, where other sources have the same ids for other people
                                     # without `classes`, all are taken as they are
 
-Images keep apart what has the same name in two sources. Patient ids are left as each source has them: one hospital's
-patient is the same one in two of its folders. The published datasets put their name before theirs.
+Images keep apart what has the same name in two sources. One patient id in two sources is one patient, and their films
+stay in one split: that is so for one hospital's folders and for collections made of one another. It is only a wrong
+count where it is not so, while a patient taken for two would leak; so ids are told apart only where `patients` says so,
+and shared ids are told of. The published datasets put their name before theirs.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePath
@@ -25,7 +28,7 @@ from typing import Any
 import yaml
 
 from secondread.data.sources.names import readable_name
-from secondread.data.sources.source import Source, SourceImage
+from secondread.data.sources.source import Source, SourceImage, own_patient
 from secondread.data.taxonomies import taxonomy_of
 from secondread.errors import InputError
 from secondread.logging import get_logger
@@ -33,8 +36,12 @@ from secondread.taxonomy import Taxonomy
 
 SUFFIXES = (".yaml", ".yml")
 
-_FIELDS = frozenset({"uri", "name", "classes", "modality", "public_ids"})
+_FIELDS = frozenset({"uri", "name", "classes", "modality", "public_ids", "patients"})
 _MAX_BYTES = 1 << 20  # of the YAML file
+_SHARED = (
+    "%s: %d patient id(s) are in both %s and %s, and are taken for the same people. To say that they are, or are not, "
+    "give each of the two a field 'patients'."
+)
 log = get_logger(__name__)
 
 Opener = Callable[..., Source]
@@ -47,6 +54,19 @@ class _Part:
     name: str
     source: Source
     classes: Mapping[str, str | None]
+    patients: str  # who gave the patient ids; empty where it is not said
+
+    def named(self, image: SourceImage, label: str) -> SourceImage:
+        """One of its images, as the merged set has it."""
+        return replace(
+            image,
+            name=f"{self.name}/{image.name}",
+            label=label,
+            source=image.source or self.name,
+            patient_id=own_patient(self.patients, image.patient_id),
+            patients=self.patients,
+            public_ids=self.source.public,
+        )
 
 
 class MergedSource:
@@ -89,23 +109,30 @@ class MergedSource:
 
     def images(self) -> Iterator[SourceImage]:
         """Every image, source by source, that has a class here."""
+        seen: dict[str, str] = {}  # patient ids of the sources that do not say who gave them, and which had each first
         for part in self._parts:
             left_out: Counter[str] = Counter()
+            shared: dict[str, set[str]] = defaultdict(set)
             for image in part.source.images():
                 ours = part.classes.get(image.label)
                 if ours is None:
                     left_out[image.label] += 1
                     continue
-                known = image.source or part.name
-                yield replace(image, name=f"{part.name}/{image.name}", label=ours, source=known)
+                if image.patient_id and not part.patients:
+                    first = seen.setdefault(image.patient_id, part.name)
+                    shared[first].add(image.patient_id)
+                yield part.named(image, ours)
+            for other in sorted(shared.keys() - {part.name}):
+                log.warning(_SHARED, self.uri, len(shared[other]), other, part.name)
             for label, count in sorted(left_out.items()):
                 log.warning("%s: left out %d image(s) of class '%s' of %s.", self.uri, count, label, part.name)
 
     def fingerprint(self) -> str:
-        """Over each source's own, its name and its map."""
+        """Over each source's own, its name, its map and how its patients are called."""
         total = hashlib.sha256()
         for part in self._parts:
             text = f"{part.name}\0{part.source.fingerprint()}\0{sorted(part.classes.items(), key=str)}\0"
+            text += f"{part.source.public}\0{part.patients}\0"
             total.update(text.encode())
         return total.hexdigest()
 
@@ -116,17 +143,17 @@ def _part(entry: Mapping[str, Any], name: str, path: Path, open_uri: Opener, *, 
         raise InputError(f"{path}: {readable_name(entry['uri'])} is a list of sources itself. Name its sources here.")
     options = {key: entry[key] for key in ("modality", "public_ids") if key in entry}
     source = open_uri(uri, **options)
-    there = source.taxonomy().names
+    there, patients = source.taxonomy().names, readable_name(entry.get("patients", ""))
     classes = entry.get("classes")
     if classes is None:
-        return _Part(name, source, {label: label for label in there})
+        return _Part(name, source, {label: label for label in there}, patients)
     unknown = next((label for label in classes if label not in there), None)
     if unknown is not None:
         raise InputError(
             f"{path}: class '{readable_name(unknown)}' is not one of {readable_name(entry['uri'])} "
             f"({', '.join(there)}). Mend the map, or remove it."
         )
-    return _Part(name, source, {theirs: ours and readable_name(ours) for theirs, ours in classes.items()})
+    return _Part(name, source, {theirs: ours and readable_name(ours) for theirs, ours in classes.items()}, patients)
 
 
 def _entries(path: Path) -> list[dict[str, Any]]:
@@ -163,7 +190,7 @@ def _check(entry: object, where: str) -> None:
     )
     if classes is not None and not texts:
         raise InputError(f"{where}: 'classes' must map each class of the source to a name, or to null. Quote numbers.")
-    for key, kind in (("name", str), ("modality", str), ("public_ids", bool)):
+    for key, kind in (("name", str), ("modality", str), ("public_ids", bool), ("patients", str)):
         if key in entry and not isinstance(entry[key], kind):
             raise InputError(f"{where}: '{key}' must be a {kind.__name__}.")
 
@@ -188,6 +215,8 @@ def _relative_to(folder: Path, uri: str, base: str) -> str:
     if "://" in uri and not rest.startswith("///"):
         return uri  # an object store, or phantoms
     rest = rest.removeprefix("//")
+    if scheme == "file":  # says that a path follows, which it does without it too
+        scheme = mark = ""
     if not base:
         return f"{scheme}{mark}{folder / Path(rest).expanduser()}"
     if rest.startswith(("/", "~")) or ".." in rest.split("/"):

@@ -20,6 +20,7 @@ class SourceImage:
         patient_id: as the source has it; empty where it is not known.
         age: years.
         acquired_at: ISO 8601, empty where it is not known.
+        patients: who gave the patient id, where others gave the same one to other people; it stands before it already.
         public_ids: its patient id is published, although the source as a whole is not public (one of several merged).
         body_part, laterality: codes of DICOM such as CHEST and R; empty where they are not known.
         burnt_in: YES or NO, where the header says whether there is text in the picture.
@@ -45,7 +46,13 @@ class SourceImage:
     laterality: str = ""
     burnt_in: str = ""
     unfit: str = ""
+    patients: str = ""
     public_ids: bool = False
+
+
+def own_patient(patients: str, patient_id: str) -> str:
+    """The patient id with who gave it before it; empty stays empty, since that means not known."""
+    return f"{patients}/{patient_id}" if patients and patient_id else patient_id
 
 
 class Source(Protocol):
