@@ -138,6 +138,8 @@ def _decode_png(data: bytes, limits: DecodeLimits) -> GreyImage:
         with Image.open(io.BytesIO(data), formats=["PNG"]) as image:
             if image.size != (width, height):
                 raise ImageError("the PNG is corrupt (two sizes).")
+            if getattr(image, "n_frames", 1) > 1:
+                raise ImageError("an animated PNG holds several pictures. Save each as a file of its own.")
             if depth == 16:
                 return spread_full_range(np.asarray(image).astype(np.uint16, copy=False))
             return np.asarray(image.convert("L"))

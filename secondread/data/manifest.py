@@ -7,6 +7,7 @@ from pathlib import Path
 import pandas as pd
 
 from secondread.atomic import atomic_file
+from secondread.data.sources.names import readable_name
 from secondread.errors import IntegrityError
 
 MANIFEST_FILE = "manifest.parquet"
@@ -82,11 +83,16 @@ def read_manifest(path: Path) -> pd.DataFrame:
     except FileNotFoundError as error:
         raise IntegrityError(f"{path} is missing. Run the step that writes it again.") from error
     except (OSError, ValueError) as error:
-        raise IntegrityError(f"{path} is damaged ({error}). Run the step that writes it again.") from error
+        raise IntegrityError(f"{path} is damaged ({_reason(error)}). Run the step that writes it again.") from error
     missing = [name for name in COLUMNS if name not in frame and name not in _LATER]
     if missing:
         raise IntegrityError(f"{path} lacks the columns {', '.join(missing)}. Write it with this version again.")
     return typed(frame)
+
+
+def _reason(error: Exception) -> str:
+    """On one line, and without the control characters that a damaged file may bring into it."""
+    return readable_name(" ".join(str(error).split()))
 
 
 def read_rejected(path: Path) -> pd.DataFrame:
@@ -100,7 +106,7 @@ def read_rejected(path: Path) -> pd.DataFrame:
     try:
         frame = pd.read_parquet(path)
     except (OSError, ValueError) as error:
-        raise IntegrityError(f"{path} is damaged ({error}). Ingest the source again.") from error
+        raise IntegrityError(f"{path} is damaged ({_reason(error)}). Ingest the source again.") from error
     return frame.reindex(columns=list(REJECTED_COLUMNS)).fillna("").astype("string")
 
 
