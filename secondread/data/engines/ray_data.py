@@ -9,11 +9,13 @@ from __future__ import annotations
 import logging
 import os
 import pickle
+import secrets
 import shutil
 import socket
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack
+import warnings
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, TypeVar
@@ -33,6 +35,7 @@ except ImportError as error:
 from ray import cloudpickle
 
 _RETRIES = 20  # times that a worker may die at one item; Ray's own choice has no end, should the item itself kill it
+_LONGEST_FOLDER = 20  # characters of 107; Ray's own part and ours take 86
 _STORE_BYTES = 512 << 20  # of shared memory, for results on their way; Ray's own choice is 30 % of the machine
 
 _PASSED_ON = (SecondReadError, OSError)  # what whoever takes the results can tell the user; all else is a bug of ours
@@ -103,7 +106,9 @@ class RayEngine:
             if self._address:
                 ray.init(address=self._address, **quiet)
                 return
-            logs = tempfile.mkdtemp(prefix="secondread-ray-")
+            # whoever has it may run code here: Ray listens on the network, and would keep one in the home folder
+            os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
+            logs = tempfile.mkdtemp(prefix="secondread-ray-", dir=_short_folder())
             ends.callback(shutil.rmtree, logs, ignore_errors=True)
             ends.callback(ray.shutdown)  # before its folder goes
             ray.init(
@@ -111,7 +116,6 @@ class RayEngine:
                 num_cpus=cpu_limit(),
                 object_store_memory=_STORE_BYTES,
                 include_dashboard=False,
-                _node_ip_address="127.0.0.1",  # nobody else's business
                 _temp_dir=logs,
                 **quiet,
             )
@@ -119,28 +123,44 @@ class RayEngine:
             where = f"the Ray cluster at {self._address}" if self._address else "Ray on this machine"
             reason = " ".join(str(error).split())
             raise DependencyError(
-                f"{where} does not answer ({reason}). Start it, or use the engine 'local'."
+                f"{where} does not answer ({reason}). Start it, set RAY_AUTH_MODE and RAY_AUTH_TOKEN if it asks for a "
+                "token, or use the engine 'local'."
             ) from error
 
     def map(self, function: Callable[[A], B], items: Sequence[A]) -> Iterator[B]:
         """As `Engine.map`; Ray Data decides how far ahead, by the room in its store."""
+        results = self._results(function, items)
+        # its tasks must end before the cluster does, or Ray would start another cluster for them
+        self._ends.callback(results.close)
+        return results
+
+    def _results(self, function: Callable[[A], B], items: Sequence[A]) -> Generator[B, None, None]:
         if not items:
             return
+        # workers that this process did not start might run other code
+        task = _Task(_packed(function), code_fingerprint() if self._address else "")
+        try:
+            with closing(_run(task, [{"item": _packed(item)} for item in items])) as blocks:
+                for block in blocks:
+                    result = pickle.loads(block["result"][0].as_py())  # noqa: S301 - of our own workers
+                    if isinstance(result, _PASSED_ON):
+                        raise result
+                    yield result
+        except ray.exceptions.RayError as error:
+            raise _told(error) from error
+
+
+def _run(task: _Task, rows: list[dict[str, bytes]]) -> Any:
+    """An iterator of blocks, one row each, that can be closed."""
+    with warnings.catch_warnings():
+        # Ray's own; and its keyword `max_retries`, which goes with 2.64
+        warnings.simplefilter("ignore", DeprecationWarning)
+        warnings.simplefilter("ignore", ray.util.annotations.RayDeprecationWarning)
         context = ray.data.DataContext.get_current()
         context.enable_progress_bars = False
         context.execution_options.preserve_order = True
-        packed = [{"item": _packed(item)} for item in items]
-        # workers that this process did not start might run other code
-        task = _Task(_packed(function), code_fingerprint() if self._address else "")
-        rows = ray.data.from_items(packed, override_num_blocks=len(packed)).map(task.run, max_retries=_RETRIES)
-        try:
-            for row in rows.iter_rows():
-                result = pickle.loads(row["result"])  # noqa: S301 - of our own workers
-                if isinstance(result, _PASSED_ON):
-                    raise result
-                yield result
-        except ray.exceptions.RayError as error:
-            raise _told(error) from error
+        mapped = ray.data.from_items(rows, override_num_blocks=len(rows)).map(task.run, max_retries=_RETRIES)
+        return iter(mapped.iter_batches(batch_size=1, batch_format="pyarrow"))
 
 
 def _told(error: Exception) -> Exception:
@@ -153,6 +173,11 @@ def _told(error: Exception) -> Exception:
     if isinstance(error, ray.exceptions.RayTaskError):
         return error
     return DependencyError(f"Ray was lost ({text[:300]}). Start the run again: it goes on from there.")
+
+
+def _short_folder() -> str | None:
+    """Where Ray's folder goes: its sockets lie below, whose paths the kernel bounds; None: where temporary files go."""
+    return "/tmp" if len(tempfile.gettempdir()) > _LONGEST_FOLDER else None  # noqa: S108 - a folder of its own below
 
 
 def _packed(value: object) -> bytes:
