@@ -26,10 +26,12 @@ def group_ids(rows: pd.DataFrame) -> pd.Series:
     own = ("patient-" + rows["patient_id"]).where(rows["patient_id"] != "", picture)
     group, names = pd.factorize(own)
     edges = [(group, picture.to_numpy(object))]
-    for column in ("cluster_id", "study_id"):  # a study is of one patient, known or not
-        if column in rows:
-            has = (rows[column] != "").to_numpy(bool)
-            edges.append((group[has], (f"{column}-" + rows[column][has]).to_numpy(object)))
+    if "cluster_id" in rows:
+        has = (rows["cluster_id"] != "").to_numpy(bool)
+        edges.append((group[has], ("cluster-" + rows["cluster_id"][has]).to_numpy(object)))
+    study = studies(rows)
+    has = (study != "").to_numpy(bool)
+    edges.append((group[has], ("study-" + study[has]).to_numpy(object)))
     starts = np.concatenate([start for start, _ in edges])
     ends, nodes = pd.factorize(np.concatenate([end for _, end in edges]))
     # groups, and what they may share, are the nodes of a graph; every row is an edge, or two
@@ -38,3 +40,14 @@ def group_ids(rows: pd.DataFrame) -> pd.Series:
     _, joined = connected_components(links, directed=False)
     least = rows["pixel_hash"].groupby(joined[group]).transform("min").str.slice(0, _NAME_DIGITS)
     return ("pixels-" + least).astype("string")
+
+
+def studies(rows: pd.DataFrame) -> pd.Series:
+    """The study of each image where that is of one patient, known or not; else empty.
+
+    A study that several patients have is numbered within the patient: the first of each is no study of them all.
+    """
+    if "study_id" not in rows:
+        return pd.Series("", index=rows.index, dtype="string")
+    patients = rows["patient_id"].where(rows["patient_id"] != "").groupby(rows["study_id"]).transform("nunique")
+    return rows["study_id"].where(patients <= 1, "")

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import pandas as pd
 
 from secondread.data.dataset import DatasetVersion
-from secondread.data.groups import group_ids
+from secondread.data.groups import group_ids, studies
 from secondread.data.preprocess import Preprocessing
 from secondread.errors import InputError
 from secondread.taxonomy import Taxonomy
@@ -39,14 +39,14 @@ class Inheritance:
 def inherit(rows: pd.DataFrame, parent: DatasetVersion | None) -> Inheritance:
     """Form the groups, and give each the split that the parent has it in.
 
-    A group is the parent's if it holds an image, a picture or a patient of the parent. Where new knowledge (an image
-    between two patients, a near duplicate) joins groups that the parent has in different splits, somebody would be on
-    both sides. No image of the parent moves for that, test least of all. First the new images of such a group are left
-    out: without them it mostly falls apart into what it was. If it does not, the parent itself has a leak; the images
-    in the strictest split (test, then final_eval, val, train) stay, the others of that group are left out.
+    A group is the parent's if it holds an image, a picture, a patient or a study of the parent. Where new knowledge (an
+    image between two patients, a near duplicate) joins groups that the parent has in different splits, somebody would
+    be on both sides. No image of the parent moves for that, test least of all. First the new images of such a group are
+    left out: without them it mostly falls apart into what it was. If it does not, the parent itself has a leak; the
+    images in the strictest split (test, then final_eval, val, train) stay, the others of that group are left out.
 
     Args:
-        rows: columns `image_id`, `pixel_hash`, `patient_id`, perhaps `cluster_id`.
+        rows: columns `image_id`, `pixel_hash`, `patient_id`, perhaps `study_id` and `cluster_id`.
         parent: None: every group is new.
     """
     if parent is None:
@@ -71,17 +71,19 @@ def inherit(rows: pd.DataFrame, parent: DatasetVersion | None) -> Inheritance:
 
 
 def _known_splits(rows: pd.DataFrame, parent: pd.DataFrame) -> tuple[pd.Series, pd.Series]:
-    """The split of each row's image, else picture, else patient in the parent; empty if it has none of them.
+    """The split of each row's image, else picture, else patient, else study in the parent; empty if it has none.
 
     And whether the row is torn: a new image whose picture is in one split and whose patient is in another.
     """
-    image, picture, patient = (
+    rows, parent = (frame.assign(study_id=studies(frame)) for frame in (rows, parent))
+    image, picture, patient, study = (
         rows[column]
         .map(parent[parent[column] != ""].drop_duplicates(column).set_index(column)["split"])
         .fillna("")
         .astype("string")
-        for column in ("image_id", "pixel_hash", "patient_id")
+        for column in ("image_id", "pixel_hash", "patient_id", "study_id")
     )
+    patient = patient.where(patient != "", study)
     torn = (image == "") & (picture != "") & (patient != "") & (picture != patient)
     return image.where(image != "", picture.where(picture != "", patient)), torn
 

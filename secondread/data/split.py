@@ -128,14 +128,18 @@ def _fill_empty(empty: str, dealt: dict[str, str], members: pd.DataFrame) -> Non
 
 
 def check_disjoint(rows: pd.DataFrame) -> None:
-    """Refuse a manifest in which a group, or the same picture, is in two splits.
+    """Refuse a manifest in which a group, a picture, a patient or a cluster of near duplicates is in two splits.
 
     Raises:
         IntegrityError: with how many; which ones is not said, since a group may be a patient.
     """
     placed = rows[rows["split"] != ""]
-    for column, what in (("group_id", "group(s)"), ("pixel_hash", "picture(s)")):
-        splits = placed.groupby(column)["split"].nunique()
+    # patients and clusters are looked at by themselves, so that a group that was formed wrongly is found too
+    kinds = {"group_id": "group(s)", "pixel_hash": "picture(s)", "patient_id": "patient(s)", "cluster_id": "cluster(s)"}
+    for column, what in kinds.items():
+        if column not in placed:
+            continue
+        splits = placed[placed[column] != ""].groupby(column)["split"].nunique()
         leaking = int((splits > 1).sum())
         if leaking:
             raise IntegrityError(

@@ -38,6 +38,23 @@ def test_near_duplicates_are_one_group() -> None:
     assert list(group_ids(rows)) == ["pixels-1"] * 2 + ["pixels-3"] * 2 + ["pixels-5", "pixels-6"]
 
 
+def test_a_study_keeps_its_films_together_whether_its_patient_is_known_or_not() -> None:
+    rows = pd.DataFrame(
+        [("", "1", "a"), ("", "1", "b"), ("ann", "2", "c"), ("", "2", "d"), ("", "", "e"), ("", "", "f")],
+        columns=["patient_id", "study_id", "pixel_hash"],
+    )
+    assert list(group_ids(rows)) == [f"pixels-{name}" for name in "aaccef"]
+
+
+def test_studies_that_are_numbered_within_the_patient_join_nobody() -> None:
+    """`1` of ann and `1` of bob are two studies."""
+    rows = pd.DataFrame(
+        [("ann", "1", "a"), ("ann", "2", "b"), ("bob", "1", "c"), ("bob", "2", "d"), ("", "1", "e")],
+        columns=["patient_id", "study_id", "pixel_hash"],
+    )
+    assert list(group_ids(rows)) == [f"pixels-{name}" for name in "aacce"]
+
+
 def test_a_cluster_and_a_picture_of_the_same_name_are_not_the_same() -> None:
     rows = pd.DataFrame({"patient_id": "", "pixel_hash": ["1", "2"], "cluster_id": ["2", ""]})
     assert group_ids(rows).nunique() == 2

@@ -104,6 +104,17 @@ def test_a_patient_comes_back_although_the_old_images_are_gone(parent: pd.DataFr
     assert splits(child)["new"] == "test"
 
 
+def test_a_study_comes_back_although_its_patient_was_never_known(parent: pd.DataFrame) -> None:
+    held = parent[parent["split"] == "test"].iloc[0]["image_id"]
+    unknown = parent.assign(study_id="")
+    unknown.loc[unknown["image_id"] == held, ["patient_id", "study_id"]] = ["", "S"]
+    names = {"image_id": "new", "pixel_hash": "new", "patient_id": "", "study_id": "S", "cluster_id": ""}
+    new = pd.DataFrame([names | {"label": "class-0"}])
+    rest = unknown[unknown["image_id"] != held].drop(columns=["split", "group_id"])
+    child = grow(pd.concat([rest, new]).astype("string"), as_version(unknown))
+    assert splits(child)["new"] == "test"
+
+
 def test_new_groups_fill_what_is_below_its_share(parent: pd.DataFrame) -> None:
     rows = pd.concat([patients(0, 1500), patients(1500, 450)])
     child = grow(rows, as_version(parent))

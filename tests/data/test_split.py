@@ -120,10 +120,18 @@ def test_a_class_that_comes_to_nothing_in_a_split_is_named() -> None:
     ("groups", "pictures", "words"),
     [(["a", "a", "b"], ["1", "2", "3"], r"1 group\(s\)"), (["a", "b", "c"], ["1", "1", "3"], r"1 picture\(s\)")],
 )
-def test_a_leak_is_refused(groups: list[str], pictures: list[str], words: str) -> None:
+def test_a_leaking_group_is_refused(groups: list[str], pictures: list[str], words: str) -> None:
     rows = pd.DataFrame({"group_id": groups, "pixel_hash": pictures, "split": ["train", "test", "train"]})
     with pytest.raises(IntegrityError, match=f"{words} are in two splits"):
         check_disjoint(rows)
+
+
+@pytest.mark.parametrize(("column", "words"), [("patient_id", "1 patient"), ("cluster_id", "1 cluster")])
+def test_a_leak_is_refused_although_the_groups_know_nothing_of_it(column: str, words: str) -> None:
+    rows = pd.DataFrame({"group_id": ["a", "b", "c"], "pixel_hash": ["1", "2", "3"], "split": ["train", "test", "val"]})
+    check_disjoint(rows.assign(patient_id="", cluster_id=""))
+    with pytest.raises(IntegrityError, match=words):
+        check_disjoint(rows.assign(**{column: ["x", "x", ""]}))
 
 
 @pytest.mark.parametrize("name", ["nih-covid-3", "radiography-4"])
