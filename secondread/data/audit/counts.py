@@ -8,8 +8,9 @@ import pandas as pd
 from secondread.data.audit.subject import Subject
 
 NOT_KNOWN = "not known"
-BY = ("source", "split", "original_split", "sex", "age_band", "view")
+BY = ("source", "split", "original_split", "sex", "age_band", "view", "body_part", "laterality", "burnt_in_text")
 DESCRIPTIVE = ("patient_id", "source", "license", "sex", "age", "view")  # fields whose absence is worth knowing
+OF_HEADERS = ("body_part", "laterality")  # likewise, in a set of which some images have them
 
 _BAND_YEARS = 20
 _OLDEST_BAND = 80  # years; from here on one band, since few are older
@@ -59,7 +60,8 @@ def class_counts(subject: Subject) -> dict[str, dict[str, int]]:
 def missing_fields(subject: Subject) -> dict[str, dict[str, float]]:
     """Share of images, 0 to 1, by field and class, whose field is empty; fields known of all are left out."""
     missing = {}
-    for field in DESCRIPTIVE:
+    with_header = [field for field in OF_HEADERS if (subject.rows[field] != "").any()]
+    for field in (*DESCRIPTIVE, *with_header):
         column = subject.rows[field]
         absent = column.isna() if field == "age" else column == ""
         if absent.any():

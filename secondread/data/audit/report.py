@@ -35,6 +35,9 @@ _TITLES = {
     "sex": "Sex",
     "age_band": "Age (years)",
     "view": "View",
+    "body_part": "Body part",
+    "laterality": "Side",
+    "burnt_in_text": "Text in the picture",
 }
 _MARKS = {SERIOUS: ("bad", "✗ serious"), LOOK: ("look", "! worth a look"), NONE: ("good", "✓ nothing found")}
 

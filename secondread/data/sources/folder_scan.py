@@ -9,13 +9,12 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from secondread.data.dicom_file import HEAD_BYTES, looks_like_dicom
 from secondread.data.sources.names import readable_name
 from secondread.errors import InputError
 
 _DICOM_SUFFIXES = frozenset({".dcm", ".dicom"})
 IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png"}) | _DICOM_SUFFIXES
-
-_MAGIC_AT, _MAGIC = 128, b"DICM"  # DICOM PS3.10, section 7.1
 
 # What is left out -> what to do about it.
 _LOOSE = "image(s) outside any class folder"
@@ -122,7 +121,7 @@ def _mode(path: Path) -> int:
 def _has_dicom_mark(path: Path) -> bool:
     try:
         with path.open("rb") as file:
-            return file.read(_MAGIC_AT + len(_MAGIC))[_MAGIC_AT:] == _MAGIC
+            return looks_like_dicom(file.read(HEAD_BYTES))
     except OSError:
         return False  # counted among the files that are no image, and so said
 

@@ -53,6 +53,13 @@ def test_the_rows(tmp_path: Path, dicom: Callable[..., bytes], rows_of: Callable
     assert [(info.name, info.modality) for info in source.taxonomy().classes] == [("covid", "cxr"), ("normal", "cxr")]
 
 
+def test_a_film_without_suffix_and_without_preamble_is_found(tmp_path: Path, dicom: Callable[..., bytes]) -> None:
+    films = {"normal/IM0001": dicom(PIXELS, **ADULT)[132:]}
+    (image,) = open_source(str(_write(tmp_path / "films", films))).images()
+    assert (image.name, image.body_part) == ("normal/IM0001", "CHEST")
+    assert decode(image.read()).shape == PIXELS.shape
+
+
 def test_films_outside_class_folders_are_unlabelled_and_said_so(
     tmp_path: Path, dicom: Callable[..., bytes], caplog: pytest.LogCaptureFixture
 ) -> None:
