@@ -6,12 +6,15 @@ import hashlib
 import os
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 import secondread
 from secondread.atomic import sha256_file
 from secondread.cpus import cpu_limit
+from secondread.data.ahead import ahead
 
+_AHEAD = 64  # files that are hashed or wait for their turn
 _CODE_SUFFIXES = frozenset({".py", ".json", ".html", ".css"})
 
 
@@ -24,18 +27,20 @@ def fingerprint_files(root: Path, files: Iterable[Path]) -> str:
         root: folder that the names are relative to.
         files: the files, all below `root`. Their names may be any bytes.
     """
-    ordered = sorted(files)
-    with ThreadPoolExecutor(cpu_limit()) as pool:  # hashing releases the interpreter lock
-        digests = list(pool.map(_digest, ordered))
+    # names as bytes: sorted, a hundred thousand paths take 500 bytes each
+    start = len(os.fsencode(root / "x")) - 1
+    names = sorted(os.fsencode(path)[start:] for path in files)
     total = hashlib.sha256()
-    for path, digest in zip(ordered, digests, strict=True):
-        total.update(b"\0" + os.fsencode(path.relative_to(root)) + b"\0" + digest.encode())
+    with ThreadPoolExecutor(cpu_limit()) as pool:  # hashing releases the interpreter lock
+        digests = ahead(pool, partial(_digest, root), names, limit=_AHEAD)
+        for name, digest in zip(names, digests, strict=True):
+            total.update(b"\0" + name + b"\0" + digest.encode())
     return total.hexdigest()
 
 
-def _digest(path: Path) -> str:
+def _digest(root: Path, name: bytes) -> str:
     try:
-        return sha256_file(path)
+        return sha256_file(root / os.fsdecode(name))
     except OSError as error:
         # ingest leaves out and lists what cannot be read; one such file must not stop it here
         return f"unreadable: {error.errno}"

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import csv
 import math
-from collections.abc import Iterator
+import stat
+import sys
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
@@ -26,12 +28,25 @@ OPTIONAL = (
 )
 
 
-@dataclass(frozen=True)
+_TELLING_APART = frozenset({"path", "patient_id", "study_id"})  # columns in which few values are the same
+
+
+@dataclass(frozen=True, slots=True)
 class _Row:
-    """One row: the line of the file that it starts on, and its cells by column."""
+    """One row: the line of the file that it starts on, and its cells. A hundred thousand must fit in little memory.
+
+    Attributes:
+        columns: place of each column's cell; one mapping for all rows.
+    """
 
     line: int
-    cells: dict[str, str]
+    columns: Mapping[str, int]
+    cells: tuple[str, ...]
+
+    def get(self, column: str) -> str:
+        """A cell; empty where there is no such column."""
+        place = self.columns.get(column)
+        return "" if place is None else self.cells[place]
 
 
 class ManifestCsvSource:
@@ -59,6 +74,7 @@ class ManifestCsvSource:
         self._modality = modality
         self._limits = limits
         self._csv = root / CSV_FILE
+        self._folders_inside: dict[Path, bool] = {}
         if not self._rows:
             raise InputError(f"{self._csv} has no rows below its header. List one image a row.")
         self.taxonomy()  # says at once where a class has two modalities
@@ -73,12 +89,12 @@ class ManifestCsvSource:
     def _check(self, row: _Row) -> None:
         where = f"{self._csv} line {row.line}"
         for column in REQUIRED:
-            if not row.cells[column]:
+            if not row.get(column):
                 raise InputError(f"{where} has an empty '{column}'. Fill it in, or remove the row.")
-        shown = f"{where}: path '{readable_name(row.cells['path'])}'"
-        path = self._root / row.cells["path"]
+        shown = f"{where}: path '{readable_name(row.get('path'))}'"
+        path = self._root / row.get("path")
         try:
-            inside, is_file = path.resolve().is_relative_to(self._root.resolve()), path.is_file()
+            inside, is_file = self._is_inside(path), path.is_file()
         except (OSError, RuntimeError, ValueError) as error:  # too long a name, a circle of links, a NUL
             reason = error.strerror if isinstance(error, OSError) else "a circle of links, or a character no path has"
             raise InputError(f"{shown} cannot be followed ({reason}). Mend it, or remove the row.") from error
@@ -86,42 +102,63 @@ class ManifestCsvSource:
             raise InputError(f"{shown} leads out of {self._root}. Use a path inside the folder.")
         if not is_file:
             raise InputError(f"{shown} does not exist in {self._root}. Mend it, or remove the row.")
-        _age(row.cells.get("age", ""), where)
+        _age(row.get("age"), where)
+
+    def _is_inside(self, path: Path) -> bool:
+        """Whether a path leads to somewhere in the folder; folders are followed once, since that takes long."""
+        if path.name != ".." and not _may_be_link(path):
+            folder = path.parent
+            if folder not in self._folders_inside:
+                self._folders_inside[folder] = folder.resolve().is_relative_to(self._root.resolve())
+            return self._folders_inside[folder]
+        return path.resolve().is_relative_to(self._root.resolve())
 
     def taxonomy(self) -> Taxonomy:
         """One class a distinct label, of the modality that its rows agree on."""
-        labels = (row.cells["label"] for row in self._rows)
+        labels = (row.get("label") for row in self._rows)
         return taxonomy_of(labels, modality=self._modality, stated=self._stated_modalities())
 
     def _stated_modalities(self) -> dict[str, str]:
         first: dict[str, _Row] = {}
         for row in self._rows:
-            label, modality = row.cells["label"], row.cells.get("modality", "")
+            label, modality = row.get("label"), row.get("modality")
             if not modality:
                 continue
             other = first.setdefault(label, row)
-            if other.cells["modality"] != modality:
+            if other.get("modality") != modality:
                 raise InputError(
-                    f"{self._csv}: class '{label}' has the modality '{other.cells['modality']}' in line {other.line} "
+                    f"{self._csv}: class '{label}' has the modality '{other.get('modality')}' in line {other.line} "
                     f"and '{modality}' in line {row.line}. Mend one, or make two classes of it."
                 )
-        return {label: row.cells["modality"] for label, row in first.items()}
+        return {label: row.get("modality") for label, row in first.items()}
 
     def images(self) -> Iterator[SourceImage]:
         """Every row, in the order of the file."""
         modality = {info.name: info.modality for info in self.taxonomy().classes}
         for row in self._rows:
-            known: dict[str, Any] = {name: row.cells.get(name, "") for name in OPTIONAL}
-            known["modality"] = modality[row.cells["label"]]
+            known: dict[str, Any] = {name: row.get(name) for name in OPTIONAL}
+            known["modality"] = modality[row.get("label")]
             age = _age(known.pop("age"), self.uri)
-            name, label = readable_name(row.cells["path"]), row.cells["label"]
-            read = partial(read_bounded, self._root / row.cells["path"], self._limits)
+            name, label = readable_name(row.get("path")), row.get("label")
+            read = partial(_read, self._root, row.get("path"), self._limits)
             yield SourceImage(name=name, label=label, read=read, age=age, **known)
 
     def fingerprint(self) -> str:
         """Over the manifest and every image that it names."""
-        files = {self._root / row.cells["path"] for row in self._rows} | {self._csv}
-        return fingerprint_files(self._root, files)
+        names = {row.get("path") for row in self._rows} | {CSV_FILE}
+        return fingerprint_files(self._root, (self._root / name for name in names))
+
+
+def _may_be_link(path: Path) -> bool:
+    try:
+        return stat.S_ISLNK(path.lstat().st_mode)
+    except OSError:
+        return True  # following it says what is wrong with it
+
+
+def _read(root: Path, name: str, limits: DecodeLimits) -> bytes:
+    """The bytes of an image, whose path is put together only now: kept for all images, paths take 500 bytes each."""
+    return read_bounded(root / name, limits)
 
 
 def _read_rows(path: Path) -> list[_Row]:
@@ -134,10 +171,12 @@ def _read_rows(path: Path) -> list[_Row]:
         with path.open(newline="", encoding="utf-8-sig") as file:
             reader = csv.reader(file)
             header = _checked_header([column.strip() for column in next(reader, [])], path)
+            columns = {column: place for place, column in enumerate(header)}
+            columns.setdefault("modality", len(header))
             rows, line = [], reader.line_num + 1
             for cells in reader:
                 if any(cell.strip() for cell in cells):
-                    rows.append(_Row(line, _cells(header, cells, f"{path} line {line}")))
+                    rows.append(_Row(line, columns, _cells(columns, len(header), cells, f"{path} line {line}")))
                 line = reader.line_num + 1  # counts lines of the file, of which a quoted cell may hold several
     except (UnicodeDecodeError, csv.Error) as error:
         raise InputError(f"{path} is no CSV file in UTF-8 ({error}). Save it as such.") from error
@@ -163,16 +202,18 @@ def _checked_header(header: list[str], path: Path) -> list[str]:
     return header
 
 
-def _cells(header: list[str], cells: list[str], where: str) -> dict[str, str]:
-    """Cells by column, those that are missing at the end empty."""
-    if any(cell.strip() for cell in cells[len(header) :]):
-        raise InputError(
-            f"{where} has {len(cells)} cells, the header {len(header)}. Quote each cell with a comma in it."
-        )
-    row = dict.fromkeys(header, "") | {name: cell.strip() for name, cell in zip(header, cells, strict=False)}
-    row["label"] = readable_name(row["label"])  # becomes the class's name, which stands in messages and reports
-    row["modality"] = row.get("modality", "").lower()
-    return row
+def _cells(columns: Mapping[str, int], width: int, cells: list[str], where: str) -> tuple[str, ...]:
+    """A cell for each of the columns, of which `width` are in the header; those that are missing are empty."""
+    if any(cell.strip() for cell in cells[width:]):
+        raise InputError(f"{where} has {len(cells)} cells, the header {width}. Quote each cell with a comma in it.")
+    row = [cell.strip() for cell in cells[:width]]
+    row += [""] * (max(columns.values()) + 1 - len(row))
+    row[columns["label"]] = readable_name(row[columns["label"]])  # becomes the class's name, which stands in messages
+    row[columns["modality"]] = row[columns["modality"]].lower()
+    for column, place in columns.items():
+        if column not in _TELLING_APART:
+            row[place] = sys.intern(row[place])
+    return tuple(row)
 
 
 def _age(text: str, where: str) -> float | None:

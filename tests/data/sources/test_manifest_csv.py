@@ -72,6 +72,27 @@ def test_a_bad_manifest_is_one_line_that_names_the_file_and_the_line(
     assert str(caught.value).isprintable()
 
 
+@pytest.mark.parametrize("path", ["out/a.png", "link.png", "in/../../a.png", "in/.."])
+def test_a_link_or_a_step_up_that_leads_out_is_refused(manifest: Callable[[str], Path], path: str) -> None:
+    root = manifest(f"path,label\na.png,x\n{path},y\n")
+    (root / "in").mkdir()
+    outside = root.parent / "outside"
+    outside.mkdir()
+    for folder in (outside, root.parent):
+        (folder / "a.png").write_bytes((root / "a.png").read_bytes())
+    (root / "out").symlink_to(outside)
+    (root / "link.png").symlink_to(outside / "a.png")
+    with pytest.raises(InputError, match=r"line 3: path .* (leads out of|does not exist)"):
+        ManifestCsvSource(root)
+
+
+def test_a_link_within_the_folder_is_followed(manifest: Callable[[str], Path]) -> None:
+    root = manifest("path,label\nlink.png,x\nin/a.png,y\n")
+    (root / "link.png").symlink_to(root / "a.png")
+    (root / "in").symlink_to(root)
+    assert [image.read() for image in ManifestCsvSource(root).images()] == [(root / "a.png").read_bytes()] * 2
+
+
 def test_a_label_with_a_line_break_becomes_one_line(manifest: Callable[[str], Path]) -> None:
     source = ManifestCsvSource(manifest('path,label\na.png,"two\nlines"\nb.png,x\n'))
     assert source.taxonomy().names == (r"two\nlines", "x")
