@@ -46,6 +46,10 @@ def ingest(
     hide_names: Annotated[
         bool, typer.Option("--hide-names", help="File names tell who the patient is: list and log hashes instead.")
     ] = False,
+    find_cropped_up_to: Annotated[
+        int,
+        typer.Option(help="Among at most so many images copies are looked for that were cropped; 0: never.", min=0),
+    ] = IngestConfig.find_cropped_up_to,
     engine: EngineName = EngineConfig.engine,
     ray_address: RayAddress = "",
     json: Json = False,
@@ -56,7 +60,13 @@ def ingest(
     """
     from secondread.data.ingest import ingest as run
 
-    config = IngestConfig(source=source, modality=modality, public_ids=public_ids, hide_names=hide_names)
+    config = IngestConfig(
+        source=source,
+        modality=modality,
+        public_ids=public_ids,
+        hide_names=hide_names,
+        find_cropped_up_to=find_cropped_up_to,
+    )
     worker = chosen_engine(engine, ray_address)
     result = run(config, output, patient_key=Environment.read().patient_key_file, engine=worker)
     facts = {"images": sum(result.kept.values()), "kept": dict(result.kept), "rejected": dict(result.rejected)}

@@ -10,6 +10,9 @@ import pandas as pd
 from secondread.config.ingest import IngestConfig
 from secondread.data.cropped_copies import find_cropped_copies
 from secondread.data.near_duplicates import cluster_names, find_near_duplicates
+from secondread.logging import get_logger
+
+log = get_logger(__name__)
 
 NEARLY_UNDER_TWO_LABELS = "nearly the same picture stands under two labels"
 
@@ -40,6 +43,12 @@ def join_near_duplicates(rows: pd.DataFrame, folder: Path, config: IngestConfig)
         paths = [folder / path for path in known["path"]]
         cropped = find_cropped_copies(paths, known["pixel_hash"].tolist(), known["patient_id"].tolist())
         pairs = np.concatenate([pairs, detailed[cropped]])
+    elif config.find_cropped_up_to:
+        log.warning(
+            "cropped copies are not looked for among %d images, only among up to %d (find_cropped_up_to).",
+            len(kept),
+            config.find_cropped_up_to,
+        )
     rows.loc[kept.index, "cluster_id"] = cluster_names(kept["pixel_hash"].tolist(), pairs)
     if config.leave_out_contradictions:
         for _, group in rows[rows["cluster_id"] != ""].groupby("cluster_id"):

@@ -2,6 +2,7 @@
 
 import csv
 import io
+import logging
 from collections.abc import Callable
 from hashlib import sha256
 from pathlib import Path
@@ -122,7 +123,7 @@ def test_a_frame_is_taken_off_and_nothing_else(real_films: list[Grey]) -> None:
 
 
 def test_a_cropped_copy_keeps_the_film_in_one_split_and_under_two_labels_goes(
-    real_films: list[Grey], tmp_path: Path
+    real_films: list[Grey], tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     root, random = tmp_path / "films", np.random.default_rng(0)
     for number, film in enumerate(real_films[:80]):
@@ -140,7 +141,9 @@ def test_a_cropped_copy_keeps_the_film_in_one_split_and_under_two_labels_goes(
     version = write_dataset_version(tmp_path / "in", tmp_path / "dataset", PreprocessConfig(image_size=32))
     joined = version.manifest[version.manifest["cluster_id"] != ""]
     assert (joined.groupby("cluster_id")["split"].nunique() == 1).all()
+    caplog.set_level(logging.WARNING, logger="secondread")
     ingest(IngestConfig(source=str(root), find_cropped_up_to=99), tmp_path / "in-2")
+    assert "cropped copies are not looked for among 100 images, only among up to 99" in caplog.text
     assert set(read_manifest(tmp_path / "in-2" / "manifest.parquet")["cluster_id"]) == {""}
 
 
