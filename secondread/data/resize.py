@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -24,7 +25,9 @@ _BLOCK_OUTPUTS = 16
 _BLOCK_INPUTS = 64
 # multiplications above which OpenBLAS takes several threads, which here would wait for each other longer than they work
 _ONE_THREAD = 1 << 18
-_KNOWN_SIZES = 1024  # pairs of sizes whose weights are kept, about 20 kB each
+# turned into floats once, not block by block: half of the cache that a core has to itself
+_FEW_PIXELS = 1 << 17
+_KNOWN_SIZES = 256  # pairs of sizes whose weights are kept: 40 kB each at 224 pixels, so that no caller can fill memory
 
 
 @dataclass(frozen=True)
@@ -36,18 +39,29 @@ class _Block:
         inputs: likewise.
         weights: float32 (outputs, inputs), each row sums to 1.
         transposed: the same as (inputs, outputs), in an order of its own: BLAS is slower on a turned view.
-        at_once: columns (or rows) to multiply at a time.
     """
 
     outputs: slice
     inputs: slice
     weights: npt.NDArray[np.float32]
     transposed: npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class _Side:
+    """All that one side of the picture needs.
+
+    Attributes:
+        blocks: from its start to its end.
+        at_once: pixels of the other side to multiply at a time.
+    """
+
+    blocks: tuple[_Block, ...]
     at_once: int
 
 
 def resize(grey: npt.NDArray[np.uint8], height: int, width: int) -> npt.NDArray[np.uint8]:
-    """Scale a picture; each output pixel is the mean of its surroundings under a triangle two of its pixels wide.
+    """Scale a picture; each output pixel is a mean under a triangle, two pixels of the coarser grid wide.
 
     Args:
         grey: uint8 (rows, columns), at most 65,536 of either.
@@ -60,24 +74,29 @@ def resize(grey: npt.NDArray[np.uint8], height: int, width: int) -> npt.NDArray[
     if grey.shape == (height, width):
         return grey
     rows, columns = grey.shape
+    side = _side(rows, height, _ROW_BITS)
     tall = np.empty((height, columns), np.float32)
-    for block in _blocks(rows, height, _ROW_BITS):
-        for at in range(0, columns, block.at_once):
-            part = slice(at, at + block.at_once)
-            np.matmul(block.weights, grey[block.inputs, part].astype(np.float32), out=tall[block.outputs, part])
+    for at in range(0, columns, side.at_once):
+        given: npt.NDArray[Any] = grey[:, at : at + side.at_once]
+        made = tall[:, at : at + side.at_once]
+        if given.size <= _FEW_PIXELS:
+            given = given.astype(np.float32)
+        for block in side.blocks:
+            np.matmul(block.weights, given[block.inputs].astype(np.float32, copy=False), out=made[block.outputs])
     tall += _ROUND_KEPT
     # weights sum to 1, so the half that rounds the result to the nearest can be added here, for nothing
     tall -= _ROUND_KEPT - np.float32(0.5)
+    side = _side(columns, width, _COLUMN_BITS)
     small = np.empty((height, width), np.float32)
-    for block in _blocks(columns, width, _COLUMN_BITS):
-        for at in range(0, height, block.at_once):
-            part = slice(at, at + block.at_once)
-            np.matmul(tall[part, block.inputs], block.transposed, out=small[part, block.outputs])
+    for at in range(0, height, side.at_once):
+        stripe, made = tall[at : at + side.at_once], small[at : at + side.at_once]
+        for block in side.blocks:
+            np.matmul(stripe[:, block.inputs], block.transposed, out=made[:, block.outputs])
     return small.astype(np.uint8)
 
 
 @lru_cache(_KNOWN_SIZES)
-def _blocks(size: int, wanted: int, bits: int) -> tuple[_Block, ...]:
+def _side(size: int, wanted: int, bits: int) -> _Side:
     """The weights that take one side from `size` to `wanted` pixels."""
     reach = max(size, wanted)
     length = min(_BLOCK_OUTPUTS, max(1, _BLOCK_INPUTS * wanted // size))
@@ -86,10 +105,8 @@ def _blocks(size: int, wanted: int, bits: int) -> tuple[_Block, ...]:
         stop = min(start + length, wanted)
         low, high = max(0, (start * size - reach) // wanted), min(size, -(-(stop * size + reach) // wanted))
         weights = _weights(np.arange(start, stop), np.arange(low, high), size=size, wanted=wanted, bits=bits)
-        turned = np.ascontiguousarray(weights.T)
-        at_once = max(1, _ONE_THREAD // weights.size)
-        blocks.append(_Block(slice(start, stop), slice(low, high), weights, turned, at_once))
-    return tuple(blocks)
+        blocks.append(_Block(slice(start, stop), slice(low, high), weights, np.ascontiguousarray(weights.T)))
+    return _Side(tuple(blocks), max(1, _ONE_THREAD // max(block.weights.size for block in blocks)))
 
 
 def _weights(
