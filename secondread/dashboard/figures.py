@@ -77,12 +77,13 @@ def shortcuts_chart(shortcuts: Iterable[Mapping[str, Any]]) -> alt.LayerChart:
     tooltip = [alt.Tooltip("trait:N"), *(alt.Tooltip(f"{key}:Q", format=".2f") for key in figures)]
     base = alt.Chart(data).encode(y=_names("trait", "Told from", named), tooltip=tooltip)
     scale = alt.Scale(domain=[0, 1])
+    axis = alt.Axis(title="Balanced accuracy, 95 % interval (| guessing)", format=".1f", tickCount=5)
     colour = _key("severity", {colours.FOUND[name]: hue for name, hue in colours.SEVERITIES.items()})
-    between = base.mark_rule(size=3).encode(
-        x=alt.X("low:Q", scale=scale, title="Balanced accuracy, 95 % interval (| guessing)"), x2="high:Q", color=colour
+    between = base.mark_rule(size=3).encode(x=alt.X("low:Q", scale=scale, axis=axis), x2="high:Q", color=colour)
+    points = base.mark_point(size=90, filled=True, opacity=1).encode(
+        x=alt.X("value:Q", scale=scale, axis=axis), color=colour
     )
-    points = base.mark_point(size=90, filled=True, opacity=1).encode(x=alt.X("value:Q", scale=scale), color=colour)
-    guessing = base.mark_tick(color="#888888", thickness=2, size=18).encode(x=alt.X("chance:Q", scale=scale))
+    guessing = base.mark_tick(color="#888888", thickness=2, size=18).encode(x=alt.X("chance:Q", scale=scale, axis=axis))
     return alt.LayerChart(layer=[guessing, between, points]).properties(height=_height(len(rows)) + _KEY_PIXELS)
 
 

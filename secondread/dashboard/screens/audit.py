@@ -49,14 +49,14 @@ def _present(found: Found) -> None:
     several = len({item["modality"] for item in document["shortcuts"]}) > 1
     _entries(
         [
-            (item["severity"], (f"{item['modality']}: " if several else "") + _capital(item["sentence"]) + ".")
+            (item["severity"], item["modality"] if several else "", _capital(item["sentence"]) + ".")
             for item in document["shortcuts"]
         ]
     )
     for note in document["notes"]:
         st.caption(plain(_capital(note)))
     st.subheader("Leaks, repeats and contradictions")
-    _entries([(item["severity"], f"{item['title']}: {item['sentence']}") for item in document["findings"]])
+    _entries([(item["severity"], item["title"], _capital(item["sentence"])) for item in document["findings"]])
     _left_out(document["rejected"])
     if found.page is not None:
         st.download_button(
@@ -68,16 +68,17 @@ def _present(found: Found) -> None:
         )
 
 
-def _entries(entries: list[tuple[str, str]]) -> None:
-    """What was found, by severity; what was looked for in vain is folded up."""
-    for severity, text in entries:
+def _entries(entries: list[tuple[str, str, str]]) -> None:
+    """Severity, title and sentence of each thing; what was looked for in vain is folded up."""
+    named = [(severity, (f"**{plain(title)}** " if title else "") + plain(text)) for severity, title, text in entries]
+    for severity, text in named:
         if severity != NONE:
-            st.markdown(f"{colours.BADGES[severity]} {plain(text)}")
-    nothing = [text for severity, text in entries if severity == NONE]
+            st.markdown(f"{colours.BADGES[severity]} {text}")
+    nothing = [text for severity, text in named if severity == NONE]
     if nothing:
         with st.expander(f"{colours.FOUND[NONE].capitalize()}: {len(nothing)}"):
             for text in nothing:
-                st.markdown(f"- {plain(text)}")
+                st.markdown(f"- {text}")
 
 
 def _left_out(rejected: Mapping[str, Any]) -> None:
