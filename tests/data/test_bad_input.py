@@ -7,6 +7,7 @@ import stat
 import struct
 import subprocess
 import sys
+import tarfile
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -238,6 +239,9 @@ def whole_files(tmp_path_factory: pytest.TempPathFactory, film: Film, dicom: Dic
     write_manifest(typed(pd.DataFrame({"path": ["a", "b"], "label": ["a", "b"]})), folder / "table-manifest.parquet")
     np.savez(folder / "set-pneumoniamnist.npz", **small_medmnist())
     write_zip(folder / "set-films.zip", {"normal/a.png": film(1), "covid/b.png": film(2)})
+    with tarfile.open(folder / "set-films.tar.gz", "w:gz") as file:
+        for name in ("film/normal/a.png", "film/covid/b.png"):
+            file.addfile(tarfile.TarInfo(name), io.BytesIO())
     sheet = Workbook()
     for row in (["FILE NAME", "FORMAT", "SIZE", "URL"], ["COVID-1", "PNG", "1", "https://a.b/c"]):
         sheet.active.append(row)
