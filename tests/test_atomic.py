@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from secondread.atomic import atomic_file, atomic_folder, read_json, write_json
-from secondread.errors import InputError, IntegrityError
+from secondread.atomic import atomic_file, atomic_folder, read_json, resumable_folder, write_json
+from secondread.errors import DependencyError, InputError, IntegrityError
 
 
 def test_a_file_appears_when_the_block_ends_well(tmp_path: Path) -> None:
@@ -103,6 +103,61 @@ def test_what_a_killed_process_left_is_removed_and_what_a_running_one_writes_is_
             (second / "mark").touch()
         assert (running / "mark").exists()
     assert sorted(path.name for path in tmp_path.iterdir()) == [elsewhere.name, "out"]
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt(), OSError(5, "Input/output error"), DependencyError("down")])
+def test_what_was_cut_is_given_back_under_the_same_key(tmp_path: Path, error: BaseException) -> None:
+    with pytest.raises(type(error)), resumable_folder(tmp_path / "out", marker="mark", key="a" * 64) as aside:
+        (aside / "half").touch()
+        raise error
+    assert not (tmp_path / "out").exists()
+    with resumable_folder(tmp_path / "out", marker="mark", key="a" * 64) as aside:
+        assert (aside / "half").exists()
+        (aside / "mark").touch()
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["half", "mark"]
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
+
+
+def test_what_was_cut_under_another_key_is_removed(tmp_path: Path) -> None:
+    with pytest.raises(KeyboardInterrupt), resumable_folder(tmp_path / "out", marker="mark", key="a" * 64) as aside:
+        (aside / "half").touch()
+        raise KeyboardInterrupt
+    with resumable_folder(tmp_path / "out", marker="mark", key="b" * 64) as aside:
+        assert not list(aside.iterdir())
+        (aside / "mark").touch()
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
+
+
+def test_wrong_input_leaves_nothing_to_go_on_with(tmp_path: Path) -> None:
+    with pytest.raises(InputError), resumable_folder(tmp_path / "out", marker="mark", key="a" * 64) as aside:
+        (aside / "half").touch()
+        raise InputError("mend it.")
+    assert not list(tmp_path.iterdir())
+
+
+def test_one_folder_is_written_by_one_run_at_a_time(tmp_path: Path) -> None:
+    with resumable_folder(tmp_path / "out", marker="mark", key="a" * 64) as aside:
+        with (
+            pytest.raises(InputError, match="another run is writing"),
+            resumable_folder(tmp_path / "out", marker="mark", key="a" * 64),
+        ):
+            pytest.fail("the block must not be entered")
+        with resumable_folder(tmp_path / "out", marker="mark", key="b" * 64) as other:
+            (other / "mark").touch()
+        assert aside.is_dir()  # a run with another key removes what was cut, not what is running
+        (aside / "mark").write_text("the last to end")
+    assert (tmp_path / "out" / "mark").read_text() == "the last to end"
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
+
+
+def test_a_full_disk_asks_for_room(tmp_path: Path) -> None:
+    with (
+        pytest.raises(DependencyError, match=r"no room is left for .*/out\. Free space and start the run again"),
+        resumable_folder(tmp_path / "out", marker="mark", key="a" * 64),
+        Path("/dev/full").open("w") as file,
+    ):
+        file.write("a byte")
+        file.flush()
 
 
 def test_a_place_that_cannot_be_written_is_named(tmp_path: Path) -> None:

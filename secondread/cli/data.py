@@ -15,7 +15,6 @@ from secondread.cli.engine import EngineName, RayAddress, chosen_engine
 from secondread.cli.output import Json, example, print_facts, print_json, print_line
 from secondread.config.audit import AuditConfig
 from secondread.config.augment import AugmentConfig
-from secondread.config.engine import EngineConfig
 from secondread.config.environment import Environment
 from secondread.config.ingest import IngestConfig
 from secondread.config.preprocess import CLAHE, PreprocessConfig
@@ -50,7 +49,7 @@ def ingest(
         int,
         typer.Option(help="Among at most so many images copies are looked for that were cropped; 0: never.", min=0),
     ] = IngestConfig.find_cropped_up_to,
-    engine: EngineName = EngineConfig.engine,
+    engine: EngineName = "",
     ray_address: RayAddress = "",
     json: Json = False,
 ) -> None:
@@ -104,7 +103,7 @@ def preprocess(
     parent: Annotated[
         Path | None, typer.Option(help="Dataset version that this one grows from: what it has keeps its split.")
     ] = None,
-    engine: EngineName = EngineConfig.engine,
+    engine: EngineName = "",
     ray_address: RayAddress = "",
     json: Json = False,
 ) -> None:

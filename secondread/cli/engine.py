@@ -15,7 +15,8 @@ EngineName = Annotated[
     typer.Option(
         "--engine",
         help="local: threads of this process. ray: worker processes of Ray Data, on this machine or a running cluster; "
-        "its machines need the source and the output under the same paths. Both write the same.",
+        "its machines need the source and the output under the same paths. Both write the same. By default what "
+        "SECONDREAD_ENGINE says, else local.",
     ),
 ]
 RayAddress = Annotated[
@@ -30,5 +31,7 @@ RayAddress = Annotated[
 
 def chosen_engine(name: str, address: str) -> EngineConfig:
     """The engine of a command's two options."""
+    environment = Environment.read()
+    name = name or environment.engine
     require(not address or name == "ray", f"--ray-address {address} is of no use without --engine ray.")
-    return EngineConfig(engine=name, ray_address=address or Environment.read().ray_address)
+    return EngineConfig(engine=name, ray_address=address or environment.ray_address)

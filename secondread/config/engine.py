@@ -19,3 +19,9 @@ class EngineConfig:
 
     def __post_init__(self) -> None:
         require(self.engine in ENGINES, f"engine must be {' or '.join(ENGINES)}, not '{self.engine}'.")
+        # Ray's client (ray://) and its job server (http://) know nothing of Ray Data
+        require(
+            self.engine == "local" or "://" not in self.ray_address,
+            f"ray_address is '{self.ray_address}', which Ray Data cannot work through. Start the command on a machine "
+            "of the cluster, such as with `ray job submit`, and name host:port or auto.",
+        )

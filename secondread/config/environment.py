@@ -78,6 +78,7 @@ class Environment:
     log_json: bool  # SECONDREAD_LOG=json: ECS documents, as a log collector wants them; plain lines for people
     revision: str  # SECONDREAD_REVISION: git commit that an image was built from; empty where nobody said
     pipeline_run: str  # SECONDREAD_PIPELINE_RUN: the local run that a step belongs to; set by the runner itself
+    engine: str  # SECONDREAD_ENGINE: of ingest and preprocess; here, no cache takes it for a change of what they write
     ray_address: str  # RAY_ADDRESS: of a running cluster, which the engine `ray` then uses; the name that Ray reads too
     s3: S3Settings  # where s3:// is
     swift: SwiftSettings  # where swift:// is
@@ -99,6 +100,7 @@ class Environment:
             log_json=variables.get("SECONDREAD_LOG", "") == "json",
             revision=variables.get("SECONDREAD_REVISION", "").removeprefix("unknown"),  # an image built without git
             pipeline_run=variables.get("SECONDREAD_PIPELINE_RUN", ""),
+            engine=variables.get("SECONDREAD_ENGINE", "local"),
             ray_address=variables.get("RAY_ADDRESS", ""),
             s3=S3Settings.read(variables),
             swift=SwiftSettings.read(variables),

@@ -99,6 +99,7 @@ def write_dataset_version(
             "source": {"uri": source["uri"], "fingerprint": source["fingerprint"], "rejected": source["rejected"]},
         }
         write_json(folder / DATASET_FILE, document)
+    del rows, kept  # opening reads the manifest, and two of them at once would be the most memory that this takes
     return DatasetVersion.open(output)
 
 

@@ -26,5 +26,6 @@ def begin() -> Environment:
 def split_engine(settings: Settings, environment: Environment) -> tuple[EngineConfig, Settings]:
     """What does the work, told apart from what is done."""
     names = {field.name for field in fields(EngineConfig)}
-    chosen = {"ray_address": environment.ray_address} | {key: settings[key] for key in names & set(settings)}
-    return from_mapping(EngineConfig, chosen), {key: settings[key] for key in settings if key not in names}
+    default = {"engine": environment.engine, "ray_address": environment.ray_address}
+    chosen = {key: settings[key] for key in names & set(settings)}
+    return from_mapping(EngineConfig, default | chosen), {key: settings[key] for key in settings if key not in names}
