@@ -50,6 +50,7 @@ type: $(SETUP) ## strict types of the library
 	$(BIN)/mypy
 
 compile: $(SETUP) ## pipelines/compiled/ from pipelines/
+	$(BIN)/secondread pipeline compile data --output pipelines/compiled
 	$(BIN)/secondread pipeline compile train --output pipelines/compiled
 
 images: ## container images of the pipeline and of serving

@@ -19,7 +19,7 @@ def ingest(
     Args:
         images: the images and their manifest.
         metrics: how many images were kept and left out.
-        source: URI of a folder, a .npz or phantom://demo.
+        source: URI of a folder, an archive, a .npz, a .yaml of sources, one of these in a store, or phantom://demo.
         source_fingerprint: hash of the source's content, so that the cache cannot serve a source that has changed.
         code_fingerprint: hash of the client's library, for the cache's key; an image with another library refuses.
         settings: further fields of IngestConfig.

@@ -25,7 +25,7 @@ def train(
     from secondread.pipeline.show import show_metrics
     from secondread.pipeline.steps.train import train as step
 
-    facts = step(dataset.path, model.path, name=name, settings=settings)
+    facts = step(dataset.path, model.path, dataset_uri=dataset.uri, name=name, settings=settings)
     model.framework = "pytorch"
     model.metadata.update(dataset_version=facts["dataset_version"], mlflow_run=facts["mlflow_run"])
     show_metrics(metrics, facts["metrics"])

@@ -3,28 +3,30 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from secondread.errors import InputError
 
 STAGES = ("ingest", "preprocess", "train", "evaluate", "quantize", "gate")
+DATA_STAGES = ("ingest", "preprocess", "audit")  # of the data pipeline
 
 
-def parse_settings(pairs: Iterable[str]) -> dict[str, dict[str, Any]]:
+def parse_settings(pairs: Iterable[str], stages: Sequence[str] = STAGES) -> dict[str, dict[str, Any]]:
     """Settings by stage.
 
     Args:
         pairs: such as `train.epochs=12`. Values are JSON where they can be, else text.
+        stages: that there are.
     Raises:
         InputError: a pair of another form, or a stage that does not exist.
     """
-    settings: dict[str, dict[str, Any]] = {stage: {} for stage in STAGES}
+    settings: dict[str, dict[str, Any]] = {stage: {} for stage in stages}
     for pair in pairs:
         key, equals, text = pair.partition("=")
         stage, dot, field = key.partition(".")
-        if not (equals and dot and field) or stage not in STAGES:
-            raise InputError(f"--set {pair}: expected STAGE.FIELD=VALUE with a stage of {', '.join(STAGES)}.")
+        if not (equals and dot and field) or stage not in stages:
+            raise InputError(f"--set {pair}: expected STAGE.FIELD=VALUE with a stage of {', '.join(stages)}.")
         try:
             value = json.loads(text)
         except json.JSONDecodeError:

@@ -1,4 +1,4 @@
-"""What a run of the training pipeline is given: settings checked before anything starts, and the fingerprints."""
+"""What a run of a pipeline is given: settings checked before anything starts, and the fingerprints."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from secondread.config.audit import AuditConfig
+from secondread.config.environment import Environment
 from secondread.config.evaluate import EvaluateConfig
 from secondread.config.gate import GateConfig
 from secondread.config.ingest import IngestConfig
@@ -15,9 +17,12 @@ from secondread.config.preprocess import PreprocessConfig
 from secondread.config.quantize import QuantizeConfig
 from secondread.config.register import RegisterConfig
 from secondread.config.train import TrainConfig
-from secondread.data.sources.open import is_local, open_source
+from secondread.data.sources.open import identify, is_local
+from secondread.data.store.lookup import name_version
+from secondread.data.store.store import is_stored, open_store, split_uri
 from secondread.errors import InputError
 from secondread.pipeline.code import code_fingerprint
+from secondread.pipeline.steps.begin import split_engine
 
 Settings = Mapping[str, Any]
 
@@ -46,8 +51,7 @@ class TrainPipelineSettings:
     gate: Settings = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        from_mapping(IngestConfig, {"source": self.source, **self.ingest})
-        from_mapping(PreprocessConfig, self.preprocess)
+        _check_data_stages(self.source, self.ingest, self.preprocess)
         from_mapping(TrainConfig, {"name": self.name, **self.train})
         from_mapping(EvaluateConfig, self.evaluate)
         from_mapping(QuantizeConfig, self.quantize)
@@ -55,29 +59,46 @@ class TrainPipelineSettings:
         RegisterConfig(name=self.name, root=self.root)
 
 
+@dataclass(frozen=True)
+class DataPipelineSettings:
+    """Settings of the data pipeline, by stage; what is not named keeps its default.
+
+    Attributes:
+        source: URI of the labelled images.
+        publish_to: root of a store of dataset versions: a folder, s3://bucket/prefix or swift://container/prefix.
+        parent: URI of the version that the new one grows from: a folder, or what publishing printed; empty for none.
+        ingest, preprocess, audit: fields of the stage's configuration.
+    Raises:
+        InputError: a setting is not known or is refused, before any step runs.
+    """
+
+    source: str
+    publish_to: str
+    parent: str = ""
+    ingest: Settings = field(default_factory=dict)
+    preprocess: Settings = field(default_factory=dict)
+    audit: Settings = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        _check_data_stages(self.source, self.ingest, self.preprocess)
+        from_mapping(AuditConfig, self.audit)
+
+
 def pipeline_arguments(settings: TrainPipelineSettings, *, remote: bool = False) -> dict[str, Any]:
-    """The pipeline's parameters. The source is opened and its content hashed, so that no cache can serve it changed.
+    """The training pipeline's parameters, with the source's fingerprint, so that no cache can serve it changed.
 
     Args:
         settings: what the user asked for.
         remote: the pipeline will run in pods, which cannot reach this machine's paths, whether or not they begin with
-            file://. There is no source yet that both can reach and that is read, but phantoms.
+            file://.
     Raises:
         InputError: the source cannot be read, or cannot be reached by a pod.
+        DependencyError: the store that it lies in does not answer.
     """
-    if remote and is_local(settings.source):
-        raise InputError(
-            f"'{settings.source}' is a path of this machine, which a pod cannot reach. On a cluster only phantom:// "
-            "sources are read so far; run the pipeline on your own images here, with `secondread pipeline run`."
-        )
     if remote and settings.root:
         raise InputError(f"root '{settings.root}' is a folder, which a pod loses. Leave it empty on a cluster.")
-    config = from_mapping(IngestConfig, {"source": settings.source, **settings.ingest})
-    source = open_source(config.source, modality=config.modality, public_ids=config.public_ids)
     return {
-        "source": source.uri,
-        "source_fingerprint": source.fingerprint(),
-        "code_fingerprint": code_fingerprint(),
+        **_source_arguments(settings.source, settings.ingest, remote=remote),
         "model_name": settings.name,
         "model_root": settings.root,
         "ingest_settings": _plain(settings.ingest),
@@ -87,6 +108,54 @@ def pipeline_arguments(settings: TrainPipelineSettings, *, remote: bool = False)
         "quantize_settings": _plain(settings.quantize),
         "gate": _plain(settings.gate),
     }
+
+
+def data_arguments(settings: DataPipelineSettings, *, remote: bool = False) -> dict[str, Any]:
+    """The data pipeline's parameters, with the fingerprints of its source and its parent.
+
+    Args:
+        settings: what the user asked for.
+        remote: as of `pipeline_arguments`.
+    Raises:
+        InputError: source, parent or store cannot be read, or cannot be reached by a pod.
+        DependencyError: a store does not answer.
+    """
+    environment = Environment.read()
+    for name, uri in (("the store", settings.publish_to), ("the parent", settings.parent)):
+        if remote and uri and not is_stored(uri):
+            raise InputError(f"{name} '{uri}' is a folder, which a pod does not reach. Name an s3:// or swift:// URI.")
+    if remote:
+        split_uri(settings.publish_to)  # a submitter need not have the pods' key to the store
+    # here it is asked now, and not when all the work is done
+    store = settings.publish_to if remote else open_store(settings.publish_to, environment).uri
+    parent = name_version(settings.parent, environment) if settings.parent else None
+    return {
+        **_source_arguments(settings.source, settings.ingest, remote=remote),
+        "parent": parent.uri if parent else "",
+        "parent_version": parent.content_hash if parent else "",
+        "publish_to": store,
+        "ingest_settings": _plain(settings.ingest),
+        "preprocess_settings": _plain(settings.preprocess),
+        "audit_settings": _plain(settings.audit),
+    }
+
+
+def _check_data_stages(source: str, ingest: Settings, preprocess: Settings) -> None:
+    environment = Environment.read()
+    from_mapping(IngestConfig, {"source": source, **split_engine(ingest, environment)[1]})
+    from_mapping(PreprocessConfig, split_engine(preprocess, environment)[1])
+
+
+def _source_arguments(source: str, ingest: Settings, *, remote: bool) -> dict[str, Any]:
+    """What the ingest step is given."""
+    if remote and is_local(source):
+        raise InputError(
+            f"'{source}' is a path of this machine, which a pod cannot reach. Copy it to s3:// or swift:// and name "
+            "that, or run the pipeline here, with `secondread pipeline run`."
+        )
+    config = from_mapping(IngestConfig, {"source": source, **split_engine(ingest, Environment.read())[1]})
+    uri, fingerprint = identify(config.source, modality=config.modality, public_ids=config.public_ids)
+    return {"source": uri, "source_fingerprint": fingerprint, "code_fingerprint": code_fingerprint()}
 
 
 def _plain(settings: Settings) -> dict[str, Any]:

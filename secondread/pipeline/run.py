@@ -10,7 +10,6 @@ import time
 import uuid
 import warnings
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from types import FrameType
@@ -21,9 +20,8 @@ from kfp.local import cache as kfp_cache
 from kfp.local import config as kfp_config
 
 from secondread.errors import InputError, SecondReadError
-from secondread.evaluation.evaluate import REPORT_FILE
 from secondread.pipeline.cache import StepRun, VerifiedCache
-from secondread.pipeline.compile import LAST_STEP
+from secondread.pipeline.compile import LAST_STEPS, find_pipeline
 from secondread.pipeline.orphan import RUNNER_VARIABLE
 from secondread.pipeline.success import SUCCESS_FILE, failures, verify_success
 from secondread.pipeline.view import RunView
@@ -31,54 +29,22 @@ from secondread.pipeline.view import RunView
 RUN_VARIABLE = "SECONDREAD_PIPELINE_RUN"  # see `Environment`
 
 
-@dataclass(frozen=True)
-class RunResult:
-    """What a run of the training pipeline gave; empty or None where it did not get that far.
-
-    Attributes:
-        status: `registered`, or `refused` by a gate.
-        reason: what the last gate said.
-        images: folder that ingest wrote.
-        dataset_version: name of the dataset version.
-        model: model folder of the chosen graph, else of training.
-        report: page of the last evaluation.
-        model_repository: what Triton loads.
-        registered_version: number in the registry.
-        mlflow_run: id of the run that trained the model.
-        metrics: of the last evaluation: on test if it came to that.
-        seconds: by step; 0 for a cached one.
-        cached: names of the steps that were not run.
-    """
-
-    status: str
-    reason: str
-    images: str
-    dataset_version: str
-    model: str
-    report: str
-    model_repository: str
-    registered_version: int | None
-    mlflow_run: str
-    metrics: Mapping[str, Any]
-    seconds: Mapping[str, float]
-    cached: tuple[str, ...]
-
-
-def run_pipeline(pipeline: Any, arguments: Mapping[str, Any], *, home: Path, reuse: bool = True) -> RunResult:
-    """Run the training pipeline here.
+def run_steps(name: str, arguments: Mapping[str, Any], *, home: Path, reuse: bool = True) -> dict[str, StepRun]:
+    """Run a pipeline here.
 
     Args:
-        pipeline: as `secondread_pipelines` defines it.
+        name: of the pipeline.
         arguments: the pipeline's parameters.
         home: folder for runs, cache and log.
         reuse: take steps from the cache where nothing they depend on has changed.
     Returns:
-        What came of it. A gate that refuses is an answer, with `status` `refused`.
+        The steps that were come to, by name and in order. A gate that refuses ends the run, and is an answer.
     Raises:
         InputError: `home` cannot be written.
         SecondReadError: the error of the step that failed, with its exit code; what the step wrote before is kept, so
             that the next run goes on from there.
     """
+    pipeline, last_step = find_pipeline(name), LAST_STEPS[name]
     stamp = f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{uuid.uuid4().hex[:6]}"
     root = home / "runs" / stamp
     try:
@@ -90,7 +56,7 @@ def run_pipeline(pipeline: Any, arguments: Mapping[str, Any], *, home: Path, reu
     log_path = root / "log.txt"
     steps: list[StepRun] = []
     ended = time.time()
-    with RunView(log_path) as view:
+    with RunView(log_path, last_step=last_step) as view:
 
         def on_end(step: StepRun) -> None:
             nonlocal ended
@@ -107,10 +73,10 @@ def run_pipeline(pipeline: Any, arguments: Mapping[str, Any], *, home: Path, reu
                 raise _failure(root, log_path, str(error)) from error
         if cache.problem:
             raise cache.problem
-        for step in _last_step(root, since=ended):
+        for step in _last_step(root, last_step, since=ended):
             on_end(step)
     _remove_empty(root)
-    return _result(steps)
+    return {step.name: step for step in steps}
 
 
 @contextlib.contextmanager
@@ -168,20 +134,21 @@ def _failure(root: Path, log_path: Path, message: str) -> SecondReadError:
     return found[0].error(f"The whole log is in {log_path}." if bug else "")
 
 
-def _last_step(root: Path, *, since: float) -> list[StepRun]:
-    """The step that registers, if the run came to it. It is never cached, so KFP does not show it to the cache.
+def _last_step(root: Path, name: str, *, since: float) -> list[StepRun]:
+    """The last step, if the run came to it. It is never cached, so KFP does not show it to the cache.
 
     Args:
         root: folder of the run.
+        name: of the step.
         since: when the step before ended, as seconds since the epoch.
     Raises:
         IntegrityError: it did not finish, whatever the runner says.
     """
     steps = []
-    for folder in root.glob(f"*/{LAST_STEP}/*/"):
-        facts = verify_success(folder, step=LAST_STEP)
+    for folder in root.glob(f"*/{name}/*/"):
+        facts = verify_success(folder, step=name)
         seconds = max(0.0, (folder / SUCCESS_FILE).stat().st_mtime - since)
-        steps.append(StepRun(LAST_STEP, seconds, cached=False, outputs={}, facts=facts))
+        steps.append(StepRun(name, seconds, cached=False, outputs={}, facts=facts))
     return steps
 
 
@@ -192,26 +159,11 @@ def _remove_empty(root: Path) -> None:
             path.rmdir()
 
 
-def _result(steps: list[StepRun]) -> RunResult:
-    by_name = {step.name: step for step in steps}
-    judged = by_name.get("evaluate on test") or by_name.get("evaluate on val")
-    if judged is None:
-        raise SecondReadError("the pipeline ended without an evaluation, and without an error. Please report this.")
-    made = by_name.get("quantize") or by_name["train"]
-    registered = by_name[LAST_STEP].facts if LAST_STEP in by_name else {}
-    if not registered and judged.facts["passed"]:
-        raise SecondReadError("the gate said yes, but the pipeline did not go on. Please report this.")
-    return RunResult(
-        status="registered" if registered else "refused",
-        reason="; ".join(judged.facts["reasons"]),
-        images=by_name["ingest"].outputs["images"].path,
-        dataset_version=by_name["preprocess"].facts["dataset_version"],
-        model=made.outputs["quantized" if made.name == "quantize" else "model"].path,
-        report=str(Path(judged.outputs["evaluation"].path) / REPORT_FILE),
-        model_repository=registered.get("storage_uri", ""),
-        registered_version=registered.get("version"),
-        mlflow_run=by_name["train"].facts["mlflow_run"],
-        metrics=judged.facts["metrics"],
-        seconds={step.name: 0.0 if step.cached else round(step.seconds, 2) for step in steps},
-        cached=tuple(step.name for step in steps if step.cached),
-    )
+def seconds_of(steps: Mapping[str, StepRun]) -> dict[str, float]:
+    """What each step took; 0 for a cached one."""
+    return {step.name: 0.0 if step.cached else round(step.seconds, 2) for step in steps.values()}
+
+
+def cached_of(steps: Mapping[str, StepRun]) -> tuple[str, ...]:
+    """Names of the steps that were not run."""
+    return tuple(step.name for step in steps.values() if step.cached)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from secondread.atomic import write_json
+from secondread.data.audit.report import HTML_FILE
 from secondread.evaluation.evaluate import REPORT_FILE, SUMMARY_FILE
 from secondread.evaluation.results import Evaluation
 from secondread.logging import configure, get_logger
@@ -55,19 +56,33 @@ def show_evaluation(result: Evaluation, folder: str, *, metrics: Any, curves: An
     shutil.copyfile(Path(folder) / SUMMARY_FILE, summary)
 
 
-def show_conclusion(name: str, *, state: str, error: str, path: str) -> None:
+def show_audit(facts: Mapping[str, Any], folder: str, *, metrics: Any, report: str) -> None:
+    """Fill KFP's artifacts from an audit.
+
+    Args:
+        facts: of the audit step.
+        folder: what it wrote.
+        metrics: `dsl.Metrics`.
+        report: path of the `dsl.HTML` artifact.
+    """
+    show_metrics(metrics, facts["figures"])
+    shutil.copyfile(Path(folder) / HTML_FILE, report)
+
+
+def show_conclusion(name: str, *, last_step: str, state: str, error: str, path: str) -> None:
     """Write how a run ended, for people, and log it.
 
     Args:
-        name: of the model.
+        name: what the run was for.
+        last_step: of the pipeline.
         state: as the runner sees it, such as `SUCCEEDED`. A gate that refuses is no failure of the run.
         error: the runner's message, if any.
         path: of the `dsl.Markdown` artifact.
     """
     configure()
-    text = f"The run of model **{name}** ended as {state}."
+    text = f"The run for **{name}** ended as {state}."
     if error:
         text += f" The runner says: {error}"
-    text += " If `register` was skipped, a gate said no: see the summary of the last evaluate step."
+    text += f" If `{last_step}` was skipped, a gate said no: see what the step before it shows."
     Path(path).write_text(text + "\n", encoding="utf-8")
-    log.info("the run of model %s ended as %s", name, state)
+    log.info("the run for %s ended as %s", name, state)

@@ -22,7 +22,7 @@ from secondread import __version__
 from secondread.atomic import sha256_bytes
 from secondread.errors import DependencyError, GateRefused, SecondReadError
 from secondread.logging import get_logger
-from secondread.pipeline.compile import LAST_STEP, compile_pipeline
+from secondread.pipeline.compile import LAST_STEPS, compile_pipeline
 from secondread.pipeline.success import Failure
 
 POLL_SECONDS = 10.0
@@ -40,12 +40,14 @@ class Submitted:
     """A run that was started.
 
     Attributes:
+        name: of the pipeline.
         host: of Kubeflow Pipelines.
         pipeline_id, version_id, run_id: as Kubeflow names them.
         version: name of the pipeline version: the library's, and the hash of the YAML.
         url: the run's page.
     """
 
+    name: str
     host: str
     pipeline_id: str
     version_id: str
@@ -90,7 +92,7 @@ def submit(
             found.experiment_id, job, params=dict(arguments), pipeline_id=pipeline_id, version_id=version_id
         )
     url = f"{host.rstrip('/')}/#/runs/details/{run.run_id}"
-    return Submitted(host, pipeline_id, version_id, run.run_id, version, url)
+    return Submitted(name, host, pipeline_id, version_id, run.run_id, version, url)
 
 
 def wait(
@@ -113,7 +115,7 @@ def wait(
         namespace: of a multi-user Kubeflow.
         pause: called with the seconds between two looks.
     Returns:
-        `registered`.
+        `registered`, or `published` of the data pipeline.
     Raises:
         GateRefused: the run did not come to its last step.
         SecondReadError: a step failed; the kind of error, and so the exit code, is the step's own.
@@ -153,10 +155,12 @@ def _verdict(run: Any, submitted: Submitted, token: str) -> str:
     if run.state != "SUCCEEDED":
         raise _failure(run, tasks, submitted, token)
     # a task that comes from the cache has a driver that succeeded and no pod of its own
-    names = {LAST_STEP, f"{LAST_STEP}-driver"}
+    last_step = LAST_STEPS[submitted.name]
+    names = {last_step, f"{last_step}-driver"}
+    done, judges = {"register": ("registered", "evaluate steps say"), "publish": ("published", "audit says")}[last_step]
     if any(task.display_name in names and task.state == "SUCCEEDED" for task in tasks):
-        return "registered"
-    raise GateRefused(f"a gate said no, so nothing was registered. The evaluate steps say why: {submitted.url}.")
+        return done
+    raise GateRefused(f"a gate said no, so nothing was {done}. The {judges} why: {submitted.url}.")
 
 
 def _failure(run: Any, tasks: list[Any], submitted: Submitted, token: str) -> SecondReadError:

@@ -11,10 +11,7 @@ from typing import TextIO
 from rich.console import Console
 
 from secondread.pipeline.cache import StepRun
-from secondread.pipeline.compile import LAST_STEP
 
-# the one step that KFP starts without a look into the cache, in its own words
-_LAST_STEP_STARTS = re.compile(rf"Executing task .*'{LAST_STEP}'")
 # a step's own log lines, which KFP prints indented: "    I secondread.training.module: epoch 3 of 12"
 _OWN_LINE = re.compile(r"^\s*([IWE]) (secondread[\w.]*): (.*)$")
 
@@ -24,11 +21,14 @@ class RunView(io.TextIOBase):
 
     Args:
         log_path: file for everything.
+        last_step: the one step that KFP starts without a look into the cache.
         terminal: where the person looks; stderr by default, since stdout is for results.
     """
 
-    def __init__(self, log_path: Path, *, terminal: TextIO | None = None) -> None:
+    def __init__(self, log_path: Path, *, last_step: str, terminal: TextIO | None = None) -> None:
         self._log = log_path.open("w", encoding="utf-8")
+        self._last_step = last_step
+        self._last_step_starts = re.compile(rf"Executing task .*'{last_step}'")  # KFP's own words
         self._console = Console(file=terminal or sys.stderr, highlight=False, soft_wrap=True)
         self._status = self._console.status("starting") if self._console.is_terminal else None
         self._rest = ""
@@ -69,8 +69,8 @@ class RunView(io.TextIOBase):
         return len(text)
 
     def _show(self, line: str) -> None:
-        if _LAST_STEP_STARTS.search(line):
-            self.start(LAST_STEP)
+        if self._last_step_starts.search(line):
+            self.start(self._last_step)
         match = _OWN_LINE.match(line)
         if match is None or match[2] == "secondread.pipeline.show":  # what it says is shown below anyway
             return

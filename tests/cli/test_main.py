@@ -14,6 +14,7 @@ from typer.testing import CliRunner
 
 from secondread.cli.main import app
 from secondread.doctor import diagnose
+from secondread.errors import InputError
 from secondread.model.folder import ModelFolder
 from secondread.serving.triton import TritonInstallation
 from secondread.tracking.origin import Origin
@@ -187,6 +188,23 @@ def test_a_token_file_that_is_not_there_is_exit_code_2(tmp_path: Path) -> None:
     done = secondread("pipeline", "submit", "--host", "http://127.0.0.1:9", "--token-file", str(missing))
     assert done.returncode == 2
     assert_one_line(done, rf"cannot read --token-file {missing}: No such file")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("run", "data", "--min-accuracy", "0.9"), r"--name and --min-accuracy belong to the pipeline train"),
+        (("run", "train", "--publish-to", "s3://x/y"), r"--publish-to and --parent belong to the pipeline data"),
+        (("run", "data", "--set", "train.epochs=3"), r"expected STAGE\.FIELD=VALUE with a stage of ingest, prep"),
+        (("run", "dta"), r"there is no pipeline 'dta'\. There are: data, train"),
+        (("submit", "data", "--host", "http://127.0.0.1:9"), r"say where the version goes: --publish-to"),
+        (("submit", "data", "--host", "http://x", "--publish-to", "/mnt"), r"which a pod does not reach"),
+    ],
+)
+def test_an_option_of_another_pipeline_is_exit_code_2(arguments: tuple[str, ...], said: str) -> None:
+    done = CliRunner().invoke(app, ["pipeline", *arguments])
+    assert isinstance(done.exception, InputError)
+    assert re.search(said, str(done.exception))
 
 
 def test_a_model_is_written_to_no_uri(tiny_model: ModelFolder) -> None:

@@ -12,8 +12,7 @@ from PIL import Image
 
 from secondread.data.sources.phantom.source import PhantomSource
 from secondread.pipeline.arguments import TrainPipelineSettings, pipeline_arguments
-from secondread.pipeline.compile import find_pipeline
-from secondread.pipeline.run import RunResult, run_pipeline
+from secondread.pipeline.train_run import TrainRun, run_training
 
 # A model that learns nothing worth serving, in a second, and a gate that lets it pass.
 TINY = {
@@ -41,11 +40,11 @@ class Pipeline:
     def tracking_uri(self) -> str:
         return f"sqlite:///{self.home}/mlflow/mlflow.db"
 
-    def run(self, **changes: Any) -> RunResult:
+    def run(self, **changes: Any) -> TrainRun:
         settings = TrainPipelineSettings(
             source=str(self.source), root=str(self.home / "models"), name="tiny", **{**TINY, **changes}
         )
-        return run_pipeline(find_pipeline("train"), pipeline_arguments(settings), home=self.home)
+        return run_training(pipeline_arguments(settings), home=self.home)
 
     def change_an_image(self, seed: int) -> None:
         path = sorted(self.source.rglob("*.png"))[seed]
@@ -59,7 +58,7 @@ def pipeline(tmp_path_factory: pytest.TempPathFactory) -> Pipeline:
 
 
 @pytest.fixture(scope="session")
-def first_run(pipeline: Pipeline) -> RunResult:
+def first_run(pipeline: Pipeline) -> TrainRun:
     """A first run, nothing cached."""
     return pipeline.run()
 

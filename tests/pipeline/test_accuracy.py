@@ -9,13 +9,12 @@ from pathlib import Path
 import pytest
 
 from secondread.pipeline.arguments import TrainPipelineSettings, pipeline_arguments
-from secondread.pipeline.compile import find_pipeline
-from secondread.pipeline.run import RunResult, run_pipeline
+from secondread.pipeline.train_run import TrainRun, run_training
 
 pytestmark = [pytest.mark.full, pytest.mark.timeout(3600)]
 
 
-def runs(source: Path, home: Path, *, accuracy_above: float) -> list[RunResult]:
+def runs(source: Path, home: Path, *, accuracy_above: float) -> list[TrainRun]:
     """The whole pipeline with its defaults, for split seeds 0, 1 and 2."""
     results = []
     for seed in (0, 1, 2):
@@ -26,11 +25,11 @@ def runs(source: Path, home: Path, *, accuracy_above: float) -> list[RunResult]:
             preprocess={"split_seed": seed},
             gate={"accuracy_above": accuracy_above},
         )
-        results.append(run_pipeline(find_pipeline("train"), pipeline_arguments(settings), home=home))
+        results.append(run_training(pipeline_arguments(settings), home=home))
     return results
 
 
-def mean(results: list[RunResult], figure: str) -> float:
+def mean(results: list[TrainRun], figure: str) -> float:
     return statistics.mean(result.metrics[figure]["value"] for result in results)
 
 
@@ -51,7 +50,7 @@ def test_phantoms_come_near_what_can_be_reached_and_not_above(tmp_path: Path) ->
     from secondread.data.sources.phantom.spec import parse_uri
 
     settings = TrainPipelineSettings(source="phantom://demo", root=str(tmp_path / "models"))
-    result = run_pipeline(find_pipeline("train"), pipeline_arguments(settings), home=tmp_path)
+    result = run_training(pipeline_arguments(settings), home=tmp_path)
     best = best_reachable_accuracy(parse_uri("phantom://demo"))
     assert result.metrics["accuracy"]["low"] <= best
     assert result.metrics["accuracy"]["value"] > 0.7

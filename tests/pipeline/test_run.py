@@ -12,12 +12,14 @@ from typing import Any
 
 import pytest
 
+from secondread.data.dataset import DatasetVersion
 from secondread.errors import InputError
 from secondread.export.repository import read_repository, verify_repository
 from secondread.model.folder import ModelFolder
-from secondread.pipeline.run import RunResult, run_pipeline
+from secondread.pipeline.run import run_steps
 from secondread.pipeline.steps.ingest import ingest
 from secondread.pipeline.success import failures
+from secondread.pipeline.train_run import TrainRun
 from secondread.tracking.registry import Registry
 from secondread.tracking.runs import open_client
 
@@ -25,13 +27,13 @@ ROOT = Path(__file__).resolve().parents[2]
 STEPS = ("ingest", "preprocess", "train", "evaluate on val", "quantize", "evaluate on test", "register")
 
 
-def test_every_step_ran_once_and_in_order(first_run: RunResult) -> None:
+def test_every_step_ran_once_and_in_order(first_run: TrainRun) -> None:
     assert tuple(first_run.seconds) == STEPS
     assert all(seconds > 0 for seconds in first_run.seconds.values())
     assert first_run.cached == ()
 
 
-def test_the_model_is_registered_as_champion(first_run: RunResult, pipeline: Any) -> None:
+def test_the_model_is_registered_as_champion(first_run: TrainRun, pipeline: Any) -> None:
     version = Registry(pipeline.tracking_uri).get("tiny")
     assert first_run.status == "registered"
     assert (version.version, version.alias) == (1, "champion")
@@ -40,7 +42,7 @@ def test_the_model_is_registered_as_champion(first_run: RunResult, pipeline: Any
     assert version.run_id == first_run.mlflow_run
 
 
-def test_what_triton_loads_is_the_model_that_was_judged(first_run: RunResult) -> None:
+def test_what_triton_loads_is_the_model_that_was_judged(first_run: TrainRun) -> None:
     stored = read_repository(Path(first_run.model_repository), "tiny")
     assert (stored.version, stored.digest) == ("1", ModelFolder.open(first_run.model).digest())
     judged = json.loads(Path(first_run.report).with_name("evaluation.json").read_text())
@@ -48,13 +50,13 @@ def test_what_triton_loads_is_the_model_that_was_judged(first_run: RunResult) ->
     assert judged["split"] == "test"
 
 
-def test_the_figures_have_the_shape_that_machines_read(first_run: RunResult) -> None:
+def test_the_figures_have_the_shape_that_machines_read(first_run: TrainRun) -> None:
     for name in ("accuracy", "auroc_macro"):
         figure = first_run.metrics[name]
         assert 0 <= figure["low"] <= figure["value"] <= figure["high"] <= 1
 
 
-def test_mlflow_has_settings_epochs_and_the_gates_figures(first_run: RunResult, pipeline: Any) -> None:
+def test_mlflow_has_settings_epochs_and_the_gates_figures(first_run: TrainRun, pipeline: Any) -> None:
     client = open_client(pipeline.tracking_uri)
     run = client.get_run(first_run.mlflow_run)
     assert run.data.params["preset"] == "vit-test-32"
@@ -67,7 +69,20 @@ def test_mlflow_has_settings_epochs_and_the_gates_figures(first_run: RunResult, 
     assert len(tags["code_fingerprint"]) == 64
 
 
-def test_the_version_says_which_run_and_which_commit_it_came_from(first_run: RunResult, pipeline: Any) -> None:
+def test_mlflow_knows_what_the_run_was_trained_on(first_run: TrainRun, pipeline: Any) -> None:
+    run = open_client(pipeline.tracking_uri).get_run(first_run.mlflow_run)
+    inputs = {item.dataset.name: item.dataset for item in run.inputs.dataset_inputs}
+    assert set(inputs) == {"cxr-32px-train", "cxr-32px-val"}
+    folder = Path(json.loads(inputs["cxr-32px-train"].source)["uri"])
+    version = DatasetVersion.open(folder)
+    assert version.name == first_run.dataset_version
+    for split in ("train", "val"):
+        entity = inputs[f"cxr-32px-{split}"]
+        assert entity.digest == version.content_hash[:36] == run.data.tags["dataset_version"][:36]
+        assert json.loads(entity.profile)[split] == version.counts[split]
+
+
+def test_the_version_says_which_run_and_which_commit_it_came_from(first_run: TrainRun, pipeline: Any) -> None:
     tags = open_client(pipeline.tracking_uri).get_model_version("tiny", "1").tags
     assert Path(first_run.report).is_relative_to(pipeline.home / "runs" / tags["pipeline_run"])
     head = subprocess.run(["git", "rev-parse", "HEAD"], cwd=ROOT, capture_output=True, text=True, check=False).stdout
@@ -75,7 +90,7 @@ def test_the_version_says_which_run_and_which_commit_it_came_from(first_run: Run
     assert tags["synthetic"] == "false"
 
 
-def test_a_second_run_takes_all_but_registering_from_the_cache(first_run: RunResult, pipeline: Any) -> None:
+def test_a_second_run_takes_all_but_registering_from_the_cache(first_run: TrainRun, pipeline: Any) -> None:
     again = pipeline.run()
     assert again.cached == STEPS[:-1]
     assert tuple(again.seconds) == STEPS
@@ -85,7 +100,7 @@ def test_a_second_run_takes_all_but_registering_from_the_cache(first_run: RunRes
 
 
 @pytest.mark.parametrize("damage", ["gone", "changed"])
-def test_a_damaged_repository_is_mended_by_the_next_run(first_run: RunResult, pipeline: Any, damage: str) -> None:
+def test_a_damaged_repository_is_mended_by_the_next_run(first_run: TrainRun, pipeline: Any, damage: str) -> None:
     repository = Path(first_run.model_repository)
     if damage == "gone":
         shutil.rmtree(repository)
@@ -109,10 +124,10 @@ def test_a_step_refuses_to_work_for_a_client_of_another_version(tmp_path: Path) 
 def test_a_home_that_cannot_be_written_is_said(tmp_path: Path) -> None:
     (tmp_path / "home").touch()
     with pytest.raises(InputError, match=r"cannot write .*/home/runs/.*SECONDREAD_HOME"):
-        run_pipeline(None, {}, home=tmp_path / "home")
+        run_steps("train", {}, home=tmp_path / "home")
 
 
-def test_an_artifact_that_is_gone_is_made_again(first_run: RunResult, pipeline: Any) -> None:
+def test_an_artifact_that_is_gone_is_made_again(first_run: TrainRun, pipeline: Any) -> None:
     """KFP's own cache would take the folder's existence for its content."""
     evaluation = Path(first_run.report).parent
     (evaluation / "evaluation.json").unlink()
@@ -122,13 +137,13 @@ def test_an_artifact_that_is_gone_is_made_again(first_run: RunResult, pipeline: 
     assert Path(again.report).with_name("evaluation.json").is_file()
 
 
-def test_a_registry_that_lost_the_version_is_filled_again(first_run: RunResult, pipeline: Any) -> None:
+def test_a_registry_that_lost_the_version_is_filled_again(first_run: TrainRun, pipeline: Any) -> None:
     open_client(pipeline.tracking_uri).delete_model_version("tiny", "1")
     again = pipeline.run()
     assert Registry(pipeline.tracking_uri).get("tiny", str(again.registered_version)).digest
 
 
-def test_a_gate_that_refuses_ends_the_run_without_registering(first_run: RunResult, pipeline: Any) -> None:
+def test_a_gate_that_refuses_ends_the_run_without_registering(first_run: TrainRun, pipeline: Any) -> None:
     before = len(Registry(pipeline.tracking_uri).versions("tiny"))
     refused = pipeline.run(gate={"accuracy_above": 0.9999})
     assert refused.status == "refused"
@@ -139,7 +154,7 @@ def test_a_gate_that_refuses_ends_the_run_without_registering(first_run: RunResu
     assert len(Registry(pipeline.tracking_uri).versions("tiny")) == before
 
 
-def test_a_changed_image_is_not_served_from_the_cache(first_run: RunResult, pipeline: Any) -> None:
+def test_a_changed_image_is_not_served_from_the_cache(first_run: TrainRun, pipeline: Any) -> None:
     pipeline.change_an_image(3)
     again = pipeline.run()
     assert again.cached == ()
@@ -161,7 +176,7 @@ def test_a_setting_that_does_not_exist_is_refused_before_anything_runs(pipeline:
 
 
 def test_a_killed_run_goes_on_where_it_was(
-    first_run: RunResult, pipeline: Any, tmp_path: Path, tiny_settings: Callable[[], list[str]]
+    first_run: TrainRun, pipeline: Any, tmp_path: Path, tiny_settings: Callable[[], list[str]]
 ) -> None:
     """Killed while it trains, with no chance to tidy up: its step ends too, and the next run has the dataset cached."""
     shutil.copytree(pipeline.source, tmp_path / "films")

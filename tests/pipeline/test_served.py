@@ -20,7 +20,7 @@ from secondread.data.preprocess import preprocess
 from secondread.model.folder import WEIGHTS_FILE, ModelFolder
 from secondread.model.session import GraphSession
 from secondread.model.vit import ViT, ViTConfig
-from secondread.pipeline.run import RunResult
+from secondread.pipeline.train_run import TrainRun
 
 # Each protocol's client in a process of its own, as its users have it: path of a JSON job in, JSON answers out.
 GRPC = """
@@ -59,7 +59,7 @@ class Judged:
 
 
 @pytest.fixture(scope="module")
-def judged(first_run: RunResult) -> Judged:
+def judged(first_run: TrainRun) -> Judged:
     predictions = pd.read_parquet(Path(first_run.report).with_name("predictions.parquet"))
     manifest = pd.read_parquet(Path(first_run.images, "manifest.parquet")).set_index("image_id")
     paths = [Path(first_run.images, manifest.loc[image_id, "path"]) for image_id in predictions["image_id"]]
@@ -67,7 +67,7 @@ def judged(first_run: RunResult) -> Judged:
 
 
 @pytest.fixture(scope="module")
-def served(first_run: RunResult, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
+def served(first_run: TrainRun, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
     """The registered model behind `secondread serve`."""
     folder = tmp_path_factory.mktemp("served")
     ready = folder / "ready.json"
@@ -129,7 +129,7 @@ def test_curl_gets_what_evaluate_wrote_down(served: dict[str, str], judged: Judg
 
 
 def test_predict_says_the_same_with_a_server_and_without(
-    served: dict[str, str], judged: Judged, first_run: RunResult
+    served: dict[str, str], judged: Judged, first_run: TrainRun
 ) -> None:
     def labels(*options: str) -> list[str]:
         command = [sys.executable, "-m", "secondread", "predict", *map(str, judged.paths[:3]), "--json", *options]
@@ -141,7 +141,7 @@ def test_predict_says_the_same_with_a_server_and_without(
 
 
 def test_torch_onnxruntime_and_triton_agree(
-    served: dict[str, str], judged: Judged, first_run: RunResult, tmp_path: Path
+    served: dict[str, str], judged: Judged, first_run: TrainRun, tmp_path: Path
 ) -> None:
     model = ModelFolder.open(first_run.model)
     assert model.config.graph == "fp32.onnx", "the comparison with torch is of the fp32 graph"

@@ -8,9 +8,16 @@ from typing import Any
 import pytest
 import yaml
 
+from secondread.data.store.mirror import listing_hash
+from secondread.data.store.store import open_object_store
 from secondread.errors import DependencyError, GateRefused, InputError, SecondReadError
 from secondread.pipeline import success
-from secondread.pipeline.arguments import TrainPipelineSettings, pipeline_arguments
+from secondread.pipeline.arguments import (
+    DataPipelineSettings,
+    TrainPipelineSettings,
+    data_arguments,
+    pipeline_arguments,
+)
 from secondread.pipeline.submit import FAILED_LOOKS, submit, wait
 
 _spec = importlib.util.spec_from_file_location("kubeflow_api", Path(__file__).with_name("kubeflow_api.py"))
@@ -85,6 +92,45 @@ def test_a_green_run_whose_gate_refused_is_told_from_one_that_registered(api: An
         wait(send(api))
 
 
+def send_data(api: Any) -> Any:
+    settings = DataPipelineSettings("phantom://demo?images=90", "s3://films/versions", audit={"fail_on": "serious"})
+    return submit("data", data_arguments(settings, remote=True), host=api.url, experiment="secondread")
+
+
+def test_the_data_pipeline_is_published_by_its_own_last_step(api: Any) -> None:
+    api.states = [ended("SUCCEEDED", ("audit", "SUCCEEDED"), ("publish", "SUCCEEDED"))]
+    assert wait(send_data(api)) == "published"
+    assert list(api.pipelines) == ["secondread-data"]
+    parameters = api.runs[0]["runtime_config"]["parameters"]
+    assert parameters["publish_to"] == "s3://films/versions"
+    assert parameters["audit_settings"] == {"fail_on": "serious"}
+
+
+def test_an_audit_that_refused_is_told_from_one_that_let_pass(api: Any) -> None:
+    api.states = [ended("SUCCEEDED", ("audit", "SUCCEEDED"), ("publish", "SKIPPED"))]
+    with pytest.raises(GateRefused, match=r"nothing was published\. The audit says why") as caught:
+        wait(send_data(api))
+    assert caught.value.exit_code == 4
+
+
+def test_a_source_in_a_store_is_sent_by_its_uri_with_what_was_listed(
+    api: Any, store_root: str, swift: Any, film: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in swift.variables().items():
+        monkeypatch.setenv(name, value)
+    store = open_object_store(store_root, swift.environment())
+    store.write("normal/1.png", film(1), sha256="")
+    arguments = pipeline_arguments(TrainPipelineSettings(source=store_root), remote=True)
+    submit("train", arguments, host=api.url, experiment="x")
+    parameters = api.runs[0]["runtime_config"]["parameters"]
+    assert parameters["source"] == store_root
+    assert parameters["source_fingerprint"] == listing_hash(store.objects("", at_most=9))
+    assert "testing" not in str(api.runs) + str(api.versions)
+    store.write("normal/1.png", film(2), sha256="")
+    again = pipeline_arguments(TrainPipelineSettings(source=store_root), remote=True)
+    assert again["source_fingerprint"] != arguments["source_fingerprint"]
+
+
 def test_no_step_is_taken_from_the_cache_when_told_so(api: Any) -> None:
     send(api)
     send(api, reuse=False)
@@ -154,7 +200,7 @@ def test_a_run_that_someone_cancelled_is_no_bug_of_ours(api: Any) -> None:
 
 @pytest.mark.parametrize("scheme", ["", "file://"])
 def test_a_path_of_this_machine_is_refused(tmp_path: Path, scheme: str) -> None:
-    with pytest.raises(InputError, match=r"which a pod cannot reach.*only phantom:// sources"):
+    with pytest.raises(InputError, match=r"which a pod cannot reach.*Copy it to s3:// or swift://"):
         pipeline_arguments(TrainPipelineSettings(source=f"{scheme}{tmp_path}"), remote=True)
 
 

@@ -125,14 +125,24 @@ def is_stored(uri: str) -> bool:
     return uri.startswith(("s3://", "swift://"))
 
 
-def open_object_store(uri: str, environment: Environment) -> ObjectStore:
-    """Open a store on a server: see `open_store`."""
+def split_uri(uri: str) -> tuple[str, str, str]:
+    """Scheme, bucket and prefix of a store on a server.
+
+    Raises:
+        InputError: the URI names none, or holds credentials.
+    """
     scheme, _, rest = uri.partition("://")
     bucket, _, prefix = rest.partition("/")
     if "@" in bucket:
         raise InputError("a URI of a store must hold no credentials. Set them in the environment, and leave them out.")
     if not is_stored(uri) or not bucket:
         raise InputError(f"'{uri}' names no store. Use a folder, s3://bucket/prefix or swift://container/prefix.")
+    return scheme, bucket, prefix
+
+
+def open_object_store(uri: str, environment: Environment) -> ObjectStore:
+    """Open a store on a server: see `open_store`."""
+    scheme, bucket, prefix = split_uri(uri)
     if scheme == "s3":
         from secondread.data.store.s3 import S3Store
 

@@ -11,6 +11,7 @@ from secondread.atomic import read_json, sha256_file
 from secondread.config.register import RegisterConfig
 from secondread.errors import GateRefused, IntegrityError
 from secondread.model.folder import ModelFolder
+from secondread.pipeline.object_uri import object_uri
 from secondread.pipeline.steps.begin import begin
 from secondread.pipeline.success import SUCCESS_FILE, recorded, verify_success, write_success
 from secondread.pipeline.tags import model_tags, verdict_tags
@@ -47,7 +48,7 @@ def register(
             opened,
             name=config.name,
             root=Path(config.root) if config.root else folder,
-            root_uri="" if config.root else _object_uri(output_uri),
+            root_uri="" if config.root else object_uri(output_uri),
             tags={
                 **model_tags(opened, environment),
                 **verdict_tags(verdict),
@@ -69,8 +70,3 @@ def _check_verdict(model: Path, judged: Path, verdict: Mapping[str, Any]) -> Non
         )
     if not verdict["passed"]:
         raise GateRefused(f"the gate on test refused this model: {'; '.join(verdict['reasons'])}.")
-
-
-def _object_uri(uri: str) -> str:
-    """KFP's name for its own object store, as KServe's storage initializer reads it."""
-    return f"s3://{uri.removeprefix('minio://')}" if uri.startswith("minio://") else uri

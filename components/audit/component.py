@@ -1,0 +1,33 @@
+"""KFP component: look a dataset version over, and ask the gate."""
+
+from kfp import dsl
+
+from secondread_components.image import BASE_IMAGE
+
+
+@dsl.component(base_image=BASE_IMAGE, install_kfp_package=False)
+def audit(
+    dataset: dsl.Input[dsl.Dataset],
+    findings: dsl.Output[dsl.Artifact],
+    metrics: dsl.Output[dsl.Metrics],
+    report: dsl.Output[dsl.HTML],
+    settings: dict,
+) -> bool:
+    """Look a dataset version over, and ask the gate.
+
+    Args:
+        dataset: what preprocess wrote.
+        findings: the audit as JSON, and its page.
+        metrics: what was found, as figures.
+        report: the page for people.
+        settings: fields of AuditConfig; fail_on is the gate.
+
+    Returns:
+        Whether the gate said yes; without a gate it does.
+    """
+    from secondread.pipeline.show import show_audit
+    from secondread.pipeline.steps.audit import audit as step
+
+    facts = step(dataset.path, findings.path, settings=settings)
+    show_audit(facts, findings.path, metrics=metrics, report=report.path)
+    return facts["passed"]

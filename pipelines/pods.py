@@ -1,0 +1,55 @@
+"""What the steps of every pipeline ask of the cluster: resources, and settings and secrets by name."""
+
+from kfp import dsl, kubernetes
+
+# CPUs and memory, requested and at most.
+RESOURCES = {
+    "small": ("500m", "1", "1Gi", "4Gi"),
+    "data": ("1", "4", "2Gi", "8Gi"),
+    "training": ("2", "8", "4Gi", "16Gi"),
+}
+RETRIES = 1  # a node that goes away; what is wrong with the input is wrong the second time too
+SETTINGS_MAP = "secondread"  # ConfigMap: mlflow-tracking-uri
+PATIENT_KEY_SECRET = "secondread-patient-key"  # noqa: S105 - the Secret's name, not its content
+PATIENT_KEY_PATH = "/var/run/secrets/secondread"
+STORE_SECRET = "secondread-store"  # noqa: S105 - likewise
+# Its keys are called as the variables that they become; each may be missing.
+STORE_KEYS = (
+    *("SECONDREAD_S3_ENDPOINT", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_REGION"),
+    *("OS_AUTH_URL", "OS_APPLICATION_CREDENTIAL_ID", "OS_APPLICATION_CREDENTIAL_SECRET", "OS_REGION_NAME"),
+    *("OS_STORAGE_URL", "OS_AUTH_TOKEN", "ST_AUTH", "ST_USER", "ST_KEY"),
+)
+CATALOGUE_SECRET = "secondread-catalogue"  # noqa: S105 - likewise
+CATALOGUE_KEY = "SECONDREAD_CATALOGUE_URI"
+
+
+def ask(task: dsl.PipelineTask, size: str) -> dsl.PipelineTask:
+    """Give a task its resources, retries and the settings that a pod reads from its environment."""
+    cpu_request, cpu_limit, memory_request, memory_limit = RESOURCES[size]
+    task.set_cpu_request(cpu_request).set_cpu_limit(cpu_limit)
+    task.set_memory_request(memory_request).set_memory_limit(memory_limit)
+    task.set_retry(num_retries=RETRIES, backoff_duration="0s")
+    return kubernetes.use_config_map_as_env(
+        task, config_map_name=SETTINGS_MAP, config_map_key_to_env={"mlflow-tracking-uri": "MLFLOW_TRACKING_URI"}
+    )
+
+
+def with_patient_key(task: dsl.PipelineTask) -> dsl.PipelineTask:
+    """Let a task read the key that patient ids are hashed with."""
+    return kubernetes.use_secret_as_volume(
+        task, secret_name=PATIENT_KEY_SECRET, mount_path=PATIENT_KEY_PATH, optional=True
+    )
+
+
+def with_store(task: dsl.PipelineTask) -> dsl.PipelineTask:
+    """Let a task read and write in S3 and Swift."""
+    return kubernetes.use_secret_as_env(
+        task, secret_name=STORE_SECRET, secret_key_to_env={name: name for name in STORE_KEYS}, optional=True
+    )
+
+
+def with_catalogue(task: dsl.PipelineTask) -> dsl.PipelineTask:
+    """Let a task write into the catalogue of versions; its URI has a password."""
+    return kubernetes.use_secret_as_env(
+        task, secret_name=CATALOGUE_SECRET, secret_key_to_env={CATALOGUE_KEY: CATALOGUE_KEY}, optional=True
+    )
