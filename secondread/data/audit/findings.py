@@ -176,13 +176,14 @@ def _near_duplicates(rows: pd.DataFrame) -> Finding:
     joined = rows[rows["cluster_id"] != ""]
     clusters = joined.groupby("cluster_id")["patient_id"].agg(_known)
     several = int((clusters > 1).sum())
+    across = int((joined.groupby("cluster_id")["source"].agg(_known) > 1).sum())
     return Finding(
         "near_duplicates",
         "Near duplicates",
         LOOK if len(clusters) else NONE,
         len(clusters),
         f"{len(joined)} images form {_number(len(clusters), 'cluster')} of nearly the same picture, "
-        f"{several} of them of several patients; each cluster stays in one split."
+        f"{several} of them of several patients and {across} of several sources; each cluster stays in one split."
         if len(clusters)
         else "no two images are nearly the same picture.",
     )
@@ -192,8 +193,8 @@ def _number(count: int, what: str) -> str:
     return f"{count} {what}" if count == 1 else f"{count} {what}s"
 
 
-def _known(patients: Iterable[str]) -> int:
-    return len(set(patients) - {""})
+def _known(values: Iterable[str]) -> int:
+    return len(set(values) - {""})
 
 
 def copies_left_out(subject: Subject) -> int:

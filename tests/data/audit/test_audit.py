@@ -65,7 +65,7 @@ def test_pneumoniamnist_images_in_train_and_val_and_repeats_within_train(
 def test_the_same_film_under_different_labels_of_two_sets(
     shared_data: Path, tmp_path: Path, by_name: Callable[..., Any]
 ) -> None:
-    """Films of one set that a second set has under a coarser label, at half the size and saved as JPEG again."""
+    """Films of one set that a second one has under a coarser label, small, as JPEG again, and half of them cropped."""
     root, rows = tmp_path / "in", []
     for name in ("radiography-4", "covid-chestxray"):
         with (shared_data / name / "manifest.csv").open() as file:
@@ -79,7 +79,8 @@ def test_the_same_film_under_different_labels_of_two_sets(
     for number, row in enumerate(taken):
         with Image.open(root / row["path"]) as image:
             buffer = io.BytesIO()
-            image.resize((128, 128), Image.Resampling.BICUBIC).save(buffer, "JPEG", quality=60)
+            box = (9, 4, image.width - 5, image.height - 12) if number % 2 else None
+            image.resize((128, 128), Image.Resampling.BICUBIC, box=box).save(buffer, "JPEG", quality=60)
         (root / f"{number}.jpg").write_bytes(buffer.getvalue())
         rows.append({"path": f"{number}.jpg", "label": "cxr-pneumonia", "source": "covid-chestxray"})
     with (root / "manifest.csv").open("w", newline="") as file:
@@ -89,9 +90,11 @@ def test_the_same_film_under_different_labels_of_two_sets(
     for keep, severity in ((False, "worth a look"), (True, "serious")):
         output = tmp_path / f"out-{keep}"
         ingest(IngestConfig(source=str(root), leave_out_contradictions=not keep), output)
-        found = by_name(audit(open_subject(output), AuditConfig()), "pictures_under_several_labels")
+        result = audit(open_subject(output), AuditConfig())
+        found = by_name(result, "pictures_under_several_labels")
         assert (found.severity, found.count) == (severity, 8)
         assert "8 cxr-pneumonia / cxr-viral-pneumonia), 8 of them in two sources" in found.sentence
+    assert "8 of several sources" in by_name(result, "near_duplicates").sentence
 
 
 def test_phantoms_without_a_trap_have_nothing_serious(plain_subject: Subject) -> None:
