@@ -78,7 +78,7 @@ def shortcuts_chart(shortcuts: Iterable[Mapping[str, Any]]) -> alt.LayerChart:
     base = alt.Chart(data).encode(y=_names("trait", "Told from", named), tooltip=tooltip)
     scale = alt.Scale(domain=[0, 1])
     axis = alt.Axis(title="Balanced accuracy, 95 % interval (| guessing)", format=".1f", tickCount=5)
-    colour = _key("severity", {colours.FOUND[name]: hue for name, hue in colours.SEVERITIES.items()})
+    colour = _key("severity", {colours.FOUND[name]: hue for name, hue in colours.SEVERITIES.items()}, columns=2)
     between = base.mark_rule(size=3).encode(x=alt.X("low:Q", scale=scale, axis=axis), x2="high:Q", color=colour)
     points = base.mark_point(size=90, filled=True, opacity=1).encode(
         x=alt.X("value:Q", scale=scale, axis=axis), color=colour
@@ -123,9 +123,9 @@ def _share(field: str, title: str, *, most: float = 1.0) -> alt.X:
     return alt.X(f"{field}:Q", title=title, scale=scale, axis=alt.Axis(format="~%", tickCount=5))
 
 
-def _key(field: str, scheme: Mapping[str, str]) -> alt.Color:
+def _key(field: str, scheme: Mapping[str, str], *, columns: int = 4) -> alt.Color:
     scale = alt.Scale(domain=list(scheme), range=list(scheme.values()))
-    return alt.Color(f"{field}:N", scale=scale, title=None, legend=alt.Legend(orient="top"))
+    return alt.Color(f"{field}:N", scale=scale, title=None, legend=alt.Legend(orient="top", columns=columns))
 
 
 def _height(bars: float) -> int:

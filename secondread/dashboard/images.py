@@ -10,7 +10,6 @@ import pandas as pd
 
 from secondread.dashboard.shelf import Held, document_of
 from secondread.data.manifest import MANIFEST_FILE, SPLITS
-from secondread.data.preprocess import Preprocessing
 from secondread.data.split import split_counts
 from secondread.errors import IntegrityError
 from secondread.taxonomy import Taxonomy
@@ -28,7 +27,7 @@ class Images:
         key: of the version; what is computed from the table is kept under it.
         title: what people choose it by.
         taxonomy: classes in order.
-        preprocessing: how the pixels came about.
+        image_size: pixels of both sides.
         synthetic: the images are generated.
         table: a row an image, in the order of the manifest. The columns `CATEGORIES` as categories, empty where not
             known; `NUMBERS`, the age NaN where not known; `group`, int64, equal for what belongs together; and
@@ -38,7 +37,7 @@ class Images:
     key: str
     title: str
     taxonomy: Taxonomy
-    preprocessing: Preprocessing
+    image_size: int
     synthetic: bool
     table: pd.DataFrame
 
@@ -63,11 +62,14 @@ def read_images(held: Held) -> Images:
             "Run preprocess again, or publish the version again."
         )
     try:
-        preprocessing = Preprocessing.from_dict(document["preprocessing"])
-    except (KeyError, TypeError) as error:
-        raise IntegrityError(f"dataset.json of version {held.title} is not complete ({error}).") from error
+        # by itself, so that versions are shown too whose other rules this library no longer knows
+        size = int(document["preprocessing"]["size"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise IntegrityError(
+            f"dataset.json of version {held.title} does not say how large its images are. Run preprocess again."
+        ) from error
     taxonomy = Taxonomy.from_dict(document["taxonomy"])
-    return Images(held.key, held.title, taxonomy, preprocessing, bool(document["synthetic"]), table)
+    return Images(held.key, held.title, taxonomy, size, bool(document["synthetic"]), table)
 
 
 def read_table(manifest: Path) -> pd.DataFrame:

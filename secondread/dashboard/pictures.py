@@ -52,11 +52,11 @@ def read_pictures(held: Held, images: Images, positions: list[int]) -> list[Grey
     row = images.table.groupby(split).cumcount()
     places = [(str(split.iloc[position]), int(row.iloc[position])) for position in positions]
     starts = {
-        name: _start(held, name, int((split == name).sum()), images.preprocessing.size)
+        name: _start(held, name, int((split == name).sum()), images.image_size)
         for name in sorted({name for name, _ in places})
     }
     with ThreadPoolExecutor(THREADS) as threads:
-        return list(threads.map(partial(_read, held, starts, images.preprocessing.size), places))
+        return list(threads.map(partial(_read, held, starts, images.image_size), places))
 
 
 def brightness(held: Held, images: Images, *, count: int = BRIGHTNESS_IMAGES, seed: int = 0) -> pd.Series:

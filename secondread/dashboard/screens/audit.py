@@ -56,7 +56,7 @@ def _present(found: Found) -> None:
     for note in document["notes"]:
         st.caption(plain(_capital(note)))
     st.subheader("Leaks, repeats and contradictions")
-    _entries([(item["severity"], item["title"], _capital(item["sentence"])) for item in document["findings"]])
+    _entries([(item["severity"], item["title"], item["sentence"]) for item in document["findings"]])
     _left_out(document["rejected"])
     if found.page is not None:
         st.download_button(
@@ -70,7 +70,7 @@ def _present(found: Found) -> None:
 
 def _entries(entries: list[tuple[str, str, str]]) -> None:
     """Severity, title and sentence of each thing; what was looked for in vain is folded up."""
-    named = [(severity, (f"**{plain(title)}** " if title else "") + plain(text)) for severity, title, text in entries]
+    named = [(severity, (f"**{plain(title)}**: " if title else "") + plain(text)) for severity, title, text in entries]
     for severity, text in named:
         if severity != NONE:
             st.markdown(f"{colours.BADGES[severity]} {text}")

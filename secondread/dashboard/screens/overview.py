@@ -28,7 +28,7 @@ def show(chosen: Chosen) -> None:
         st.metric("Images", f"{len(images.table):,}", width="content")
         st.metric("Groups", f"{groups[ALL]:,}", width="content", help="A patient's images, or near duplicates.")
         st.metric("Classes", len(images.taxonomy.names), width="content")
-        st.metric("Image size", f"{images.preprocessing.size} px", width="content")
+        st.metric("Image size", f"{images.image_size} px", width="content")
     st.subheader("Images by class and split")
     st.altair_chart(images_chart(counts), width="stretch")
     _numbers(counts.assign(groups=groups))

@@ -20,7 +20,7 @@ def show(chosen: Chosen) -> None:
         count = st.selectbox("Pictures of a class", [6, 12, _MOST], width=160)
         if st.button("Draw others", icon=":material/casino:"):
             st.session_state["draw"] = st.session_state.get("draw", 0) + 1
-    st.caption(f"As the model gets them: {images.preprocessing.size} px, grey. Only what is shown is read.")
+    st.caption(f"As the model gets them: {images.image_size} px, grey. Only what is shown is read.")
     seed = st.session_state.get("draw", 0)
     for info in images.taxonomy.classes:
         named = f"{plain(info.title)} ({plain(info.name)})" if info.title else plain(info.name)
