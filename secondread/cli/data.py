@@ -35,7 +35,11 @@ dashboard.add_to(app)
 )
 def ingest(
     source: Annotated[
-        str, typer.Argument(help="Folder of class folders, folder with manifest.csv, MedMNIST .npz, or phantom://demo.")
+        str,
+        typer.Argument(
+            help="Folder of class folders, folder with manifest.csv, archive of one, MedMNIST .npz, .yaml of sources, "
+            "s3:// or swift:// with one of these, or phantom://demo."
+        ),
     ],
     output: Annotated[Path, typer.Option(help="Folder to write; it appears whole or not at all.")],
     modality: Annotated[str, typer.Option(help="cxr or oct, where the source does not say.")] = "",
@@ -101,7 +105,8 @@ def preprocess(
     ] = PreprocessConfig.trim_borders,
     split_seed: Annotated[int, typer.Option(help="Picks one of the possible splits.")] = PreprocessConfig.split_seed,
     parent: Annotated[
-        Path | None, typer.Option(help="Dataset version that this one grows from: what it has keeps its split.")
+        str | None,
+        typer.Option(help="Folder or URI of the version that this one grows from: what it has keeps its split."),
     ] = None,
     engine: EngineName = "",
     ray_address: RayAddress = "",
@@ -111,14 +116,14 @@ def preprocess(
 
     A run that was cut, even by a kill, is gone on with by the same command.
     """
-    from secondread.data.dataset import DatasetVersion
+    from secondread.data.store.lookup import open_version
     from secondread.data.version import write_dataset_version
 
     contrast = CLAHE if clahe else PreprocessConfig.contrast
     config = PreprocessConfig(
         image_size=image_size, contrast=contrast, trim_borders=trim_borders, split_seed=split_seed
     )
-    grown_from = DatasetVersion.open(parent) if parent else None
+    grown_from = open_version(parent, Environment.read()) if parent else None
     worker = chosen_engine(engine, ray_address)
     version = write_dataset_version(ingested, output, config, grown_from, engine=worker)
     if json:

@@ -60,9 +60,9 @@ def open_version(uri: str, environment: Environment) -> DatasetVersion:
 
 
 def _plain_folder(uri: str) -> Path | None:
-    """The folder of a version that is not published, whose large files are in one piece."""
+    """The folder of a version that is not published: large files of one that is may lie there in parts."""
     path = Path(uri.removeprefix("file://")).expanduser()
-    plain = not is_stored(uri) and (path / DATASET_FILE).is_file() and not (path / COMPLETE).is_file()
+    plain = not is_stored(uri) and path.is_dir() and not (path / COMPLETE).is_file()
     return path if plain else None
 
 

@@ -1,0 +1,58 @@
+"""One dataset version, by whatever it is called."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from secondread.config.environment import Environment
+from secondread.data.dataset import DatasetVersion
+from secondread.data.store import contents
+from secondread.data.store.lookup import name_version, open_version
+from secondread.data.store.publish import publish
+from secondread.data.store.store import open_store
+from secondread.errors import InputError, IntegrityError
+
+
+@pytest.fixture
+def environment(tmp_path: Path) -> Environment:
+    return Environment.read({"SECONDREAD_HOME": str(tmp_path / "home")})
+
+
+@pytest.fixture
+def root(version: DatasetVersion, tmp_path: Path, environment: Environment, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder where the version is published, its files in several parts."""
+    monkeypatch.setattr(contents, "PART_BYTES", 4096)
+    publish(version, open_store(str(tmp_path / "kept"), environment))
+    return tmp_path / "kept"
+
+
+def test_a_folder_and_a_published_version_and_the_start_of_its_hash_are_the_same(
+    version: DatasetVersion, root: Path, environment: Environment
+) -> None:
+    whole = f"{root}/{version.content_hash}"
+    for uri in (str(version.root), whole, f"file://{whole}", f"{root}/{version.name}"):
+        opened = open_version(uri, environment)
+        assert opened.content_hash == name_version(uri, environment).content_hash == version.content_hash
+        assert np.array_equal(opened.split("train").images, version.split("train").images)
+    assert name_version(f"{root}/{version.name}", environment).uri == whole
+
+
+def test_a_published_version_is_fetched_once(version: DatasetVersion, root: Path, environment: Environment) -> None:
+    uri = f"{root}/{version.content_hash}"
+    first = open_version(uri, environment)
+    assert first.root.is_relative_to(environment.home)
+    made = first.root.stat().st_ino
+    assert open_version(uri, environment).root.stat().st_ino == made
+
+
+def test_what_is_no_version_is_said(root: Path, tmp_path: Path, environment: Environment) -> None:
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(IntegrityError, match=r"empty is no dataset version: it has no dataset\.json"):
+        open_version(str(tmp_path / "empty"), environment)
+    with pytest.raises(InputError, match="no version 'ffffffffff' that is whole"):
+        open_version(f"{root}/ffffffffff", environment)
+    with pytest.raises(InputError, match="'nothing' names no dataset version"):
+        open_version("nothing", environment)
