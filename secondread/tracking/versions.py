@@ -38,7 +38,9 @@ def record_version(
     if found:
         return found
     version = dataset.version
-    facts = {"mlflow.runName": version.name, "synthetic": str(version.synthetic).lower(), "parent": version.parent}
+    facts = {"mlflow.runName": version.name, "synthetic": str(version.synthetic).lower()}
+    if version.parent:
+        facts["parent"] = version.parent
     with open_run(TrackingConfig(uri=uri, experiment=EXPERIMENT, tags={**facts, **tags})) as run:
         with mlflow_errors(client):
             log_published(client, run.run_id, dataset)
