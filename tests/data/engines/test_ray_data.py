@@ -48,12 +48,6 @@ def test_no_item_is_no_work(engine: Engine) -> None:
     assert list(engine.map(len, [])) == []
 
 
-def test_a_worker_that_is_killed_costs_nothing_but_time(engine: Engine, tmp_path: Path) -> None:
-    work = dying(tmp_path, times=2)
-    assert list(engine.map(work, list(range(8)))) == [number * number for number in range(8)]
-    assert len(list(tmp_path.iterdir())) == 2
-
-
 def test_an_item_that_kills_every_worker_ends_the_run(
     engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -56,12 +56,31 @@ class OtherReads:
             yield replace(image, read=self._change(number, image.read))
 
 
+@pytest.fixture
+def every_kind(films: Callable[..., Path], shared_data: Path, tmp_path: Path) -> Path:
+    """A list of sources whose images are read in different ways, all in a process that has not opened them."""
+    plain = films(normal=6, mass=6, covid=6, opacity=6)  # each film another one
+    for name, label in (("packed", "covid"), ("listed", "opacity")):
+        shutil.move(plain / label, tmp_path / name / label)
+    shutil.make_archive(str(tmp_path / "archive"), "zip", tmp_path / "packed")
+    pixels = np.random.default_rng(0).integers(0, 256, (12, 28, 28), dtype=np.uint8)
+    np.savez(tmp_path / "pneumoniamnist.npz", train_images=pixels, train_labels=np.arange(12)[:, None] % 2)
+    rows = [f"opacity/{path.name},listed" for path in (tmp_path / "listed" / "opacity").iterdir()]
+    (tmp_path / "listed" / "manifest.csv").write_text("\n".join(["path,label", *rows]))
+    uris = ["phantom://oct?images=60&size=32", tmp_path / "pneumoniamnist.npz", f"dicom:{shared_data / 'dicom'}"]
+    uris += [tmp_path / "archive.zip", plain, tmp_path / "listed"]
+    listed = "".join(f"  - uri: {uri}\n    modality: cxr\n" for uri in uris)
+    (tmp_path / "several.yaml").write_text(f"sources:\n{listed}")
+    return tmp_path / "several.yaml"
+
+
 def test_workers_that_are_killed_cost_nothing_but_time(
-    films: Callable[..., Path], tmp_path: Path, ray: EngineConfig, monkeypatch: pytest.MonkeyPatch
+    every_kind: Path, tmp_path: Path, ray: EngineConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    root, settings = films(normal=16, covid=16), PreprocessConfig(image_size=32)
-    config = IngestConfig(source=str(root))
-    ingest(config, tmp_path / "in-local")
+    config = IngestConfig(source=str(every_kind), min_contrast=0, near_duplicate_similarity=2.0)
+    settings = PreprocessConfig(image_size=32)
+    key = tmp_path / "key"
+    ingest(config, tmp_path / "in-local", patient_key=key)
     local = write_dataset_version(tmp_path / "in-local", tmp_path / "local", settings)
     deaths = [tmp_path / "reader-died", tmp_path / "decoder-died"]
 
@@ -73,8 +92,8 @@ def test_workers_that_are_killed_cost_nothing_but_time(
     def deadly(number: int, read: Read) -> Read:
         return (lambda: die_once(deaths[0]) or read()) if number == 6 else read
 
-    monkeypatch.setattr(ingest_module, "open_source", lambda *_, **__: OtherReads(root, deadly))
-    ingest(config, tmp_path / "in-ray", engine=ray)
+    monkeypatch.setattr(ingest_module, "open_source", lambda *_, **__: OtherReads(every_kind, deadly))
+    ingest(config, tmp_path / "in-ray", engine=ray, patient_key=key)
     assert everything(tmp_path / "in-ray") == everything(tmp_path / "in-local")
 
     preprocessed = version._preprocessed
@@ -89,26 +108,6 @@ def test_workers_that_are_killed_cost_nothing_but_time(
     assert made.content_hash == local.content_hash
     assert everything(tmp_path / "ray") == everything(tmp_path / "local")
     assert all(death.exists() for death in deaths)
-
-
-def test_images_of_every_kind_of_source_travel_to_the_workers(
-    films: Callable[..., Path], shared_data: Path, tmp_path: Path, ray: EngineConfig
-) -> None:
-    shutil.make_archive(str(tmp_path / "archive"), "zip", films(normal=3, covid=3))
-    random = np.random.default_rng(0)
-    pixels = random.integers(0, 256, (6, 28, 28), dtype=np.uint8)
-    np.savez(tmp_path / "pneumoniamnist.npz", train_images=pixels, train_labels=np.arange(6)[:, None] % 2)
-    (tmp_path / "csv").mkdir()
-    shutil.copy(tmp_path / "films" / "normal" / "000.png", tmp_path / "csv" / "a.png")
-    (tmp_path / "csv" / "manifest.csv").write_text("path,label\na.png,listed")
-    uris = ["phantom://oct?images=6&size=64", tmp_path / "pneumoniamnist.npz", f"dicom:{shared_data / 'dicom'}"]
-    uris += [tmp_path / "archive.zip", tmp_path / "films", tmp_path / "csv"]
-    several = tmp_path / "several.yaml"
-    several.write_text("sources:\n" + "".join(f"  - uri: {uri}\n    modality: cxr\n" for uri in uris))
-    config = IngestConfig(source=str(several), min_contrast=0)
-    for name, engine in (("local", EngineConfig()), ("ray", ray)):
-        ingest(config, tmp_path / name, engine=engine, patient_key=tmp_path / "key")
-    assert everything(tmp_path / "ray") == everything(tmp_path / "local")
 
 
 def test_a_worker_that_lacks_the_source_is_not_taken_for_images_that_cannot_be_read(
