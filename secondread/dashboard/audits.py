@@ -8,8 +8,10 @@ from typing import Any
 
 from secondread.atomic import read_json
 from secondread.dashboard.shelf import Held, HeldFolder, HeldObjects
-from secondread.data.audit.report import HTML_FILE, JSON_FILE
 from secondread.errors import IntegrityError
+
+# As `secondread.data.audit.report` names them, which takes seconds to load: only who runs an audit does.
+JSON_FILE, HTML_FILE = "audit.json", "audit.html"
 
 _NEEDED = {"images", "severity", "findings", "shortcuts", "notes", "rejected"}
 

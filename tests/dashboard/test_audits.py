@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 
 from secondread.config.audit import AuditConfig
-from secondread.dashboard.audits import bytes_to_fetch, run_audit, stored_audit
+from secondread.dashboard.audits import HTML_FILE, JSON_FILE, bytes_to_fetch, run_audit, stored_audit
 from secondread.dashboard.shelf import Held
+from secondread.data.audit import report
 from secondread.data.audit.audit import audit
 from secondread.data.audit.report import write_audit
 from secondread.data.audit.subject import open_subject
@@ -24,17 +25,25 @@ def root(shelf_root: Path, tmp_path: Path) -> Path:
     return tmp_path / "root"
 
 
-def write(version: Path, output: Path) -> None:
-    config, subject = AuditConfig(resamples=100), open_subject(version)
-    write_audit(audit(subject, config), subject, output, config, inputs=[version])
+@pytest.fixture(scope="module")
+def written(shelf_root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An audit of the first version."""
+    folder = tmp_path_factory.mktemp("audit") / "written"
+    config, subject = AuditConfig(resamples=100), open_subject(shelf_root / "first")
+    write_audit(audit(subject, config), subject, folder, config, inputs=[])
+    return folder
+
+
+def test_the_files_are_those_that_an_audit_writes() -> None:
+    assert (JSON_FILE, HTML_FILE) == (report.JSON_FILE, report.HTML_FILE)
 
 
 @pytest.mark.parametrize("where", ["first-audit", "first/audit"])
 def test_an_audit_beside_the_version_or_in_it_is_shown(
-    root: Path, tmp_path: Path, held: Callable[..., Held], where: str
+    root: Path, tmp_path: Path, written: Path, held: Callable[..., Held], where: str
 ) -> None:
     assert stored_audit(held(root, "first"), tmp_path / "cache") is None
-    write(root / "first", root / where)
+    shutil.copytree(written, root / where)
     found = stored_audit(held(root, "first"), tmp_path / "cache")
     assert found is not None
     assert found.document["images"] == len(DatasetVersion.open(root / "first").manifest)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 import pandas as pd
 
-from secondread.data.audit.subject import Subject
+if TYPE_CHECKING:  # what reads a set takes a second to load, and the dashboard needs the bands of ages alone
+    from secondread.data.audit.subject import Subject
 
 NOT_KNOWN = "not known"
 BY = ("source", "split", "original_split", "sex", "age_band", "view", "body_part", "laterality", "burnt_in_text")
