@@ -13,6 +13,7 @@ import shutil
 import sys
 import time
 import traceback
+import unicodedata
 import zlib
 from collections import Counter
 from collections.abc import Callable
@@ -28,6 +29,7 @@ from secondread.errors import SecondReadError
 MEMORY_BYTES = 6 << 30  # of address space: what allocates by a damaged length fails
 # sheet -> what its source is opened as; the other sets are opened by their file
 SHEETS = {"manifest.csv": "", "Data_Entry_2017.csv": "nih-cxr14:", "COVID.metadata.xlsx": "covid-radiography:"}
+MORE_THAN_A_LINE = {"Cc", "Zl", "Zp", "Cs"}  # control characters, line ends, halves of a character
 SLOWEST_SECONDS = 20.0
 ISOLATED_SHARE = (
     10  # of the films that GDCM decodes in a process of its own, every so many-th is taken, since each is slow
@@ -121,7 +123,7 @@ def tried(read: Callable[[], None], described: str) -> str:
         read()
     except SecondReadError as error:
         outcome = "refused"
-        if "\n" in str(error) or not str(error).isprintable():
+        if any(unicodedata.category(character) in MORE_THAN_A_LINE for character in str(error)):
             sys.exit(f"{described}: not one line: {str(error)!r}")
     except OSError as error:  # the operating system's own word on a file, as `data ingest` records it
         if error.strerror is None:
