@@ -6,8 +6,8 @@
 
 Cleaning is part of ingest: an image is checked, compared with the others and left out while its bytes are at hand.
 Splitting is part of preprocess: a version is pixels, groups and splits under one hash, and a split of its own would be
-a version without a name. The audit looks at the version, splits and all. Its gate is the setting `fail_on`; without one
-it always says yes, and its page says what was found.
+a version without a name. The audit looks at the version, splits and all, and at what cleaning left out. Its gate is the
+setting `fail_on`; without one it always says yes, and its page says what was found.
 """
 
 from kfp import dsl
@@ -68,7 +68,10 @@ def data(
             "data",
         )
         with_store(version)
-        audited = ask(audit(dataset=version.outputs["dataset"], settings=audit_settings), "data")
+        audited = ask(
+            audit(images=images.outputs["images"], dataset=version.outputs["dataset"], settings=audit_settings),
+            "data",
+        )
         with dsl.If(audited.outputs["Output"] == True, name="gate on audit"):  # noqa: E712 - KFP's expression
             # Never cached: a cluster does not ask the store whether a version is still in it, and publishing it again
             # sends nothing.

@@ -7,6 +7,7 @@ from secondread_components.image import BASE_IMAGE
 
 @dsl.component(base_image=BASE_IMAGE, install_kfp_package=False)
 def audit(
+    images: dsl.Input[dsl.Dataset],
     dataset: dsl.Input[dsl.Dataset],
     findings: dsl.Output[dsl.Artifact],
     metrics: dsl.Output[dsl.Metrics],
@@ -16,7 +17,8 @@ def audit(
     """Look a dataset version over, and ask the gate.
 
     Args:
-        dataset: what preprocess wrote.
+        images: what ingest wrote; it knows what was left out, and why.
+        dataset: what preprocess wrote of it.
         findings: the audit as JSON, and its page.
         metrics: what was found, as figures.
         report: the page for people.
@@ -28,6 +30,6 @@ def audit(
     from secondread.pipeline.show import show_audit
     from secondread.pipeline.steps.audit import audit as step
 
-    facts = step(dataset.path, findings.path, settings=settings)
+    facts = step(images.path, dataset.path, findings.path, settings=settings)
     show_audit(facts, findings.path, metrics=metrics, report=report.path)
     return facts["passed"]

@@ -27,6 +27,7 @@ from secondread.pipeline.steps.publish import publish
 from secondread.pipeline.success import failures, write_success
 from secondread.tracking.runs import open_client
 
+COPIED = next(PhantomSource("phantom://cxr?images=120&size=32&classes=cxr-normal,cxr-covid").images()).name
 STEPS = ("ingest", "preprocess", "audit", "publish")
 SMALL: dict[str, Any] = {"preprocess": {"image_size": 32}, "audit": {"resamples": 100, "sample_images": 100}}
 
@@ -47,6 +48,8 @@ class DataPipeline:
         for image in list(PhantomSource(uri).images())[first:last]:
             data = image.read()
             store.write(image.name, data, sha256=hashlib.sha256(data).hexdigest())
+            if image.name == COPIED:
+                store.write(f"{image.label}/copy.png", data, sha256=hashlib.sha256(data).hexdigest())
 
     def run(self, **changes: Any) -> DataRun:
         settings = DataPipelineSettings(self.source, self.publish_to, **{**SMALL, **changes})
@@ -82,6 +85,7 @@ def first(pipeline: DataPipeline) -> DataRun:
 
 def test_a_version_is_published_with_its_audit(first: DataRun, pipeline: DataPipeline, tmp_path: Path) -> None:
     assert (first.status, tuple(first.seconds), first.cached) == ("published", STEPS, ())
+    assert sum(first.rejected.values()) == 1
     assert first.published == f"{pipeline.publish_to}/{first.content_hash}"
     store = open_store(pipeline.publish_to, pipeline.environment)
     assert [item.content_hash for item in published(store)] == [first.content_hash]
@@ -109,6 +113,7 @@ def test_the_catalogue_and_mlflow_know_the_version(first: DataRun, pipeline: Dat
     assert run.data.tags["published_to"] == first.published
     assert Path(first.audit).is_relative_to(pipeline.home / "runs" / run.data.tags["pipeline_run"])
     findings = json.loads(Path(first.audit).with_name("audit.json").read_text())
+    assert {finding["name"]: finding["count"] for finding in findings["findings"]}["repeated"] == 1
     for finding in findings["findings"]:
         assert run.data.metrics[f"finding.{finding['name']}"] == finding["count"]
     assert run.data.metrics["images.test"] == sum(first.counts["test"].values())
@@ -139,6 +144,7 @@ def test_a_child_keeps_its_parents_splits_and_a_gate_that_refuses_publishes_noth
     assert [item.content_hash for item in published(open_store(pipeline.publish_to, pipeline.environment))] == before
     assert refused.parent == first.content_hash
     assert sum(sum(classes.values()) for classes in refused.counts.values()) > 100
+
     splits = [DatasetVersion.open(each.dataset).manifest.set_index("image_id")["split"] for each in (first, refused)]
     assert (splits[1].loc[splits[0].index] == splits[0]).all()
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -53,13 +53,20 @@ class Subject:
     read: Callable[[int], Grey]
 
 
-def open_subject(path: Path) -> Subject:
+def open_subject(path: Path, *, ingested: Path | None = None) -> Subject:
     """Open what `data ingest` or `data preprocess` wrote.
 
+    Args:
+        path: the folder.
+        ingested: of a version, the images that it was made of; then what was left out of those is looked at too, so
+            that repeats and contradictions are told with the splits and sources that they lay in.
     Raises:
         InputError: it is neither.
         IntegrityError: it is damaged.
     """
+    if ingested is not None:
+        subject, left_out = _open_version(path), read_rejected(ingested / REJECTED_FILE)
+        return replace(subject, rejected=pd.concat([left_out, subject.rejected], ignore_index=True))
     if (path / DATASET_FILE).is_file():
         return _open_version(path)
     if (path / SOURCE_FILE).is_file():

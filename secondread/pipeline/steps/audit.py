@@ -15,24 +15,26 @@ from secondread.pipeline.steps.begin import Settings, begin
 from secondread.pipeline.success import recorded, verify_success, write_success
 
 
-def audit(dataset: str, output: str, *, settings: Settings) -> dict[str, Any]:
+def audit(ingested: str, dataset: str, output: str, *, settings: Settings) -> dict[str, Any]:
     """Count what is in a version, and find leaks, contradictions and shortcuts. A refusal is an answer, not a failure.
 
     Args:
-        dataset: what step `preprocess` wrote.
+        ingested: what step `ingest` wrote; it knows what was left out, and why.
+        dataset: what step `preprocess` wrote of it.
         output: folder to write: the page, and the same as JSON.
         settings: fields of `AuditConfig`; `fail_on` is the gate.
     Returns:
         `passed`, `reasons` of a refusal, `severity` of the worst, and `figures` by name.
     """
     begin()
-    data, folder = Path(dataset), Path(output)
+    images, data, folder = Path(ingested), Path(dataset), Path(output)
     with recorded("audit", folder):
+        verify_success(images, step="ingest")
         verify_success(data, step="preprocess")
         config = from_mapping(AuditConfig, settings)
-        subject = open_subject(data)
+        subject = open_subject(data, ingested=images)
         result = run_audit(subject, config)
-        write_audit(result, subject, folder, config, inputs=[data])
+        write_audit(result, subject, folder, config, inputs=[images, data])
         refused = result.as_bad_as(config.fail_on)
         facts = {
             "passed": not refused,
@@ -40,7 +42,7 @@ def audit(dataset: str, output: str, *, settings: Settings) -> dict[str, Any]:
             "severity": result.severity,
             "figures": _figures(result),
         }
-        write_success(folder, step="audit", inputs={"dataset": data}, facts=facts)
+        write_success(folder, step="audit", inputs={"ingested": images, "dataset": data}, facts=facts)
     return facts
 
 
