@@ -13,7 +13,9 @@ from secondread.errors import IntegrityError
 # As `secondread.data.audit.report` names them, which takes seconds to load: only who runs an audit does.
 JSON_FILE, HTML_FILE = "audit.json", "audit.html"
 
-_NEEDED = {"images", "severity", "findings", "shortcuts", "notes", "rejected"}
+SHOWN_HASH = 12  # characters of a content hash that a version is named by
+
+_NEEDED = {"name", "images", "severity", "findings", "shortcuts", "notes", "rejected"}
 
 
 @dataclass(frozen=True)
@@ -30,7 +32,7 @@ class Found:
 
 
 def stored_audit(held: Held, cache: Path) -> Found | None:
-    """The audit of a version, from where it may be; None where there is none.
+    """The audit of exactly this version, from where it may be; None where there is none.
 
     Raises:
         IntegrityError: there is one, but it is damaged.
@@ -45,6 +47,8 @@ def stored_audit(held: Held, cache: Path) -> Found | None:
             document = read_json(folder / JSON_FILE)
             if not isinstance(document, dict) or not document.keys() >= _NEEDED:
                 raise IntegrityError(f"{folder / JSON_FILE} is no audit. Remove it, and run data audit again.")
+            if document["name"] != held.content_hash[:SHOWN_HASH]:
+                continue  # of what stood here before, or of the images that this version was made of
             page = folder / HTML_FILE
             return Found(document, page if page.is_file() else None)
     return None

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from secondread.config.audit import AuditConfig
+from secondread.config.environment import Environment
 from secondread.dashboard.audits import HTML_FILE, JSON_FILE, bytes_to_fetch, run_audit, stored_audit
 from secondread.dashboard.shelf import Held
 from secondread.data.audit import report
@@ -16,6 +17,8 @@ from secondread.data.audit.audit import audit
 from secondread.data.audit.report import write_audit
 from secondread.data.audit.subject import open_subject
 from secondread.data.dataset import DatasetVersion
+from secondread.data.store.publish import publish
+from secondread.data.store.store import open_store
 from secondread.errors import IntegrityError
 
 
@@ -62,6 +65,28 @@ def test_an_audit_that_is_run_is_there_the_next_time(
     assert kept.document["images"] == len(DatasetVersion.open(shelf_root / "first").manifest)
     assert kept.page is not None
     assert stored_audit(held(shelf_root, "retrain"), tmp_path / "cache") is None
+
+
+def test_an_audit_that_was_published_with_its_version_needs_no_pixels(
+    root: Path, tmp_path: Path, written: Path, held: Callable[..., Held]
+) -> None:
+    shutil.copytree(written, root / "first" / "audit")
+    version = DatasetVersion.open(root / "first")
+    publish(version, open_store(str(tmp_path / "store"), Environment.read({})))
+    found = held(tmp_path / "store", version.name)
+    shown = stored_audit(found, tmp_path / "cache")
+    assert shown is not None
+    assert shown.page is not None
+    assert shown.page.read_bytes() == (written / HTML_FILE).read_bytes()
+    assert not list((tmp_path / "cache").rglob("*.npy"))
+
+
+def test_an_audit_of_another_version_is_not_shown(
+    shelf_root: Path, root: Path, tmp_path: Path, written: Path, held: Callable[..., Held]
+) -> None:
+    shutil.copytree(shelf_root / "retrain", root / "retrain")
+    shutil.copytree(written, root / "retrain-audit")
+    assert stored_audit(held(root, "retrain"), tmp_path / "cache") is None
 
 
 def test_an_audit_of_another_form_is_refused(root: Path, tmp_path: Path, held: Callable[..., Held]) -> None:
