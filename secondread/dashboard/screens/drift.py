@@ -41,7 +41,7 @@ def show(chosen: Chosen) -> None:
 def _drifts(chosen: Chosen, before: Held) -> None:
     old = images_of(before)
     lights = _lights(chosen, before, old)
-    found = drifts(old, chosen.images, lights)
+    found = _found(before.key, chosen.held.key, lights is not None, old, chosen.images, lights)
     st.caption(
         "PSI, the population stability index, says how large a shift is: below 0.1 small, from 0.25 on large. p is how "
         "often chance alone would give as much; one image of a group is tested."
@@ -69,6 +69,18 @@ def _lights(chosen: Chosen, before: Held, old: Images) -> tuple[pd.Series, pd.Se
 @st.cache_data(max_entries=16, show_spinner="Comparing image by image…")
 def _changes(before_key: str, after_key: str, _before: Held, _after: Held) -> tuple[pd.DataFrame, list[str]]:  # noqa: ARG001 - what is kept is kept by the keys
     return changes(_before, _after)
+
+
+@st.cache_data(max_entries=16, show_spinner="Measuring what has drifted…")
+def _found(
+    before_key: str,  # noqa: ARG001 - what is kept is kept by the keys
+    after_key: str,  # noqa: ARG001
+    with_brightness: bool,  # noqa: ARG001
+    _before: Images,
+    _after: Images,
+    _lights: tuple[pd.Series, pd.Series] | None,
+) -> list[Drift]:
+    return drifts(_before, _after, _lights)
 
 
 @st.cache_data(max_entries=16, show_spinner="Looking at the brightness…")
