@@ -12,14 +12,16 @@ import pickle
 import secrets
 import shutil
 import socket
+import sys
 import tempfile
 import warnings
 from collections.abc import Callable, Generator, Iterator, Sequence
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, closing, redirect_stdout
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, TypeVar
 
+import secondread
 from secondread.cpus import cpu_limit
 from secondread.data.fingerprint import code_fingerprint
 from secondread.errors import DependencyError, SecondReadError
@@ -50,10 +52,12 @@ class _Task:
 
     Attributes:
         function: pickled.
-        code: the driver's `code_fingerprint`; empty: not asked.
+        installation: of the driver.
+        code: the driver's `code_fingerprint`.
     """
 
     function: bytes
+    installation: str
     code: str
 
     def run(self, row: dict[str, bytes]) -> dict[str, bytes]:
@@ -67,7 +71,7 @@ class _Task:
         return {"result": _packed(result)}
 
     def _check_code(self) -> None:
-        if self.code and self.code != code_fingerprint():
+        if self.installation != _installation() and self.code != code_fingerprint():
             raise DependencyError(
                 f"{socket.gethostname()} runs another version of secondread than this machine, which might give other "
                 "pixels. Install the same on every machine of the cluster."
@@ -90,6 +94,8 @@ class RayEngine:
         logging.getLogger("ray").setLevel(logging.ERROR)
         logging.getLogger("ray.data").setLevel(logging.ERROR)
         with ExitStack() as ends:
+            # where Ray tells of workers that died: stdout is kept for results
+            ends.enter_context(redirect_stdout(sys.stderr))
             ends.callback(ray.shutdown)
             self._start(ends)
             self._ends = ends.pop_all()
@@ -137,8 +143,7 @@ class RayEngine:
     def _results(self, function: Callable[[A], B], items: Sequence[A]) -> Generator[B, None, None]:
         if not items:
             return
-        # workers that this process did not start might run other code
-        task = _Task(_packed(function), code_fingerprint() if self._address else "")
+        task = _Task(_packed(function), _installation(), code_fingerprint())
         try:
             with closing(_run(task, [{"item": _packed(item)} for item in items])) as blocks:
                 for block in blocks:
@@ -173,6 +178,11 @@ def _told(error: Exception) -> Exception:
     if isinstance(error, ray.exceptions.RayTaskError):
         return error
     return DependencyError(f"Ray was lost ({text[:300]}). Start the run again: it goes on from there.")
+
+
+def _installation() -> str:
+    """Which files the library's code comes from."""
+    return f"{socket.gethostname()}:{secondread.__file__}"
 
 
 def _short_folder() -> str | None:

@@ -24,7 +24,7 @@ sys.stdin.read()
 """
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def ray_cluster() -> Iterator[str]:
     """Its address; it ends when the last test has."""
     environment = {**os.environ, "RAY_USAGE_STATS_ENABLED": "0"}
