@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from benchmarks import data, phantom, quantize, serve, train
+from benchmarks import data, phantom, quantize, scale, serve, train
 from benchmarks.measure import Measurement
 from benchmarks.workplace import Workplace
 from secondread.errors import InputError
@@ -18,10 +18,17 @@ class Benchmark:
     Attributes:
         measure: the function; it gives all of the figures.
         figures: key to what it says, for the table in the docs.
+        apart: group that it is in, where it takes so long that it is run only when it is asked for; else empty.
     """
 
     measure: Callable[[Workplace], Sequence[Measurement]]
     figures: Mapping[str, str]
+    apart: str = ""
+
+    @property
+    def group(self) -> str:
+        """What `ONLY` names it by."""
+        return self.apart or next(iter(self.figures)).split(".")[0]
 
 
 BENCHMARKS = (
@@ -74,14 +81,28 @@ BENCHMARKS = (
         serve.rate_vs_fastapi,
         {"serve.rate_vs_fastapi": "Answers a second under load: how many times as many"},
     ),
+    *(
+        Benchmark(
+            scale.at(images),
+            {
+                f"data.scale_{images}.seconds": f"{images:,} JPEG files to a published, audited version",
+                f"data.scale_{images}.cpu_seconds": f"{images:,} JPEG files, the same: of all processors",
+                f"data.scale_{images}.peak_rss_mib": f"{images:,} JPEG files, the same: memory at its peak",
+            },
+            apart="scale",
+        )
+        for images in scale.SIZES
+    ),
 )
 WORDS: dict[str, str] = {key: words for benchmark in BENCHMARKS for key, words in benchmark.figures.items()}
 KEYS = tuple(WORDS)
-GROUPS = tuple(dict.fromkeys(key.split(".")[0] for key in KEYS))
+GROUPS = tuple(dict.fromkeys(benchmark.group for benchmark in BENCHMARKS))
 
 
 def select(*, group: str = "", key: str = "") -> list[tuple[Benchmark, frozenset[str]]]:
-    """The benchmarks to run, each with the keys that are wanted of it; all where neither is given.
+    """The benchmarks to run, each with the keys that are wanted of it.
+
+    Where neither is given, all but those that are run only when they are asked for.
 
     Raises:
         InputError: no such group or key.
@@ -90,6 +111,7 @@ def select(*, group: str = "", key: str = "") -> list[tuple[Benchmark, frozenset
         raise InputError(f"there is no group '{group}': give one of {', '.join(GROUPS)}.")
     if key and key not in KEYS:
         raise InputError(f"there is no key '{key}': give one of {', '.join(KEYS)}.")
-    wanted = {each for each in KEYS if (not group or each.startswith(f"{group}.")) and key in ("", each)}
-    selected = [(benchmark, frozenset(wanted & set(benchmark.figures))) for benchmark in BENCHMARKS]
-    return [(benchmark, keys) for benchmark, keys in selected if keys]
+    if key:
+        return [(each, frozenset({key})) for each in BENCHMARKS if key in each.figures]
+    wanted = [each for each in BENCHMARKS if (each.group == group if group else not each.apart)]
+    return [(each, frozenset(each.figures)) for each in wanted]

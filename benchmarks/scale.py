@@ -6,6 +6,7 @@ its own.
 
 from __future__ import annotations
 
+import os
 import sys
 import tempfile
 from collections.abc import Callable, Sequence
@@ -41,10 +42,13 @@ def at(images: int) -> Callable[[Workplace], Sequence[Measurement]]:
 
     def measure(place: Workplace) -> Sequence[Measurement]:
         films = film_folder(place.home, images)
+        busy = f"load {os.getloadavg()[0]:.0f} before"  # seconds mean little where others take the processors
         with tempfile.TemporaryDirectory(prefix="scale-", dir=place.home) as folder:
             costs = road(films, Path(folder))
         stages = ", ".join(f"{name} {cost.seconds:.0f} s" for name, cost in costs.items())
-        note = f"none; phantom JPEGs of {SIDE} px (drawn before) to {IMAGE_SIZE} px, {cpu_limit()} CPUs: {stages}"
+        note = (
+            f"none; phantom JPEGs of {SIDE} px (drawn before) to {IMAGE_SIZE} px; {cpu_limit()} CPUs, {busy}: {stages}"
+        )
         figures = (
             ("seconds", sum(cost.seconds for cost in costs.values()), "s"),
             ("cpu_seconds", sum(cost.cpu_seconds for cost in costs.values()), "s"),

@@ -61,7 +61,8 @@ def test_what_is_not_known_is_refused_with_what_is(option: str, known: Sequence[
 
 
 def test_a_key_or_a_group_picks_what_measures_it() -> None:
-    assert [benchmark for benchmark, _ in select()] == list(BENCHMARKS)
+    assert [benchmark for benchmark, _ in select()] == [each for each in BENCHMARKS if not each.apart]
+    assert [each.apart for each, _ in select(group="scale")] == ["scale"] * 3
     [(benchmark, keys)] = select(key="quantize.int8.size_share")
     assert keys == {"quantize.int8.size_share"}
     assert keys < set(benchmark.figures)
