@@ -15,11 +15,11 @@ from benchmarks.peers import image_folder
 from benchmarks.workplace import Workplace
 from secondread.config.ingest import IngestConfig
 from secondread.config.preprocess import PreprocessConfig
-from secondread.data.dataset import SplitData
-from secondread.data.decode import decode
 from secondread.data.ingest import ingest
-from secondread.data.preprocess import Preprocessing, preprocess
-from secondread.data.version import write_dataset_version
+from secondread.data.pixels.decode import decode
+from secondread.data.pixels.preprocess import Preprocessing, preprocess
+from secondread.data.versions.dataset import SplitData
+from secondread.data.versions.version import write_dataset_version
 
 IMAGES = 200
 BATCH = 64

@@ -20,7 +20,7 @@ from benchmarks.measure import Measurement
 from benchmarks.servers import fastapi_server, our_server
 from benchmarks.workplace import Workplace
 from secondread.cpus import cpu_limit
-from secondread.data.preprocess import preprocess
+from secondread.data.pixels.preprocess import preprocess
 from secondread.logging import get_logger
 from secondread.model.folder import FP32_GRAPH, ModelFolder
 from secondread.model.session import INPUT, OUTPUTS

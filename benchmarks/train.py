@@ -16,7 +16,7 @@ from secondread.config.train import TrainConfig
 from secondread.cpus import cpu_limit
 
 if TYPE_CHECKING:
-    from secondread.data.dataset import DatasetVersion
+    from secondread.data.versions.dataset import DatasetVersion
 
 SIZE, SOURCE = 96, "phantom://demo?images=720&size=96"
 SEED_PRESET = "vit-seed-64"

@@ -11,9 +11,9 @@ from secondread.atomic import atomic_folder
 from secondread.config.ingest import IngestConfig
 from secondread.config.preprocess import PreprocessConfig
 from secondread.config.train import TrainConfig
-from secondread.data.dataset import DatasetVersion
 from secondread.data.ingest import ingest
-from secondread.data.version import write_dataset_version
+from secondread.data.versions.dataset import DatasetVersion
+from secondread.data.versions.version import write_dataset_version
 from secondread.logging import get_logger
 from secondread.model.folder import ModelFolder
 from secondread.pipeline.code import code_fingerprint

@@ -21,7 +21,7 @@ from pydicom.dataset import FileDataset, FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian
 
 from secondread.config.environment import Environment
-from secondread.data.preprocess import Preprocessing
+from secondread.data.pixels.preprocess import Preprocessing
 from secondread.model.folder import ModelConfigFile, ModelFolder, Thresholds
 from secondread.taxonomy import ClassInfo, Taxonomy
 

@@ -37,7 +37,7 @@ def add(
     json: Json = False,
 ) -> None:
     """Add a dataset version and its images; adding it again changes nothing."""
-    from secondread.data.dataset import DatasetVersion
+    from secondread.data.versions.dataset import DatasetVersion
 
     dataset = DatasetVersion.open(version)
     with _opened() as catalogue:

@@ -117,7 +117,7 @@ def preprocess(
     A run that was cut, even by a kill, is gone on with by the same command.
     """
     from secondread.data.store.lookup import open_version
-    from secondread.data.version import write_dataset_version
+    from secondread.data.versions.version import write_dataset_version
 
     contrast = CLAHE if clahe else PreprocessConfig.contrast
     config = PreprocessConfig(
@@ -140,8 +140,8 @@ def diff(
     json: Json = False,
 ) -> None:
     """Say which images were added, removed, relabelled, moved to another split, or regrouped."""
-    from secondread.data.dataset import DatasetVersion
-    from secondread.data.diff import diff_versions
+    from secondread.data.versions.dataset import DatasetVersion
+    from secondread.data.versions.diff import diff_versions
 
     document = diff_versions(DatasetVersion.open(before), DatasetVersion.open(after)).to_dict()
     if json:
@@ -168,8 +168,8 @@ def augment(
     json: Json = False,
 ) -> None:
     """Make a retrain set: a child version with more of a class to learn from, and the same test images."""
-    from secondread.data.augment import augment as run
-    from secondread.data.dataset import DatasetVersion
+    from secondread.data.versions.augment import augment as run
+    from secondread.data.versions.dataset import DatasetVersion
 
     config = AugmentConfig(label=label, fraction=fraction, seed=seed)
     require(origin == "final_eval", f"--from is '{origin}', but only final_eval gives images away.")

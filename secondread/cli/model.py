@@ -44,7 +44,7 @@ def add_to(app: typer.Typer) -> None:
 
 def train(data: Dataset, output: Output, name: str = "secondread", settings: Set = [], json: Json = False) -> None:  # noqa: B006
     """Train a model on a dataset version."""
-    from secondread.data.dataset import DatasetVersion
+    from secondread.data.versions.dataset import DatasetVersion
     from secondread.tracking.datasets import TrackedDataset
     from secondread.tracking.origin import Origin
     from secondread.tracking.runs import TrackingConfig
@@ -77,8 +77,8 @@ def evaluate(
     json: Json = False,
 ) -> None:
     """Judge a model by the graph that will be served."""
-    from secondread.data.dataset import DATASET_FILE, DatasetVersion
     from secondread.data.sources.open import open_source
+    from secondread.data.versions.dataset import DATASET_FILE, DatasetVersion
     from secondread.evaluation.evaluate import LabelledImages
     from secondread.evaluation.evaluate import evaluate as run
     from secondread.evaluation.external import read_source
@@ -110,7 +110,7 @@ def evaluate(
 
 def quantize(model: Folder, data: Dataset, output: Output, settings: Set = [], json: Json = False) -> None:  # noqa: B006
     """Make INT8 graphs, compare them with fp32 on val, and choose the one to serve."""
-    from secondread.data.dataset import DatasetVersion
+    from secondread.data.versions.dataset import DatasetVersion
     from secondread.export.quantize import quantize as run
     from secondread.model.folder import ModelFolder
 

@@ -26,9 +26,9 @@ def publish(
     json: Json = False,
 ) -> None:
     """Store a dataset version. It can be seen there once all of it is; run again, it goes on where it stopped."""
-    from secondread.data.dataset import DatasetVersion
+    from secondread.data.store.open import open_store
     from secondread.data.store.publish import publish as run
-    from secondread.data.store.store import open_store
+    from secondread.data.versions.dataset import DatasetVersion
 
     done = run(DatasetVersion.open(version), open_store(uri, Environment.read()))
     if json:
@@ -45,7 +45,7 @@ def fetch(
 ) -> None:
     """Fetch a dataset version, checked; run again, it goes on where it stopped."""
     from secondread.data.store.fetch import fetch as run
-    from secondread.data.store.store import open_store
+    from secondread.data.store.open import open_store
 
     root, _, name = uri.rstrip("/").rpartition("/")
     version = run(open_store(root, Environment.read()), name, folder)
@@ -57,8 +57,8 @@ def fetch(
 
 def list_versions(uri: Root, json: Json = False) -> None:
     """List the dataset versions that a store has whole."""
+    from secondread.data.store.open import open_store
     from secondread.data.store.publish import published
-    from secondread.data.store.store import open_store
 
     store = open_store(uri, Environment.read())
     found = published(store)

@@ -11,7 +11,8 @@ from secondread.config.environment import Environment
 from secondread.dashboard.images import Images, read_images
 from secondread.dashboard.shelf import Held, Shelf, versions_at
 from secondread.data.store.local import LocalStore
-from secondread.data.store.store import Store, open_store
+from secondread.data.store.open import open_store
+from secondread.data.store.store import Store
 
 _KEPT = 8  # versions in memory; 125,100 images take 10 MB
 

@@ -9,9 +9,9 @@ import pandas as pd
 from secondread.dashboard.images import Images
 from secondread.dashboard.shelf import Held
 from secondread.dashboard.tables import numbers_known
-from secondread.data.dataset import DatasetVersion
-from secondread.data.diff import diff_versions
-from secondread.data.drift import Drift, dataset_drift
+from secondread.data.versions.dataset import DatasetVersion
+from secondread.data.versions.diff import diff_versions
+from secondread.data.versions.drift import Drift, dataset_drift
 
 KINDS = {
     "added": "added",

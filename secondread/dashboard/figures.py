@@ -10,7 +10,7 @@ import pandas as pd
 
 from secondread.dashboard import colours
 from secondread.dashboard.tables import ALL
-from secondread.data.drift import Drift
+from secondread.data.versions.drift import Drift
 
 _LABEL_PIXELS = 150  # of a class's or source's name; longer ones are cut, and whole in the tooltip
 _BAR_PIXELS = 26  # of height that a bar and its gap take

@@ -10,7 +10,7 @@ import pandas as pd
 
 from secondread.dashboard.shelf import Held, document_of
 from secondread.data.manifest import MANIFEST_FILE, SPLITS
-from secondread.data.split import split_counts
+from secondread.data.versions.split import split_counts
 from secondread.errors import IntegrityError
 from secondread.taxonomy import Taxonomy
 

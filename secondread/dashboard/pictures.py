@@ -12,8 +12,8 @@ import pandas as pd
 
 from secondread.dashboard.images import Images
 from secondread.dashboard.shelf import Held
-from secondread.data.shards import shard_file
 from secondread.data.store.store import THREADS
+from secondread.data.versions.shards import shard_file
 from secondread.errors import IntegrityError
 
 BRIGHTNESS_IMAGES = 400  # drawn from each version; the mean of a class mix is then known to 2 grey levels

@@ -11,7 +11,7 @@ from typing import NoReturn
 
 from secondread.config.dashboard import DashboardConfig
 from secondread.config.environment import Environment
-from secondread.data.store.store import open_store
+from secondread.data.store.open import open_store
 from secondread.errors import DependencyError, InputError
 
 SCRIPT = Path(__file__).with_name("app.py")

@@ -13,13 +13,13 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from secondread.atomic import atomic_folder, read_json, sha256_bytes
-from secondread.data.dataset import DATASET_FILE
 from secondread.data.manifest import MANIFEST_FILE, SPLITS
-from secondread.data.shards import shard_file
 from secondread.data.store.contents import COMPLETE, Contents, Part, read_contents
 from secondread.data.store.local import LocalStore
 from secondread.data.store.publish import in_parallel
 from secondread.data.store.store import Store
+from secondread.data.versions.dataset import DATASET_FILE
+from secondread.data.versions.shards import shard_file
 from secondread.errors import IntegrityError
 
 _SHARDS = frozenset(shard_file(split) for split in SPLITS)

@@ -12,7 +12,7 @@ from pathlib import Path
 import secondread
 from secondread.atomic import sha256_file
 from secondread.cpus import cpu_limit
-from secondread.data.ahead import ahead
+from secondread.data.engines.ahead import ahead
 
 _AHEAD = 64  # files that are hashed or wait for their turn
 _CODE_SUFFIXES = frozenset({".py", ".json", ".html", ".css"})

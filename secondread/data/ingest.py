@@ -23,12 +23,12 @@ import pandas as pd
 from secondread.atomic import resumable_folder, write_json
 from secondread.config.engine import EngineConfig
 from secondread.config.ingest import IngestConfig
-from secondread.data.contradictions import join_near_duplicates
-from secondread.data.duplicates import mark_duplicates
+from secondread.data.cleaning.contradictions import join_near_duplicates
+from secondread.data.cleaning.duplicates import mark_duplicates
+from secondread.data.cleaning.picture_checks import PictureChecks
 from secondread.data.engines.engine import open_engine
 from secondread.data.engines.journal import resume_key
 from secondread.data.manifest import MANIFEST_FILE, REJECTED_FILE, typed, write_manifest, write_rejected
-from secondread.data.picture_checks import PictureChecks
 from secondread.data.reading import OutgoingIds, read_images
 from secondread.data.sources.open import local_path, open_source
 from secondread.data.sources.source import Source

@@ -13,15 +13,15 @@ import numpy as np
 import numpy.typing as npt
 
 from secondread.atomic import sha256_bytes
-from secondread.data.burnt_in import LEAST_SIDE, has_text
-from secondread.data.decode import DEFAULT_LIMITS, as_png, decode
-from secondread.data.detail import detail_hash
-from secondread.data.dicom_facts import DicomFacts, dicom_facts
-from secondread.data.dicom_file import HEAD_BYTES, looks_like_dicom
-from secondread.data.header_checks import contradiction
-from secondread.data.picture_checks import PictureChecks, check_picture
+from secondread.data.cleaning.burnt_in import LEAST_SIDE, has_text
+from secondread.data.cleaning.detail import detail_hash
+from secondread.data.cleaning.header_checks import contradiction
+from secondread.data.cleaning.picture_checks import PictureChecks, check_picture
+from secondread.data.pixels.decode import DEFAULT_LIMITS, as_png, decode
+from secondread.data.pixels.dicom_facts import DicomFacts, dicom_facts
+from secondread.data.pixels.dicom_file import HEAD_BYTES, looks_like_dicom
+from secondread.data.pixels.strip import strip_jpeg, strip_png
 from secondread.data.sources.source import SourceImage
-from secondread.data.strip import strip_jpeg, strip_png
 from secondread.errors import ImageError, InputError, TooLargeError
 
 DEFAULT_CHECKS = PictureChecks()

@@ -10,11 +10,11 @@ from typing import Any
 
 import pandas as pd
 
+from secondread.data.cleaning.picture_checks import PictureChecks
 from secondread.data.engines.engine import Engine
 from secondread.data.engines.journal import Journal, work_through
 from secondread.data.intake import UNREAD, StoredImage, store_images
 from secondread.data.patients import PatientHasher
-from secondread.data.picture_checks import PictureChecks
 from secondread.data.sources.source import SourceImage, own_patient
 from secondread.errors import InputError, TooLargeError
 

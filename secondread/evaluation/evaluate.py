@@ -23,8 +23,8 @@ import pandas as pd
 from secondread.atomic import atomic_folder, write_json
 from secondread.config.evaluate import EvaluateConfig
 from secondread.config.gate import GateConfig
-from secondread.data.dataset import DatasetVersion
-from secondread.data.preprocess import Preprocessing
+from secondread.data.pixels.preprocess import Preprocessing
+from secondread.data.versions.dataset import DatasetVersion
 from secondread.errors import InputError
 from secondread.evaluation import bootstrap, calibration, metrics
 from secondread.evaluation.gate import GateResult, decide

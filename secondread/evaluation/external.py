@@ -10,7 +10,7 @@ import numpy.typing as npt
 from secondread.atomic import sha256_bytes
 from secondread.cpus import cpu_limit
 from secondread.data.intake import with_header_ids
-from secondread.data.preprocess import Preprocessing, preprocess
+from secondread.data.pixels.preprocess import Preprocessing, preprocess
 from secondread.data.sources.source import Source, SourceImage
 from secondread.errors import ImageError, InputError, TooLargeError
 from secondread.evaluation.evaluate import LabelledImages

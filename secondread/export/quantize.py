@@ -20,7 +20,7 @@ import pandas as pd
 
 from secondread.atomic import atomic_folder, write_json
 from secondread.config.quantize import QuantizeConfig
-from secondread.data.dataset import DatasetVersion, SplitData
+from secondread.data.versions.dataset import DatasetVersion, SplitData
 from secondread.errors import InputError, IntegrityError
 from secondread.export.int8 import write_candidates
 from secondread.export.latency import Machine, this_machine, time_graphs

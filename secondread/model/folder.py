@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from secondread.atomic import read_json, sha256_file, write_json
-from secondread.data.preprocess import Preprocessing
+from secondread.data.pixels.preprocess import Preprocessing
 from secondread.errors import IntegrityError
 from secondread.taxonomy import Taxonomy
 

@@ -19,7 +19,7 @@ from secondread.config.register import RegisterConfig
 from secondread.config.train import TrainConfig
 from secondread.data.sources.open import identify, is_local
 from secondread.data.store.lookup import name_version
-from secondread.data.store.store import is_stored, open_store, split_uri
+from secondread.data.store.open import is_stored, open_store, split_uri
 from secondread.errors import InputError
 from secondread.pipeline.code import code_fingerprint
 from secondread.pipeline.steps.begin import split_engine

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from secondread.data.preprocess import preprocess
+from secondread.data.pixels.preprocess import preprocess
 from secondread.errors import DependencyError, ImageError, InputError, OverloadedError, TooLargeError
 from secondread.export.repository import RepositoryModel
 from secondread.model.folder import ModelFolder

@@ -14,8 +14,8 @@ import numpy.typing as npt
 
 from secondread.config.serve import ServeConfig
 from secondread.cpus import cpu_limit
-from secondread.data.decode import DecodeLimits
-from secondread.data.preprocess import preprocess
+from secondread.data.pixels.decode import DecodeLimits
+from secondread.data.pixels.preprocess import preprocess
 from secondread.errors import InputError, SecondReadError
 from secondread.export.repository import RepositoryModel
 from secondread.serving import contract

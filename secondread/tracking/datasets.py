@@ -20,7 +20,7 @@ from mlflow.types import ColSpec, DataType, Schema
 from mlflow.utils.mlflow_tags import MLFLOW_DATASET_CONTEXT
 from mlflow.utils.validation import MAX_DATASET_DIGEST_SIZE, MAX_INPUT_TAG_VALUE_SIZE
 
-from secondread.data.dataset import DatasetVersion
+from secondread.data.versions.dataset import DatasetVersion
 
 HASH_TAG, PLACE_TAG = "content_hash", "uri"
 CONTEXTS = {"train": "training", "val": "validation"}  # of a training run, by split

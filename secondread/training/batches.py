@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-from secondread.data.dataset import SplitData
+from secondread.data.versions.dataset import SplitData
 
 # Label of a repeated image that only fills up the last batch, so that all processes have as many batches.
 PADDING = -1

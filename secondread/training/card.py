@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from secondread.config.train import TrainConfig
-from secondread.data.dataset import DatasetVersion
 from secondread.data.manifest import SPLITS
+from secondread.data.versions.dataset import DatasetVersion
 from secondread.model.folder import ModelConfigFile
 
 _LIMITS = """\

@@ -19,7 +19,7 @@ from torch import Tensor
 
 from secondread.config.train import TrainConfig
 from secondread.cpus import cpu_limit
-from secondread.data.dataset import DatasetVersion, SplitData
+from secondread.data.versions.dataset import DatasetVersion, SplitData
 from secondread.errors import InputError
 from secondread.model.vit import PRESETS, ViTConfig
 from secondread.training.batches import Share, even_batches, train_batches

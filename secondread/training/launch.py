@@ -20,7 +20,7 @@ from secondread import errors
 from secondread.atomic import read_json
 from secondread.config.train import TrainConfig
 from secondread.cpus import cpu_limit
-from secondread.data.dataset import DatasetVersion
+from secondread.data.versions.dataset import DatasetVersion
 from secondread.errors import SecondReadError
 from secondread.training.fit import Fitted
 from secondread.training.job import ERROR_FILE, Job, read_fitted

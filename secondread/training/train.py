@@ -18,7 +18,7 @@ from safetensors.torch import save
 from secondread import __version__
 from secondread.atomic import atomic_folder, write_json
 from secondread.config.train import TrainConfig
-from secondread.data.dataset import DatasetVersion, SplitData
+from secondread.data.versions.dataset import DatasetVersion, SplitData
 from secondread.evaluation.calibration import ece, nll, reliability
 from secondread.evaluation.metrics import overall
 from secondread.export.onnx import ServedGraph, export_onnx

@@ -17,7 +17,7 @@ import torch
 
 from secondread.atomic import write_json
 from secondread.config.environment import Environment
-from secondread.data.dataset import DatasetVersion
+from secondread.data.versions.dataset import DatasetVersion
 from secondread.errors import SecondReadError
 from secondread.logging import configure
 from secondread.training.batches import Share

@@ -12,11 +12,11 @@ from benchmarks import scale_films
 from benchmarks.cost import run_measured, tree_mib
 from benchmarks.scale import IMAGE_SIZE, road
 from benchmarks.scale_films import SIDE, film_folder
-from secondread.data.dataset import DatasetVersion
-from secondread.data.decode import decode
-from secondread.data.detail import details, thumbnail
+from secondread.data.cleaning.detail import details, thumbnail
+from secondread.data.pixels.decode import decode
 from secondread.data.store.local import LocalStore
 from secondread.data.store.publish import published
+from secondread.data.versions.dataset import DatasetVersion
 from secondread.errors import DependencyError, InputError
 
 MOST, SOME = 150, 120

@@ -25,17 +25,17 @@ from secondread.config.environment import Environment
 from secondread.config.ingest import IngestConfig
 from secondread.config.preprocess import PreprocessConfig
 from secondread.dashboard.shelf import Held, versions_at
-from secondread.data.augment import augment
-from secondread.data.dataset import DATASET_FILE, DatasetVersion
 from secondread.data.ingest import ingest
 from secondread.data.manifest import MANIFEST_FILE, write_manifest
-from secondread.data.preprocess import Preprocessing
-from secondread.data.shards import in_shard_order, shard_file
-from secondread.data.split import split_counts
+from secondread.data.pixels.preprocess import Preprocessing
+from secondread.data.store.open import open_store
 from secondread.data.store.publish import publish
-from secondread.data.store.store import open_store
 from secondread.data.taxonomies import seed_taxonomy
-from secondread.data.version import write_dataset_version
+from secondread.data.versions.augment import augment
+from secondread.data.versions.dataset import DATASET_FILE, DatasetVersion
+from secondread.data.versions.shards import in_shard_order, shard_file
+from secondread.data.versions.split import split_counts
+from secondread.data.versions.version import write_dataset_version
 
 IMAGES = 125_100  # the scale that the project states
 

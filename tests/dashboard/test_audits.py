@@ -16,9 +16,9 @@ from secondread.data.audit import report
 from secondread.data.audit.audit import audit
 from secondread.data.audit.report import write_audit
 from secondread.data.audit.subject import open_subject
-from secondread.data.dataset import DatasetVersion
+from secondread.data.store.open import open_store
 from secondread.data.store.publish import publish
-from secondread.data.store.store import open_store
+from secondread.data.versions.dataset import DatasetVersion
 from secondread.errors import IntegrityError
 
 

@@ -14,9 +14,9 @@ from secondread.config.audit import AuditConfig
 from secondread.data.audit.audit import audit
 from secondread.data.audit.report import write_audit
 from secondread.data.audit.subject import open_subject
-from secondread.data.dataset import DATASET_FILE, DatasetVersion
-from secondread.data.diff import diff_versions
 from secondread.data.manifest import MANIFEST_FILE, SPLITS, read_manifest
+from secondread.data.versions.dataset import DATASET_FILE, DatasetVersion
+from secondread.data.versions.diff import diff_versions
 
 CHROMIUM = "/usr/bin/chromium"
 PATIENCE_MS = 60_000  # of a page on a busy machine; it is not waited for unless it is needed

@@ -11,8 +11,8 @@ from secondread.dashboard.comparison import changes, drifts
 from secondread.dashboard.images import read_images
 from secondread.dashboard.pictures import brightness
 from secondread.dashboard.shelf import Held
-from secondread.data.dataset import DatasetVersion
-from secondread.data.diff import diff_versions
+from secondread.data.versions.dataset import DatasetVersion
+from secondread.data.versions.diff import diff_versions
 
 
 def test_the_changes_are_those_of_data_diff(shelf_root: Path, published_root: Path, held: Callable[..., Held]) -> None:

@@ -13,8 +13,8 @@ import pytest
 from secondread.dashboard.images import read_images
 from secondread.dashboard.pictures import brightness, draw, read_pictures
 from secondread.dashboard.shelf import Held
-from secondread.data.dataset import DatasetVersion
-from secondread.data.shards import shard_file
+from secondread.data.versions.dataset import DatasetVersion
+from secondread.data.versions.shards import shard_file
 from secondread.errors import IntegrityError
 
 

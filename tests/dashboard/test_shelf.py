@@ -12,11 +12,11 @@ import pytest
 
 from secondread.config.environment import Environment
 from secondread.dashboard.shelf import Held, Shelf, versions_at
-from secondread.data.dataset import DatasetVersion
 from secondread.data.manifest import MANIFEST_FILE
-from secondread.data.shards import shard_file
 from secondread.data.store.contents import COMPLETE
-from secondread.data.store.store import open_store
+from secondread.data.store.open import open_store
+from secondread.data.versions.dataset import DatasetVersion
+from secondread.data.versions.shards import shard_file
 from secondread.errors import IntegrityError
 
 

@@ -13,9 +13,10 @@ from secondread.dashboard.images import read_images
 from secondread.dashboard.pictures import draw, read_pictures
 from secondread.dashboard.serve import SCRIPT
 from secondread.dashboard.shelf import versions_at
-from secondread.data.dataset import DatasetVersion
+from secondread.data.store.open import open_store
 from secondread.data.store.publish import publish
-from secondread.data.store.store import Store, open_store
+from secondread.data.store.store import Store
+from secondread.data.versions.dataset import DatasetVersion
 
 
 class Counts:

@@ -12,8 +12,8 @@ import pytest
 from secondread.dashboard.images import Images, read_images
 from secondread.dashboard.shelf import Held
 from secondread.dashboard.tables import MISSING, groups_by_class, images_by, images_by_class, missing_shares
-from secondread.data.dataset import DatasetVersion
 from secondread.data.manifest import MANIFEST_FILE, read_manifest
+from secondread.data.versions.dataset import DatasetVersion
 from secondread.errors import IntegrityError
 
 

@@ -14,10 +14,10 @@ from PIL import Image, PngImagePlugin
 
 from secondread.config.ingest import IngestConfig
 from secondread.config.preprocess import PreprocessConfig
-from secondread.data.decode import DEFAULT_LIMITS, decode
 from secondread.data.ingest import ingest
 from secondread.data.manifest import read_manifest
-from secondread.data.version import write_dataset_version
+from secondread.data.pixels.decode import DEFAULT_LIMITS, decode
+from secondread.data.versions.version import write_dataset_version
 from secondread.errors import InputError
 
 

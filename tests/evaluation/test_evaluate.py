@@ -13,10 +13,10 @@ from secondread.config.evaluate import EvaluateConfig
 from secondread.config.gate import GateConfig
 from secondread.config.ingest import IngestConfig
 from secondread.config.preprocess import PreprocessConfig
-from secondread.data.dataset import DatasetVersion
 from secondread.data.ingest import ingest
-from secondread.data.preprocess import Preprocessing
-from secondread.data.version import write_dataset_version
+from secondread.data.pixels.preprocess import Preprocessing
+from secondread.data.versions.dataset import DatasetVersion
+from secondread.data.versions.version import write_dataset_version
 from secondread.errors import InputError
 from secondread.evaluation.evaluate import LabelledImages, evaluate
 from secondread.model.folder import FP32_GRAPH, ModelFolder

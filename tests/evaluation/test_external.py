@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from secondread.data.preprocess import Preprocessing, preprocess
+from secondread.data.pixels.preprocess import Preprocessing, preprocess
 from secondread.data.sources.open import open_source
 from secondread.errors import InputError
 from secondread.evaluation.external import read_source

@@ -16,9 +16,9 @@ from torch.nn import functional
 from secondread.config.ingest import IngestConfig
 from secondread.config.preprocess import PreprocessConfig
 from secondread.config.quantize import QuantizeConfig
-from secondread.data.dataset import DatasetVersion, SplitData
 from secondread.data.ingest import ingest
-from secondread.data.version import write_dataset_version
+from secondread.data.versions.dataset import DatasetVersion, SplitData
+from secondread.data.versions.version import write_dataset_version
 from secondread.errors import InputError, IntegrityError
 from secondread.export import quantize as module
 from secondread.export.int8 import prepare, quantizable

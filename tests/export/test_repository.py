@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from secondread.data.preprocess import Preprocessing
+from secondread.data.pixels.preprocess import Preprocessing
 from secondread.errors import InputError, IntegrityError
 from secondread.export.repository import (
     read_repository,

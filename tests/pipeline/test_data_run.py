@@ -14,12 +14,12 @@ import pytest
 from secondread.atomic import read_json
 from secondread.config.environment import Environment
 from secondread.data.catalogue.catalogue import Catalogue
-from secondread.data.dataset import DatasetVersion
 from secondread.data.sources.phantom.source import PhantomSource
 from secondread.data.store.fetch import fetch
 from secondread.data.store.lookup import open_version
+from secondread.data.store.open import open_object_store, open_store
 from secondread.data.store.publish import published
-from secondread.data.store.store import open_object_store, open_store
+from secondread.data.versions.dataset import DatasetVersion
 from secondread.errors import GateRefused, InputError
 from secondread.pipeline.arguments import DataPipelineSettings, data_arguments
 from secondread.pipeline.data_run import DataRun, run_data

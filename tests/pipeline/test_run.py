@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from secondread.data.dataset import DatasetVersion
+from secondread.data.versions.dataset import DatasetVersion
 from secondread.errors import InputError
 from secondread.export.repository import read_repository, verify_repository
 from secondread.model.folder import ModelFolder

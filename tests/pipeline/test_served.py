@@ -16,7 +16,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from secondread.data.preprocess import preprocess
+from secondread.data.pixels.preprocess import preprocess
 from secondread.model.folder import WEIGHTS_FILE, ModelFolder
 from secondread.model.session import GraphSession
 from secondread.model.vit import ViT, ViTConfig

@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from secondread.data.store.mirror import listing_hash
-from secondread.data.store.store import open_object_store
+from secondread.data.store.open import open_object_store
 from secondread.errors import DependencyError, GateRefused, InputError, SecondReadError
 from secondread.pipeline import success
 from secondread.pipeline.arguments import (

@@ -46,7 +46,7 @@ def copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ("secondread/doctor.py", "mlflow.entities", "MLflow is imported by tracking alone"),
         ("secondread_components/train/component.py", "mlflow", "MLflow is imported by tracking alone"),
         ("secondread/pipeline/tags.py", "secondread_components.train.component", "the library imports neither"),
-        ("secondread/data/decode.py", "secondread_pipelines.train", "the library imports neither"),
+        ("secondread/data/pixels/decode.py", "secondread_pipelines.train", "the library imports neither"),
     ],
 )
 def test_a_forbidden_import_is_found(copy: Path, file: str, forbidden: str, rule: str) -> None:

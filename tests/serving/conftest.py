@@ -19,7 +19,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from secondread.data.preprocess import preprocess
+from secondread.data.pixels.preprocess import preprocess
 from secondread.export.repository import write_repository
 from secondread.model.folder import ModelFolder
 from secondread.model.session import GraphSession, Outputs

@@ -21,7 +21,7 @@ import pytest
 import yaml
 
 from secondread.config.serve import ServeConfig
-from secondread.data.decode import DecodeLimits
+from secondread.data.pixels.decode import DecodeLimits
 from secondread.errors import OverloadedError
 from secondread.serving.admission import Admission
 from secondread.serving.grpc_service import max_calls

@@ -16,7 +16,7 @@ import pytest
 from PIL import Image
 from rich.console import Console
 
-from secondread.data.preprocess import Preprocessing, preprocess
+from secondread.data.pixels.preprocess import Preprocessing, preprocess
 from secondread.errors import DependencyError, ImageError, InputError, IntegrityError
 from secondread.model.folder import ModelFolder
 from secondread.model.session import GraphSession

@@ -11,10 +11,10 @@ import pytest
 
 from secondread.config.ingest import IngestConfig
 from secondread.config.preprocess import PreprocessConfig
-from secondread.data.dataset import DatasetVersion
 from secondread.data.ingest import ingest
 from secondread.data.manifest import COLUMNS
-from secondread.data.version import write_dataset_version
+from secondread.data.versions.dataset import DatasetVersion
+from secondread.data.versions.version import write_dataset_version
 from secondread.errors import InputError
 from secondread.tracking.datasets import TrackedDataset
 from secondread.tracking.runs import TrackingConfig, open_client, open_run

@@ -11,9 +11,9 @@ from PIL import Image
 from secondread.config.ingest import IngestConfig
 from secondread.config.preprocess import PreprocessConfig
 from secondread.config.train import TrainConfig
-from secondread.data.dataset import DatasetVersion
 from secondread.data.ingest import ingest
-from secondread.data.version import write_dataset_version
+from secondread.data.versions.dataset import DatasetVersion
+from secondread.data.versions.version import write_dataset_version
 
 SIZE = 32
 CLASSES = ("cxr-bright", "cxr-dark", "cxr-striped")

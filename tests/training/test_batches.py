@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from secondread.data.dataset import DatasetVersion
+from secondread.data.versions.dataset import DatasetVersion
 from secondread.training.batches import PADDING, EvenOrder, Share, TrainOrder, even_batches, train_batches
 
 

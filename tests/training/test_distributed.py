@@ -15,7 +15,7 @@ import torch
 from mlflow import MlflowClient
 
 from secondread.config.train import TrainConfig
-from secondread.data.dataset import DatasetVersion
+from secondread.data.versions.dataset import DatasetVersion
 from secondread.errors import InputError
 from secondread.tracking.runs import TrackingConfig
 from secondread.training import launch, worker

@@ -14,9 +14,9 @@ import torch
 from secondread.config.ingest import IngestConfig
 from secondread.config.preprocess import PreprocessConfig
 from secondread.config.train import TrainConfig
-from secondread.data.dataset import DatasetVersion
 from secondread.data.ingest import ingest
-from secondread.data.version import write_dataset_version
+from secondread.data.versions.dataset import DatasetVersion
+from secondread.data.versions.version import write_dataset_version
 from secondread.errors import InputError
 from secondread.training.batches import Share
 from secondread.training.fit import Fitted, architecture_for, epochs_for, fit, precision_for, run_parameters

@@ -14,7 +14,7 @@ from safetensors.torch import load_file
 from sklearn.metrics import accuracy_score, roc_auc_score
 
 from secondread.config.train import TrainConfig
-from secondread.data.dataset import DatasetVersion
+from secondread.data.versions.dataset import DatasetVersion
 from secondread.model.folder import ModelFolder
 from secondread.model.session import GraphSession
 from secondread.model.vit import ViT, ViTConfig

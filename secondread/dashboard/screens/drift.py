@@ -13,7 +13,7 @@ from secondread.dashboard.images import Images
 from secondread.dashboard.pictures import BRIGHTNESS_IMAGES, brightness
 from secondread.dashboard.screens.text import explained, plain
 from secondread.dashboard.shelf import Held
-from secondread.data.drift import Drift
+from secondread.data.versions.drift import Drift
 
 
 def show(chosen: Chosen) -> None:

@@ -10,8 +10,8 @@ from secondread.data.audit.finding import Finding
 from secondread.data.audit.headers import burnt_in_text, contradicting_headers
 from secondread.data.audit.severity import LOOK, NONE, SERIOUS
 from secondread.data.audit.subject import Subject
-from secondread.data.contradictions import NEARLY_UNDER_TWO_LABELS
-from secondread.data.duplicates import COPY, UNDER_TWO_LABELS
+from secondread.data.cleaning.contradictions import NEARLY_UNDER_TWO_LABELS
+from secondread.data.cleaning.duplicates import COPY, UNDER_TWO_LABELS
 
 
 def find_all(subject: Subject) -> list[Finding]:

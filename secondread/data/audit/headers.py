@@ -9,7 +9,7 @@ from scipy.stats import binomtest
 from secondread.data.audit.finding import Finding
 from secondread.data.audit.severity import LOOK, NONE
 from secondread.data.audit.subject import INGESTED, Subject
-from secondread.data.header_checks import CONTRADICTION
+from secondread.data.cleaning.header_checks import CONTRADICTION
 
 _LEVEL = 0.95  # of the intervals
 _SHOWN = 8  # pictures with text

@@ -12,12 +12,12 @@ import numpy.typing as npt
 import pandas as pd
 
 from secondread.atomic import read_json
-from secondread.data.dataset import DATASET_FILE, DatasetVersion
-from secondread.data.decode import decode
-from secondread.data.groups import group_ids
 from secondread.data.ingest import SOURCE_FILE
 from secondread.data.manifest import MANIFEST_FILE, REJECTED_FILE, SPLITS, read_manifest, read_rejected
-from secondread.data.shards import shard_file
+from secondread.data.pixels.decode import decode
+from secondread.data.versions.dataset import DATASET_FILE, DatasetVersion
+from secondread.data.versions.groups import group_ids
+from secondread.data.versions.shards import shard_file
 from secondread.errors import InputError, IntegrityError
 from secondread.taxonomy import Taxonomy
 

@@ -14,7 +14,7 @@ from sqlalchemy.exc import IntegrityError as DuplicateError
 from secondread.atomic import read_json
 from secondread.data.catalogue.engine import open_engine, writer
 from secondread.data.catalogue.models import Image, Version
-from secondread.data.dataset import DATASET_FILE, DatasetVersion
+from secondread.data.versions.dataset import DATASET_FILE, DatasetVersion
 from secondread.errors import InputError
 
 # What can be asked for; each is a column of `Image`.

@@ -12,7 +12,7 @@ from types import TracebackType
 from typing import TypeVar
 
 from secondread.cpus import cpu_limit
-from secondread.data.ahead import ahead
+from secondread.data.engines.ahead import ahead
 
 A = TypeVar("A")
 B = TypeVar("B")

@@ -1,4 +1,4 @@
-"""A folder of DICOM films: `<root>/<class>/...`, with the facts that `secondread.data.dicom_facts` lists.
+"""A folder of DICOM films: `<root>/<class>/...`, with the facts that `secondread.data.pixels.dicom_facts` lists.
 
 Films outside any class folder are of the class `unlabelled`, so that they can be looked at and audited before anybody
 has sorted them. A film whose header contradicts its set is left out, with the reason. Each frame of a file that has
@@ -15,10 +15,10 @@ from dataclasses import replace
 from functools import cached_property, partial
 from pathlib import Path
 
-from secondread.data.decode import DEFAULT_LIMITS, DecodeLimits, decode_frame_as_png, read_bounded
-from secondread.data.dicom_facts import DicomFacts, dicom_facts
+from secondread.data.cleaning.header_checks import contradiction, header_modality
 from secondread.data.fingerprint import fingerprint_files
-from secondread.data.header_checks import contradiction, header_modality
+from secondread.data.pixels.decode import DEFAULT_LIMITS, DecodeLimits, decode_frame_as_png, read_bounded
+from secondread.data.pixels.dicom_facts import DicomFacts, dicom_facts
 from secondread.data.sources.folder_scan import FolderScan, is_dicom, scan_folder
 from secondread.data.sources.names import readable_name
 from secondread.data.sources.source import SourceImage

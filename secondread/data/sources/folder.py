@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from functools import cached_property, partial
 from pathlib import Path
 
-from secondread.data.decode import DEFAULT_LIMITS, DecodeLimits, read_bounded
 from secondread.data.fingerprint import fingerprint_files
+from secondread.data.pixels.decode import DEFAULT_LIMITS, DecodeLimits, read_bounded
 from secondread.data.sources.folder_scan import IMAGE_SUFFIXES, FolderScan, scan_folder
 from secondread.data.sources.names import readable_name
 from secondread.data.sources.source import SourceImage

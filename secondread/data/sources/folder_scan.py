@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from secondread.data.dicom_file import HEAD_BYTES, looks_like_dicom
+from secondread.data.pixels.dicom_file import HEAD_BYTES, looks_like_dicom
 from secondread.data.sources.names import readable_name
 from secondread.errors import InputError
 

@@ -21,7 +21,7 @@ from pathlib import Path
 
 from secondread.atomic import sha256_bytes
 from secondread.config.environment import Environment
-from secondread.data.decode import DEFAULT_LIMITS, DecodeLimits
+from secondread.data.pixels.decode import DEFAULT_LIMITS, DecodeLimits
 from secondread.data.sources.archive import MARKER, extracted, is_archive, unwrapped
 from secondread.data.sources.dicom_folder import DicomFolderSource, holds_dicom_alone
 from secondread.data.sources.folder import FolderSource
@@ -34,7 +34,7 @@ from secondread.data.sources.phantom.source import PhantomSource
 from secondread.data.sources.published import PublishedSource
 from secondread.data.sources.remote import Remote, StoredSource, look_up
 from secondread.data.sources.source import Source
-from secondread.data.store.store import is_stored
+from secondread.data.store.open import is_stored
 from secondread.errors import InputError
 from secondread.logging import get_logger
 

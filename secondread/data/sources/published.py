@@ -13,8 +13,8 @@ from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
-from secondread.data.decode import DEFAULT_LIMITS, DecodeLimits, read_bounded
 from secondread.data.fingerprint import fingerprint_files
+from secondread.data.pixels.decode import DEFAULT_LIMITS, DecodeLimits, read_bounded
 from secondread.data.sources.names import readable_name
 from secondread.data.sources.source import SourceImage
 from secondread.data.taxonomies import taxonomy_of

@@ -16,7 +16,8 @@ from secondread.data.sources.archive import is_archive
 from secondread.data.sources.merged import SUFFIXES
 from secondread.data.sources.source import Source, SourceImage
 from secondread.data.store.mirror import Mirror, list_objects, listing_hash, mirror
-from secondread.data.store.store import Listed, ObjectStore, open_object_store
+from secondread.data.store.open import open_object_store
+from secondread.data.store.store import Listed, ObjectStore
 from secondread.taxonomy import Taxonomy
 
 _URI_HASH = 32  # hex digits of the folder's name

@@ -16,8 +16,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from secondread.data.dataset import DatasetVersion
 from secondread.data.store.store import Store
+from secondread.data.versions.dataset import DatasetVersion
 from secondread.errors import IntegrityError
 
 COMPLETE = "_COMPLETE.json"

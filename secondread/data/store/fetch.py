@@ -6,10 +6,10 @@ import shutil
 from pathlib import Path
 
 from secondread.atomic import atomic_file, atomic_folder, sha256_bytes, sha256_file
-from secondread.data.dataset import DATASET_FILE, DatasetVersion
 from secondread.data.store.contents import Contents, Part, read_contents
 from secondread.data.store.publish import in_parallel
 from secondread.data.store.store import Store
+from secondread.data.versions.dataset import DATASET_FILE, DatasetVersion
 from secondread.errors import InputError, IntegrityError
 from secondread.progress import track
 

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from secondread.config.environment import Environment
-from secondread.data.dataset import DATASET_FILE, DatasetVersion
 from secondread.data.store.contents import COMPLETE
 from secondread.data.store.fetch import fetch, find
-from secondread.data.store.store import is_stored, open_store
+from secondread.data.store.open import is_stored, open_store
+from secondread.data.versions.dataset import DATASET_FILE, DatasetVersion
 from secondread.errors import InputError
 
 

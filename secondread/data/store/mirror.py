@@ -25,7 +25,8 @@ from pathlib import Path
 
 from secondread.atomic import atomic_file, sha256_bytes, write_json
 from secondread.data.sources.names import readable_name
-from secondread.data.store.store import THREADS, Listed, ObjectStore, again
+from secondread.data.store.retry import again
+from secondread.data.store.store import THREADS, Listed, ObjectStore
 from secondread.errors import DependencyError, InputError, IntegrityError, TooLargeError
 from secondread.logging import get_logger
 from secondread.progress import track

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from secondread.atomic import sha256_bytes
-from secondread.data.dataset import DatasetVersion
 from secondread.data.store.contents import COMPLETE, Contents, Part, describe, read_contents
 from secondread.data.store.store import THREADS, Store, Stored
+from secondread.data.versions.dataset import DatasetVersion
 from secondread.errors import IntegrityError
 from secondread.progress import track
 

@@ -12,7 +12,8 @@ from urllib.parse import urlsplit
 
 from secondread.config.environment import S3Settings
 from secondread.data.store.connection import CHUNK_BYTES, pool, unreachable
-from secondread.data.store.store import Listed, Stored, Stream, again
+from secondread.data.store.retry import again
+from secondread.data.store.store import Listed, Stored, Stream
 from secondread.errors import DependencyError, InputError, SecondReadError
 
 try:

@@ -16,7 +16,8 @@ from urllib3.exceptions import HTTPError
 from secondread.config.environment import SwiftSettings
 from secondread.data.store.connection import CHUNK_BYTES, pool, unreachable
 from secondread.data.store.keystone import Access, sign_in
-from secondread.data.store.store import Listed, Stored, Stream, again
+from secondread.data.store.retry import again
+from secondread.data.store.store import Listed, Stored, Stream
 from secondread.errors import DependencyError, InputError
 
 _SHA256 = "X-Object-Meta-Sha256"

@@ -7,7 +7,7 @@ from pathlib import Path
 from secondread.config.evaluate import EvaluateConfig
 from secondread.config.gate import GateConfig
 from secondread.config.mapping import from_mapping
-from secondread.data.dataset import DatasetVersion
+from secondread.data.versions.dataset import DatasetVersion
 from secondread.evaluation.evaluate import LabelledImages
 from secondread.evaluation.evaluate import evaluate as run_evaluate
 from secondread.evaluation.results import Evaluation

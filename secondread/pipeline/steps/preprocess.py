@@ -8,9 +8,9 @@ from typing import Any
 from secondread.config.environment import Environment
 from secondread.config.mapping import from_mapping
 from secondread.config.preprocess import PreprocessConfig
-from secondread.data.dataset import DatasetVersion
 from secondread.data.store.lookup import open_version
-from secondread.data.version import write_dataset_version
+from secondread.data.versions.dataset import DatasetVersion
+from secondread.data.versions.version import write_dataset_version
 from secondread.errors import IntegrityError
 from secondread.pipeline.steps.begin import Settings, begin, split_engine
 from secondread.pipeline.success import recorded, verify_success, write_success

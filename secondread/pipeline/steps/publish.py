@@ -9,7 +9,7 @@ from typing import Any
 
 from secondread.atomic import read_json, sha256_file
 from secondread.config.environment import Environment
-from secondread.data.dataset import DatasetVersion
+from secondread.data.versions.dataset import DatasetVersion
 from secondread.errors import GateRefused, IntegrityError
 from secondread.logging import get_logger
 from secondread.pipeline.code import code_fingerprint, git_revision
@@ -31,8 +31,8 @@ def publish(dataset: str, audit: str, output: str, *, publish_to: str, pipeline_
     Returns:
         `uri` of the version, objects `sent` and `there`, whether it is in the catalogue, and `mlflow_run`.
     """
+    from secondread.data.store.open import open_store
     from secondread.data.store.publish import publish as run_publish
-    from secondread.data.store.store import open_store
 
     environment, folder, audited = begin(), Path(output), Path(audit)
     with recorded("publish", folder):

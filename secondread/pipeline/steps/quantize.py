@@ -7,7 +7,7 @@ from typing import Any
 
 from secondread.config.mapping import from_mapping
 from secondread.config.quantize import QuantizeConfig
-from secondread.data.dataset import DatasetVersion
+from secondread.data.versions.dataset import DatasetVersion
 from secondread.model.folder import ModelFolder
 from secondread.pipeline.steps.begin import Settings, begin
 from secondread.pipeline.success import recorded, verify_success, write_success

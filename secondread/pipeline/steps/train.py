@@ -8,7 +8,7 @@ from typing import Any
 from secondread.config.environment import Environment
 from secondread.config.mapping import from_mapping
 from secondread.config.train import TrainConfig
-from secondread.data.dataset import DatasetVersion
+from secondread.data.versions.dataset import DatasetVersion
 from secondread.pipeline.object_uri import object_uri
 from secondread.pipeline.steps.begin import Settings, begin
 from secondread.pipeline.success import recorded, verify_success, write_success

@@ -15,8 +15,8 @@ from secondread.data.audit.audit import Audit, audit
 from secondread.data.audit.findings import Finding
 from secondread.data.audit.shortcuts import Shortcut
 from secondread.data.audit.subject import Subject, open_subject
-from secondread.data.decode import decode
 from secondread.data.ingest import ingest
+from secondread.data.pixels.decode import decode
 from secondread.data.sources.open import open_source
 
 

@@ -17,7 +17,7 @@ from secondread.config.preprocess import PreprocessConfig
 from secondread.data.audit.audit import Audit, audit, check_gate
 from secondread.data.audit.subject import Subject, open_subject
 from secondread.data.ingest import ingest
-from secondread.data.version import write_dataset_version
+from secondread.data.versions.version import write_dataset_version
 from secondread.errors import GateRefused, InputError
 
 

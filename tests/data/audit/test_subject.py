@@ -9,7 +9,7 @@ from secondread.config.ingest import IngestConfig
 from secondread.config.preprocess import PreprocessConfig
 from secondread.data.audit.subject import open_subject
 from secondread.data.ingest import ingest
-from secondread.data.version import write_dataset_version
+from secondread.data.versions.version import write_dataset_version
 
 
 def test_every_picture_of_a_version_is_read_from_its_place(tmp_path: Path) -> None:

@@ -23,14 +23,14 @@ from secondread.cli.main import app
 from secondread.config.augment import AugmentConfig
 from secondread.config.ingest import IngestConfig
 from secondread.config.preprocess import PreprocessConfig
-from secondread.data.augment import augment
 from secondread.data.catalogue.catalogue import Catalogue, public_uri
 from secondread.data.catalogue.engine import open_engine, writer
 from secondread.data.catalogue.models import Base
-from secondread.data.dataset import DatasetVersion
 from secondread.data.ingest import ingest
 from secondread.data.manifest import write_manifest
-from secondread.data.version import write_dataset_version
+from secondread.data.versions.augment import augment
+from secondread.data.versions.dataset import DatasetVersion
+from secondread.data.versions.version import write_dataset_version
 from secondread.errors import DependencyError, InputError, IntegrityError
 
 
@@ -112,7 +112,7 @@ def test_it_holds_no_file_names(uri: str, versions: list[DatasetVersion]) -> Non
 def test_several_processes_add_the_same_version_to_a_new_catalogue(uri: str, versions: list[DatasetVersion]) -> None:
     code = (
         "import sys; from secondread.data.catalogue.catalogue import Catalogue; "
-        "from secondread.data.dataset import DatasetVersion; "
+        "from secondread.data.versions.dataset import DatasetVersion; "
         "print([Catalogue(sys.argv[1]).add(DatasetVersion.open(path)) for path in sys.argv[2:]])"
     )
     command = [sys.executable, "-c", code, uri, *(str(version.root) for version in versions)]

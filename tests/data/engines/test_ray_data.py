@@ -19,14 +19,15 @@ from secondread.config.engine import EngineConfig
 from secondread.config.ingest import IngestConfig
 from secondread.config.preprocess import PreprocessConfig
 from secondread.data import ingest as ingest_module
-from secondread.data import reading, shards, version
+from secondread.data import reading
 from secondread.data.engines import ray_data
 from secondread.data.engines.engine import Engine, open_engine
 from secondread.data.engines.local import LocalEngine
 from secondread.data.ingest import ingest
 from secondread.data.sources.open import open_source
 from secondread.data.sources.source import SourceImage
-from secondread.data.version import write_dataset_version
+from secondread.data.versions import shards, version
+from secondread.data.versions.version import write_dataset_version
 from secondread.errors import DependencyError, InputError
 
 BATCH = 4

@@ -13,12 +13,13 @@ import pytest
 
 from secondread.config.ingest import IngestConfig
 from secondread.config.preprocess import PreprocessConfig
-from secondread.data import intake, reading, shards
+from secondread.data import intake, reading
 from secondread.data.engines.journal import Journal
 from secondread.data.ingest import ingest
 from secondread.data.intake import StoredImage
 from secondread.data.sources.source import SourceImage
-from secondread.data.version import write_dataset_version
+from secondread.data.versions import shards
+from secondread.data.versions.version import write_dataset_version
 from secondread.errors import DependencyError, InputError
 
 BATCH = 4
@@ -26,7 +27,8 @@ BATCH = 4
 # a run of the command line that is killed when its second batch is in the journal
 _KILLED = f"""
 import os, signal, sys
-from secondread.data import reading, shards
+from secondread.data import reading
+from secondread.data.versions import shards
 from secondread.data.engines.journal import Journal
 from secondread.cli.main import main
 reading.BATCH_IMAGES = shards._PART_IMAGES = {BATCH}

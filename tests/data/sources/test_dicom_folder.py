@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from secondread.data.decode import decode
+from secondread.data.pixels.decode import decode
 from secondread.data.sources.dicom_folder import DicomFolderSource
 from secondread.data.sources.folder import FolderSource
 from secondread.data.sources.open import open_source

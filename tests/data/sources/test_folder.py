@@ -10,8 +10,8 @@ import pandas as pd
 import pytest
 
 from secondread.config.ingest import IngestConfig
-from secondread.data.decode import DecodeLimits, decode
 from secondread.data.ingest import ingest
+from secondread.data.pixels.decode import DecodeLimits, decode
 from secondread.data.sources.folder import FolderSource
 from secondread.data.sources.folder_scan import scan_folder
 from secondread.errors import InputError, TooLargeError

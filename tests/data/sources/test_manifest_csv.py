@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 from secondread.config.ingest import IngestConfig
-from secondread.data.decode import DecodeLimits
 from secondread.data.ingest import ingest
 from secondread.data.manifest import read_manifest
+from secondread.data.pixels.decode import DecodeLimits
 from secondread.data.sources.manifest_csv import ManifestCsvSource
 from secondread.errors import InputError, TooLargeError
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from secondread.data.decode import decode
+from secondread.data.pixels.decode import decode
 from secondread.data.sources.medmnist import MedMnistSource
 from secondread.errors import InputError
 

@@ -15,7 +15,7 @@ from secondread.data.ingest import ingest
 from secondread.data.manifest import read_manifest
 from secondread.data.sources.merged import MergedSource
 from secondread.data.sources.open import open_source
-from secondread.data.version import write_dataset_version
+from secondread.data.versions.version import write_dataset_version
 from secondread.errors import InputError
 
 SEEDS = (

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from secondread.data.decode import DecodeLimits
+from secondread.data.pixels.decode import DecodeLimits
 from secondread.data.sources.folder import FolderSource
 from secondread.data.sources.manifest_csv import ManifestCsvSource
 from secondread.data.sources.medmnist import MedMnistSource

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from secondread.data.decode import decode
+from secondread.data.pixels.decode import decode
 from secondread.data.sources.phantom.png import encode_png, is_synthetic
 
 

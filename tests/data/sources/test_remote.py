@@ -22,7 +22,8 @@ from secondread.data.ingest import ingest
 from secondread.data.sources.open import identify, is_local, open_source
 from secondread.data.sources.remote import look_up
 from secondread.data.store import mirror as mirroring
-from secondread.data.store.store import Listed, ObjectStore, Stream, open_object_store
+from secondread.data.store.open import open_object_store
+from secondread.data.store.store import Listed, ObjectStore, Stream
 from secondread.errors import DependencyError, InputError, IntegrityError, SecondReadError, TooLargeError
 
 

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 
 from secondread.config.environment import Environment
-from secondread.data.dataset import DatasetVersion
 from secondread.data.store import contents
 from secondread.data.store.lookup import name_version, open_version
+from secondread.data.store.open import open_store
 from secondread.data.store.publish import publish
-from secondread.data.store.store import open_store
+from secondread.data.versions.dataset import DatasetVersion
 from secondread.errors import InputError, IntegrityError
 
 

@@ -13,11 +13,12 @@ import pytest
 
 from secondread.cli.main import main
 from secondread.config.environment import Environment
-from secondread.data.dataset import DatasetVersion
 from secondread.data.store import contents
 from secondread.data.store.fetch import fetch
+from secondread.data.store.open import open_store
 from secondread.data.store.publish import publish, published
-from secondread.data.store.store import Store, open_store
+from secondread.data.store.store import Store
+from secondread.data.versions.dataset import DatasetVersion
 from secondread.errors import DependencyError, InputError, IntegrityError
 
 
