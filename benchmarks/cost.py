@@ -24,8 +24,9 @@ class Cost:
     Attributes:
         seconds: of wall time.
         cpu_seconds: of all its processes, user and system.
-        peak_mib: resident memory, the larger of the kernel's record of its largest process, and of the sum over its
-            processes as sampled ten times a second. The sum counts twice what two of them share.
+        peak_mib: resident memory: the sum over its processes as sampled ten times a second, which counts twice what two
+            of them share, or the kernel's record of the first one's peak if that is larger. `ru_maxrss` is of no use: a
+            child begins with what its parent had.
     """
 
     seconds: float
@@ -51,7 +52,7 @@ def run_measured(command: Sequence[str], *, variables: Mapping[str, str], folder
 
         def watch() -> None:
             while not done.wait(_SAMPLE_SECONDS):
-                peak[0] = max(peak[0], tree_mib(process.pid))
+                peak[0] = max(peak[0], tree_mib(process.pid), _peak_mib(process.pid))
 
         watcher = threading.Thread(target=watch)
         watcher.start()
@@ -70,7 +71,7 @@ def run_measured(command: Sequence[str], *, variables: Mapping[str, str], folder
             last = (output.read().decode(errors="replace").strip().splitlines() or ["it wrote nothing"])[-1]
             shown = " ".join(part for part in command[1:5] if "\n" not in part)
             raise DependencyError(f"'{shown} ...' ended with {process.returncode}: {last}")
-    return Cost(seconds, used.ru_utime + used.ru_stime, max(peak[0], used.ru_maxrss / 1024))
+    return Cost(seconds, used.ru_utime + used.ru_stime, peak[0])
 
 
 def tree_mib(pid: int) -> float:
@@ -82,3 +83,12 @@ def tree_mib(pid: int) -> float:
     except (OSError, IndexError):  # it ended meanwhile
         return 0.0
     return pages * _PAGE_MIB + sum(tree_mib(child) for child in children)
+
+
+def _peak_mib(pid: int) -> float:
+    """The most resident memory that a process has had since it runs its program, MiB; 0 where there is none."""
+    try:
+        status = Path(f"/proc/{pid}/status").read_text()
+    except OSError:
+        return 0.0
+    return sum(int(line.split()[1]) / 1024 for line in status.splitlines() if line.startswith("VmHWM:"))

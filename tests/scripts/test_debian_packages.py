@@ -30,6 +30,7 @@ def machine(tmp_path):
             for tool in TOOLS:
                 (folder / tool).symlink_to(shutil.which(tool))
             self.has("python3.11", "make", "git", "curl", "initdb", "swift-ring-builder", "memcached")
+            self.has("dcmj2pnm", "chromium")
             command("id", "echo 0")
 
         def has(self, *names):
