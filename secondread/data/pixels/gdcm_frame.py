@@ -9,6 +9,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import os
+import signal
 import subprocess
 import sys
 from dataclasses import asdict, dataclass
@@ -22,6 +23,9 @@ from secondread.errors import DependencyError, ImageError
 
 _PROGRAM = Path(__file__).with_name("gdcm_child.py")
 _TIMEOUT_SECONDS = 120.0  # twice the processor time that the child allows itself, since cores are shared
+_CANNOT_LOAD = 3  # the child's exit code
+# how the kernel, short of memory, and an operator end a process; what a damaged frame does to it ends otherwise
+_ENDED_BY_OTHERS = frozenset({-signal.SIGKILL, -signal.SIGTERM, -signal.SIGINT, -signal.SIGHUP})
 
 
 @dataclass(frozen=True)
@@ -58,7 +62,7 @@ def decode_frame(frame: bytes, layout: FrameLayout) -> npt.NDArray[Any]:
         uint8, uint16, int8 or int16 (rows, columns), or (rows, columns, 3).
     Raises:
         ImageError: the frame is damaged.
-        DependencyError: GDCM is not installed.
+        DependencyError: GDCM is not installed, or this machine lacks the memory or the time: the frame may be whole.
     """
     found = importlib.util.find_spec("gdcm")
     if found is None or found.origin is None:
@@ -71,9 +75,25 @@ def decode_frame(frame: bytes, layout: FrameLayout) -> npt.NDArray[Any]:
             command, input=frame, capture_output=True, timeout=_TIMEOUT_SECONDS, env=environment, check=False
         )
     except subprocess.TimeoutExpired as error:
-        raise ImageError(f"the DICOM frame takes longer than {_TIMEOUT_SECONDS:.0f} s to decode.") from error
+        # it may not compute for so long: it waited for a processor
+        raise DependencyError(
+            f"a DICOM frame was not decoded in {_TIMEOUT_SECONDS:.0f} s: this machine is overloaded. Try again later."
+        ) from error
+    _check_ended(done)
     dtype = np.dtype(f"{'i' if layout.signed else 'u'}{1 if layout.bits <= 8 else 2}")
     shape = (layout.rows, layout.columns) if layout.samples == 1 else (layout.rows, layout.columns, layout.samples)
     if done.returncode != 0 or len(done.stdout) != int(np.prod(shape)) * dtype.itemsize:
         raise ImageError("the DICOM file's compressed frame is damaged or cut off. Export the film again.")
     return np.frombuffer(done.stdout, dtype).reshape(shape)
+
+
+def _check_ended(done: subprocess.CompletedProcess[bytes]) -> None:
+    """Refuse to call a frame damaged because of the machine that was to decode it."""
+    if done.returncode == _CANNOT_LOAD:
+        reason = " ".join(done.stderr.decode(errors="replace").split())
+        raise DependencyError(f"GDCM cannot be loaded ({reason}). Run `pip install --force-reinstall python-gdcm`.")
+    if done.returncode in _ENDED_BY_OTHERS:
+        raise DependencyError(
+            "a DICOM frame was not decoded: its process was ended from outside, as when memory runs out. Free memory, "
+            "then start again."
+        )

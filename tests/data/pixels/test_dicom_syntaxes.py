@@ -6,6 +6,7 @@ The reference is Debian's dcmtk, whose `dcmj2pnm` renders a film to 8 bits and k
 import io
 import shutil
 import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -16,8 +17,9 @@ from PIL import Image
 from pydicom.pixels.utils import pixel_array
 from pydicom.uid import JPEG2000, JPEG2000Lossless
 
+from secondread.data.pixels import gdcm_frame
 from secondread.data.pixels.decode import decode
-from secondread.errors import ImageError
+from secondread.errors import DependencyError, ImageError
 
 Dicom = Callable[..., bytes]
 
@@ -150,6 +152,34 @@ def test_a_frame_that_is_cut_off_is_refused(tmp_path: Path, dicom: Dicom, encode
     dataset.save_as(buffer)
     with pytest.raises(ImageError, match="DICOM"):
         decode(buffer.getvalue())
+
+
+@pytest.mark.parametrize(
+    ("program", "said"),
+    [
+        ("import os, signal; os.kill(os.getpid(), signal.SIGKILL)", "ended from outside"),
+        ("import sys; sys.stderr.write('libgdcm.so: no such file'); sys.exit(3)", "cannot be loaded .libgdcm.so"),
+    ],
+)
+def test_a_film_is_not_called_damaged_for_what_the_machine_lacks(
+    tmp_path: Path, dicom: Dicom, monkeypatch: pytest.MonkeyPatch, program: str, said: str
+) -> None:
+    data = encode(tmp_path, dicom(*KINDS["8-bit"][:1], bits=8), "jpeg-ls").read_bytes()
+    (tmp_path / "child.py").write_text(program)
+    monkeypatch.setattr(gdcm_frame, "_PROGRAM", tmp_path / "child.py")
+    with pytest.raises(DependencyError, match=said):
+        decode(data)
+
+
+def test_the_child_says_when_it_cannot_load_its_codecs(
+    tmp_path: Path, dicom: Dicom, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = encode(tmp_path, dicom(*KINDS["8-bit"][:1], bits=8), "jpeg-ls").read_bytes()
+    (tmp_path / "gdcm.py").write_text("import a_library_that_is_not_there")
+    monkeypatch.delitem(sys.modules, "gdcm", raising=False)  # what is loaded already is found first
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(DependencyError, match=r"cannot be loaded .No module named 'a_library_that_is_not_there'"):
+        decode(data)
 
 
 def test_the_real_films_are_read_as_dcmtk_reads_them(shared_data: Path, tmp_path: Path) -> None:
