@@ -30,6 +30,13 @@ def sign_in(pool: PoolManager, settings: SwiftSettings) -> Access:
         DependencyError: the server does not answer.
     Source: Identity API v3, "Authenticating with an Application Credential"; Swift's "Auth System", v1.
     """
+    for variable, url in (
+        ("OS_STORAGE_URL", settings.storage_url),
+        ("OS_AUTH_URL", settings.auth_url),
+        ("ST_AUTH", settings.v1_auth_url),
+    ):
+        if "@" in url.partition("://")[2].partition("/")[0]:  # messages show the URL
+            raise InputError(f"{variable} must hold no credentials. Take the part before the @ out of it.")
     if settings.storage_url and settings.token:
         return Access(settings.storage_url.rstrip("/"), settings.token)
     if settings.auth_url and settings.credential_id and settings.credential_secret:

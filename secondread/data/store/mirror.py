@@ -72,7 +72,7 @@ def list_objects(store: ObjectStore, start: str = "", *, limits: MirrorLimits = 
         TooLargeError: there is more than the limits allow.
     """
     found = store.objects(start, at_most=limits.max_objects + 1)
-    objects = [item for item in found if not (item.key.endswith("/") and item.size == 0)]  # what tools make for folders
+    objects = _without_folders(found)
     if not objects:
         raise InputError(f"{store.uri} has no object{f' {start}' if start else ''}. Correct the URI.")
     if len(found) > limits.max_objects:
@@ -126,9 +126,20 @@ def mirror(store: ObjectStore, objects: Sequence[Listed], folder: Path) -> Mirro
     return held
 
 
+def _without_folders(found: Sequence[Listed]) -> list[Listed]:
+    """Without the empty objects that tools make for folders: the root's own, `a/`, and `a` where `a/b` follows."""
+    folders = _folders_of(item.key for item in found) | {""}
+    return [item for item in found if item.size or not (item.key.endswith("/") or item.key in folders)]
+
+
+def _folders_of(keys: Iterable[str]) -> set[str]:
+    """Every folder above the keys, but for the root."""
+    parts = (key.split("/") for key in keys)
+    return {"/".join(key[:depth]) for key in parts for depth in range(1, len(key))}
+
+
 def _check_keys(store: ObjectStore, keys: Sequence[str]) -> None:
     """Refuse what would not be a file in a folder of its own."""
-    folders: set[str] = set()
     for key in keys:
         parts = key.split("/")
         strange = any(part in ("", ".", "..") or len(part.encode()) > _LONGEST_NAME for part in parts)
@@ -136,7 +147,7 @@ def _check_keys(store: ObjectStore, keys: Sequence[str]) -> None:
             raise InputError(
                 f"{store.uri} has the object '{readable_name(key)}', which can be no file in a folder. Rename it."
             )
-        folders.update("/".join(parts[:depth]) for depth in range(1, len(parts)))
+    folders = _folders_of(keys)
     both = next((key for key in keys if key in folders), None)
     if both is not None:
         raise InputError(f"{store.uri} has '{readable_name(both)}' both as an object and before others. Rename it.")

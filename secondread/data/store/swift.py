@@ -21,7 +21,7 @@ from secondread.data.store.store import Listed, Stored, Stream
 from secondread.errors import DependencyError, InputError
 
 _SHA256 = "X-Object-Meta-Sha256"
-_PAGE = 10_000  # names an answer; Swift's own limit
+_PAGE = 10_000  # names an answer; Swift's own limit, and Ceph gives 5,000 or fewer without a word
 
 
 class SwiftStore:
@@ -52,16 +52,17 @@ class SwiftStore:
         ]
 
     def _listed(self, start: str, **query: str) -> Iterator[dict[str, Any]]:
-        """The container's entries, page by page."""
+        """The container's entries, page by page, to one that is empty: a server may give less than it was asked for."""
         marker = ""
         while True:
             asked = {"prefix": self._prefix + start, "format": "json", "limit": str(_PAGE), "marker": marker, **query}
             answer = self._ask("GET", None, query=asked)
             page: list[dict[str, Any]] = [] if answer.status == 404 else json.loads(answer.data or b"[]")
-            yield from page
-            if len(page) < _PAGE:
+            last = (page[-1].get("subdir") or page[-1]["name"]) if page else marker
+            if last == marker:  # nothing more, or a server that gives the folder it was to go on after
                 return
-            marker = page[-1].get("subdir") or page[-1]["name"]
+            yield from page
+            marker = last
 
     def stat(self, key: str) -> Stored | None:
         """What is stored under a key; None if nothing."""

@@ -373,3 +373,15 @@ def test_a_process_that_was_killed_costs_what_was_on_its_way(
     path, _held = look_up(bucket.uri, bucket.environment).fetched(tmp_path)
     assert 12 <= len(asked) <= 21
     assert len(list(path.rglob("*.png"))) == 24
+
+
+def test_what_tools_store_for_folders_is_no_file() -> None:
+    class Markers(Names):
+        def objects(self, start: str, *, at_most: int) -> list[Listed]:
+            return [
+                *(Listed(key, 0, "e") for key in ("", "a", "a/b", "c/", "a/empty.png")),
+                *super().objects(start, at_most=at_most),
+            ]
+
+    found = mirroring.list_objects(Markers("a/b/film.png"))
+    assert [item.key for item in found] == ["a/empty.png", "a/b/film.png"]
