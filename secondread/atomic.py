@@ -107,6 +107,17 @@ def resumable_folder(path: Path | str, *, marker: str, key: str, inputs: Iterabl
             raise
 
 
+@contextlib.contextmanager
+def one_at_a_time(path: Path) -> Iterator[None]:
+    """Wait until nobody else is in such a block for the same path, on this machine or another that locks its files.
+
+    Raises:
+        InputError: the folder that the path lies in cannot be written.
+    """
+    with _locked(path.with_name(f".{path.name}{_LOCK}"), path, wait=True):
+        yield
+
+
 def _put_in_place(aside: Path, path: Path, marker: str) -> None:
     if not (aside / marker).exists():
         raise AssertionError(f"a folder was written without its {marker}")
@@ -120,9 +131,9 @@ def _put_in_place(aside: Path, path: Path, marker: str) -> None:
 
 
 @contextlib.contextmanager
-def _locked(lock: Path, path: Path) -> Iterator[None]:
+def _locked(lock: Path, path: Path, *, wait: bool = False) -> Iterator[None]:
     """Hold a lock file, which is removed in the end; the kernel lets go of it when the process is killed."""
-    handle = _lock(lock, path)
+    handle = _lock(lock, path, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
     try:
         yield
     finally:
@@ -130,7 +141,7 @@ def _locked(lock: Path, path: Path) -> Iterator[None]:
         os.close(handle)
 
 
-def _lock(lock: Path, path: Path) -> int:
+def _lock(lock: Path, path: Path, kind: int) -> int:
     while True:
         try:
             lock.parent.mkdir(parents=True, exist_ok=True)
@@ -138,7 +149,7 @@ def _lock(lock: Path, path: Path) -> int:
         except OSError as error:
             raise _cannot_write(path, error) from error
         try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(handle, kind)
             if os.fstat(handle).st_ino == lock.stat().st_ino:
                 return handle
         except BlockingIOError:

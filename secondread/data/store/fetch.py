@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-from secondread.atomic import atomic_file, atomic_folder, sha256_bytes, sha256_file
+from secondread.atomic import atomic_file, atomic_folder, one_at_a_time, sha256_bytes, sha256_file
 from secondread.data.store.contents import Contents, Part, read_contents
 from secondread.data.store.publish import in_parallel
 from secondread.data.store.store import Store
@@ -28,7 +28,20 @@ def fetch(store: Store, name: str, folder: Path) -> DatasetVersion:
         IntegrityError: what arrived is not what was published.
         DependencyError: as the store says.
     """
-    contents = find(store, name)
+    contents, there = find(store, name), (folder / DATASET_FILE).is_file()
+    with one_at_a_time(folder.absolute()):
+        # who waited for somebody that fetched the same has it; a folder from before is fetched over again
+        if there or not _is(folder, contents.content_hash):
+            _fetch_all(store, contents, folder)
+    return DatasetVersion.open(folder)
+
+
+def _is(folder: Path, content_hash: str) -> bool:
+    return (folder / DATASET_FILE).is_file() and DatasetVersion.open(folder).content_hash == content_hash
+
+
+def _fetch_all(store: Store, contents: Contents, folder: Path) -> None:
+    """Fetch what is not there yet, then put it in place."""
     arrived = folder.absolute().with_name(f".{folder.absolute().name}.{contents.content_hash[:12]}.fetched")
     try:
         with atomic_folder(folder, marker=DATASET_FILE) as aside:
@@ -46,7 +59,6 @@ def fetch(store: Store, name: str, folder: Path) -> DatasetVersion:
             "on where it stopped."
         ) from error
     shutil.rmtree(arrived)
-    return DatasetVersion.open(folder)
 
 
 def find(store: Store, name: str) -> Contents:

@@ -7,6 +7,8 @@ import json
 import resource
 import subprocess
 import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -140,6 +142,30 @@ def test_a_fetch_goes_on_where_it_was_cut(version: DatasetVersion, tmp_path: Pat
     had, asked[:] = 5, []
     fetch(Breaks(10_000), version.content_hash, tmp_path / "fetched")
     assert len(asked) == 1 + len(contents.describe(version).parts) - had
+    assert files_of(tmp_path / "fetched") == files_of(version.root)
+
+
+def test_two_that_fetch_the_same_at_once_both_have_it_and_it_is_sent_once(
+    version: DatasetVersion, tmp_path: Path
+) -> None:
+    store = open_store(str(tmp_path / "kept"), Environment.read({}))
+    publish(version, store)
+    asked: list[str] = []
+    both = threading.Barrier(2)
+
+    class Counts:
+        uri, folders = store.uri, store.folders
+
+        def read(self, key: str) -> bytes | None:
+            if key.endswith(contents.COMPLETE):
+                both.wait(timeout=30)  # neither has begun to fetch before the other has looked
+            asked.append(key)
+            return store.read(key)
+
+    with ThreadPoolExecutor(2) as threads:
+        calls = [threads.submit(fetch, Counts(), version.content_hash, tmp_path / "fetched") for _ in range(2)]
+        assert [call.result().content_hash for call in calls] == [version.content_hash] * 2
+    assert len(asked) == 2 + len(contents.describe(version).parts)
     assert files_of(tmp_path / "fetched") == files_of(version.root)
 
 
