@@ -30,6 +30,7 @@ from secondread.data.engines.engine import open_engine
 from secondread.data.engines.journal import resume_key
 from secondread.data.manifest import MANIFEST_FILE, REJECTED_FILE, typed, write_manifest, write_rejected
 from secondread.data.reading import OutgoingIds, read_images
+from secondread.data.sources.names import examples_hidden
 from secondread.data.sources.open import local_path, open_source
 from secondread.data.sources.source import Source
 from secondread.errors import InputError, IntegrityError
@@ -124,7 +125,9 @@ def _rows(
     ids = OutgoingIds(public=source.public or config.public_ids, key_file=patient_key)
     checks = PictureChecks(config.min_side_pixels, config.min_contrast)
     with open_engine(engine) as running:
-        rows = read_images(list(source.images()), folder, checks, ids=ids, engine=running)
+        with examples_hidden(config.hide_names):
+            images = list(source.images())
+        rows = read_images(images, folder, checks, ids=ids, engine=running)
     rows = join_near_duplicates(mark_duplicates(rows), folder, config)
     if (rows["reason"] != "").all():
         reasons = ", ".join(f"{count} {reason}" for reason, count in _by_reason(rows["reason"]).items())

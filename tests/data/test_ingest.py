@@ -147,6 +147,7 @@ def test_hidden_names_stand_neither_in_the_record_nor_in_the_log(
     films: Callable[..., Path], tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     root = films(normal=3, covid=3)
+    (root / "normal" / "Doe_Jack, born '70.txt").write_text("no image")
     (root / "normal" / "Doe_Jane.png").write_bytes(b"broken")
     (root / "normal" / "Doe_John.png").write_bytes((root / "normal" / "000.png").read_bytes())
     with (root / "normal" / "Doe_Jim.png").open("wb") as file:
@@ -156,7 +157,7 @@ def test_hidden_names_stand_neither_in_the_record_nor_in_the_log(
     assert len(reasons) == 3
     assert hashlib.sha256(b"broken").hexdigest()[:12] in reasons
     assert any(re.fullmatch(r"image \d of the source", name) for name in reasons)
-    assert len([record for record in caplog.messages if "left out" in record]) == 3
+    assert len([record for record in caplog.messages if "left out" in record]) == 4
     assert "Doe" not in caplog.text
     assert not any(b"Doe" in path.read_bytes() for path in (tmp_path / "out").rglob("*") if path.is_file())
 

@@ -20,7 +20,7 @@ from secondread.data.fingerprint import fingerprint_files
 from secondread.data.pixels.decode import DEFAULT_LIMITS, DecodeLimits, decode_frame_as_png, read_bounded
 from secondread.data.pixels.dicom_facts import DicomFacts, dicom_facts
 from secondread.data.sources.folder_scan import FolderScan, is_dicom, scan_folder
-from secondread.data.sources.names import readable_name
+from secondread.data.sources.names import readable_name, shown
 from secondread.data.sources.source import SourceImage
 from secondread.data.sources.tree import PICTURE_SUFFIXES
 from secondread.data.taxonomies import taxonomy_of
@@ -32,6 +32,7 @@ UNLABELLED = "unlabelled"
 SOURCE = "DICOM"
 
 _VOLUME_TIMES = 8  # a file of several frames may have so many times the bytes of one film
+_FRAME_BYTES = 64  # that a frame takes at least, however it is encoded: a header may name any number of them
 
 log = get_logger(__name__)
 
@@ -120,6 +121,9 @@ class DicomFolderSource:
         if facts.frames == 1:
             yield image
             return
+        if facts.frames * _FRAME_BYTES > path.stat().st_size:
+            yield replace(image, unfit=f"has no room for the {facts.frames} frames that its header names.")
+            return
         limits = replace(self._limits, max_bytes=_VOLUME_TIMES * self._limits.max_bytes)
         together = facts.study_id or facts.instance_id or name
         for frame in range(facts.frames):
@@ -131,7 +135,7 @@ class DicomFolderSource:
         unlabelled = sum(label == UNLABELLED for _, label in self._films)
         # what the scan says of loose files is told here in other words, since these are read
         for sentence in (text for text in self._scan.left_out if "outside any class" not in text):
-            log.warning("%s: %s", self.uri, sentence)
+            log.warning("%s: %s", self.uri, shown(sentence))
         if unlabelled:
             log.warning("%s: %d film(s) lie in no class folder: they are '%s'.", self.uri, unlabelled, UNLABELLED)
         modality = {info.name: info.modality for info in self.taxonomy().classes}

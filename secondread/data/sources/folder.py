@@ -9,7 +9,7 @@ from pathlib import Path
 from secondread.data.fingerprint import fingerprint_files
 from secondread.data.pixels.decode import DEFAULT_LIMITS, DecodeLimits, read_bounded
 from secondread.data.sources.folder_scan import IMAGE_SUFFIXES, FolderScan, scan_folder
-from secondread.data.sources.names import readable_name
+from secondread.data.sources.names import readable_name, shown
 from secondread.data.sources.source import SourceImage
 from secondread.data.taxonomies import taxonomy_of
 from secondread.errors import InputError
@@ -56,7 +56,7 @@ class FolderSource:
     def images(self) -> Iterator[SourceImage]:
         """Every image, by class and name."""
         for sentence in self._scan.left_out:
-            log.warning("%s: %s", self.uri, sentence)
+            log.warning("%s: %s", self.uri, shown(sentence))
         modality = {info.name: info.modality for info in self.taxonomy().classes}
         for label, files in self._scan.classes.items():
             for path in files:

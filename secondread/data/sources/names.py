@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 import os
+import re
 import unicodedata
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import PurePath
 
 # control characters, halves of surrogate pairs, line and paragraph separators: each would break a line of a message
 _UNPRINTABLE = frozenset({"Cc", "Cs", "Zl", "Zp"})
+_EXAMPLE = re.compile(r", such as '.*'")  # to the last quote, since a name may hold some
+
+_hidden: ContextVar[bool] = ContextVar("examples_hidden", default=False)
 
 
 def readable_name(name: str | PurePath) -> str:
@@ -24,3 +31,18 @@ def readable_name(name: str | PurePath) -> str:
         character.encode("unicode_escape").decode() if unicodedata.category(character) in _UNPRINTABLE else character
         for character in text
     )
+
+
+@contextmanager
+def examples_hidden(hidden: bool) -> Iterator[None]:
+    """Within the block sentences are shown without the file that they name as an example, if it is to be hidden."""
+    before = _hidden.set(hidden)
+    try:
+        yield
+    finally:
+        _hidden.reset(before)
+
+
+def shown(sentence: str) -> str:
+    """A sentence of a source, such as of what it leaves out, for the log."""
+    return _EXAMPLE.sub("", sentence) if _hidden.get() else sentence

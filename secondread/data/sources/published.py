@@ -15,7 +15,7 @@ from typing import Any
 
 from secondread.data.fingerprint import fingerprint_files
 from secondread.data.pixels.decode import DEFAULT_LIMITS, DecodeLimits, read_bounded
-from secondread.data.sources.names import readable_name
+from secondread.data.sources.names import readable_name, shown
 from secondread.data.sources.source import SourceImage
 from secondread.data.taxonomies import taxonomy_of
 from secondread.errors import InputError
@@ -151,7 +151,7 @@ class PublishedSource:
     def images(self) -> Iterator[SourceImage]:
         """Every image, in the order of the layout."""
         for sentence in self._listing.sentences():
-            log.warning("%s: %s", self.uri, sentence)
+            log.warning("%s: %s", self.uri, shown(sentence))
         modality = {info.name: info.modality for info in self.taxonomy().classes}
         for found in self._listing.images:
             known: dict[str, Any] = {

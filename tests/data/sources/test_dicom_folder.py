@@ -122,6 +122,15 @@ def test_each_frame_of_a_volume_is_an_image_of_the_same_study(tmp_path: Path, di
     assert len({image.study_id for image in images} - {""}) == 1
 
 
+def test_a_small_file_that_names_millions_of_frames_is_one_image_that_is_left_out(
+    tmp_path: Path, dicom: Callable[..., bytes]
+) -> None:
+    elements = {"bits": 8, "NumberOfFrames": 9_999_999, "Modality": "OPT"}
+    films = {"oct-cnv/eye.dcm": dicom(PIXELS.astype(np.uint8), **elements)}
+    (image,) = open_source(str(_write(tmp_path / "films", films))).images()
+    assert image.unfit == "has no room for the 9999999 frames that its header names."
+
+
 @pytest.mark.parametrize("tag", ["PatientSex", "ViewPosition", "Modality", "BodyPartExamined", "Laterality"])
 def test_what_is_no_code_of_the_standard_is_not_taken_over(
     tmp_path: Path, dicom: Callable[..., bytes], tag: str
