@@ -117,6 +117,8 @@ def _open_version(path: Path) -> Subject:
         # not through the memory map: with each page that is asked for, the kernel maps its neighbours too, so that a
         # sample from all over the set would make nearly all of it resident
         image = np.fromfile(shards[part], np.uint8, size**2, offset=start).reshape(size, size)
+        if version.preprocessing.trim_borders:  # the manifest has the size that the film had before
+            return _within_black(image)
         return _unpadded(image, int(widths[position]), int(heights[position]))
 
     return Subject(
@@ -138,3 +140,9 @@ def _unpadded(image: Grey, width: int, height: int) -> Grey:
     inner_width, inner_height = max(1, round(width * scale)), max(1, round(height * scale))
     top, left = (size - inner_height) // 2, (size - inner_width) // 2
     return image[top : top + inner_height, left : left + inner_width]
+
+
+def _within_black(image: Grey) -> Grey:
+    """The picture without black rows and columns at its edges; all of it where it is black."""
+    rows, columns = (np.flatnonzero(image.any(axis=axis)) for axis in (1, 0))
+    return image[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1] if len(rows) else image
