@@ -9,6 +9,7 @@ import pandas as pd
 
 from secondread.config.ingest import IngestConfig
 from secondread.data.cleaning.cropped_copies import find_cropped_copies
+from secondread.data.cleaning.duplicates import UNDER_TWO_LABELS
 from secondread.data.cleaning.near_duplicates import cluster_names, find_near_duplicates
 from secondread.logging import get_logger
 
@@ -31,7 +32,8 @@ def join_near_duplicates(rows: pd.DataFrame, folder: Path, config: IngestConfig)
     rows = rows.assign(cluster_id="")
     if config.near_duplicate_similarity > 1:
         return rows
-    kept = rows[rows["reason"] == ""]
+    # what stands under two labels is out already, but a copy of it under one of them is no better known
+    kept = rows[(rows["reason"] == "") | rows["reason"].str.startswith(UNDER_TWO_LABELS)]
     pairs = find_near_duplicates(
         [folder / path for path in kept["path"]],
         [bytes.fromhex(text) for text in kept["detail_hash"]],
@@ -54,5 +56,6 @@ def join_near_duplicates(rows: pd.DataFrame, folder: Path, config: IngestConfig)
         for _, group in rows[rows["cluster_id"] != ""].groupby("cluster_id"):
             labels = sorted(group["label"].unique())
             if len(labels) > 1:
-                rows.loc[group.index, "reason"] = f"{NEARLY_UNDER_TWO_LABELS} ({', '.join(labels)})."
+                left = group.index[group["reason"] == ""]
+                rows.loc[left, "reason"] = f"{NEARLY_UNDER_TWO_LABELS} ({', '.join(labels)})."
     return rows

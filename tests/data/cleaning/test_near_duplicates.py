@@ -75,6 +75,19 @@ def test_a_film_saved_again_under_another_label_is_left_out_of_both(phantom_film
     assert rejected["cluster_id"].nunique() == 1
 
 
+def test_a_film_saved_again_goes_with_those_that_contradict_each_other(phantom_films: Path, tmp_path: Path) -> None:
+    data = (phantom_films / "cxr-normal" / "3.png").read_bytes()
+    (phantom_films / "cxr-covid" / "same.png").write_bytes(data)
+    (phantom_films / "cxr-normal" / "again.jpg").write_bytes(saved_again(data))
+    rows, rejected = run(phantom_films, tmp_path / "out")
+    assert len(rows) == 39
+    assert dict(zip(rejected["name"], rejected["reason"], strict=True)) == {
+        "cxr-covid/same.png": "stands under two labels (cxr-covid, cxr-normal).",
+        "cxr-normal/3.png": "stands under two labels (cxr-covid, cxr-normal).",
+        "cxr-normal/again.jpg": "nearly the same picture stands under two labels (cxr-covid, cxr-normal).",
+    }
+
+
 def test_contradictions_may_stay_but_stay_together(phantom_films: Path, tmp_path: Path) -> None:
     data = (phantom_films / "cxr-normal" / "3.png").read_bytes()
     (phantom_films / "cxr-covid" / "again.jpg").write_bytes(saved_again(data))
