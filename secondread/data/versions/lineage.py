@@ -149,7 +149,8 @@ def check_patients(rows: pd.DataFrame, patient_key: str, parent: DatasetVersion)
     """Refuse a parent whose patients could not be recognised: one of its test might come back in train.
 
     Keys are compared; and where images are in both, their patients: those have other ids too if one side was made of
-    published ids, or if its list of sources told other patients apart.
+    published ids, or if its list of sources told other patients apart. Where only one side has hashed ids, something
+    must be in both.
 
     Args:
         rows: columns `image_id`, `patient_id`.
@@ -165,9 +166,20 @@ def check_patients(rows: pd.DataFrame, patient_key: str, parent: DatasetVersion)
             "no parent."
         )
     ids = [frame[frame["patient_id"] != ""][["image_id", "patient_id"]] for frame in (rows, parent.manifest)]
+    if patient_key != parent.patient_key and ids[0].size and ids[1].size and _nothing_shared(rows, parent.manifest):
+        raise InputError(
+            f"no image and no patient of parent version {parent.name} is here, and the patient ids of one are hashed, "
+            "of the other published: no patient would be recognised. Ingest with the same --public-ids as then, add "
+            "images of the parent, or name no parent."
+        )
     both = ids[0].merge(ids[1], on="image_id")
     if len(both) and not (both["patient_id_x"] == both["patient_id_y"]).any():
         raise InputError(
             f"{len(both)} image(s) have other patient ids here than in parent version {parent.name}, so no patient of "
             "it would be recognised. Ingest with the same key, --public-ids and patients as then, or name no parent."
         )
+
+
+def _nothing_shared(rows: pd.DataFrame, parent: pd.DataFrame) -> bool:
+    known = parent["patient_id"][parent["patient_id"] != ""]
+    return not (rows["image_id"].isin(parent["image_id"]) | rows["patient_id"].isin(known)).any()

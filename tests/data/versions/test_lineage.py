@@ -261,6 +261,23 @@ def test_a_parent_whose_films_have_other_patient_ids_is_refused(hospital: Path, 
         write_dataset_version(tmp_path / "second", tmp_path / "two", config, parent)
 
 
+def test_hashed_ids_after_published_ones_are_refused_where_no_film_tells(
+    hospital: Path, film: Callable[[int], bytes], tmp_path: Path
+) -> None:
+    config, public = PreprocessConfig(image_size=32), IngestConfig(source=str(hospital), public_ids=True)
+    ingest(public, tmp_path / "first")
+    parent = write_dataset_version(tmp_path / "first", tmp_path / "one", config)
+    for number in range(60):
+        (hospital / f"{number}.png").write_bytes(film(1_000 + number))  # of the same patients
+    ingest(IngestConfig(source=str(hospital)), tmp_path / "second", patient_key=tmp_path / "key")
+    with pytest.raises(InputError, match="no image and no patient of parent version"):
+        write_dataset_version(tmp_path / "second", tmp_path / "two", config, parent)
+    ingest(public, tmp_path / "third")
+    child = write_dataset_version(tmp_path / "third", tmp_path / "two", config, parent)
+    old, new = (version.manifest.drop_duplicates("patient_id").set_index("patient_id") for version in (parent, child))
+    pd.testing.assert_series_equal(new["split"].sort_index(), old["split"].sort_index())
+
+
 def test_a_key_does_not_matter_where_no_patient_is_known(films: Callable[..., Path], tmp_path: Path) -> None:
     config, root = PreprocessConfig(image_size=32), films(normal=9, covid=9)
     ingest(IngestConfig(source=str(root)), tmp_path / "first", patient_key=tmp_path / "key-1")
