@@ -101,7 +101,12 @@ def resumable_folder(path: Path | str, *, marker: str, key: str, inputs: Iterabl
             shutil.rmtree(aside, ignore_errors=True)
             raise
         except BaseException as error:
-            log.warning("%s is not finished. What is done stays in %s: the same run goes on from there.", path, aside)
+            if aside.is_dir() and any(aside.iterdir()):
+                log.warning(
+                    "%s is not finished. What is done stays in %s: the same run goes on from there.", path, aside
+                )
+            else:
+                shutil.rmtree(aside, ignore_errors=True)
             if isinstance(error, OSError) and error.errno in _FULL:
                 raise _cannot_write(path, error) from error
             raise

@@ -12,6 +12,7 @@ from rich.table import Table
 
 from secondread.cli.output import Json, example, print_json, print_line, print_table
 from secondread.config.environment import Environment
+from secondread.config.require import require
 
 if TYPE_CHECKING:
     from secondread.data.catalogue.catalogue import Catalogue
@@ -78,6 +79,9 @@ def query(
     json: Json = False,
 ) -> None:
     """Find images, and count them."""
+    from secondread.data.manifest import SPLITS
+
+    require(not split or split in SPLITS, f"--split is '{split}', but must be one of {', '.join(SPLITS)}.")
     wanted = {"label": label, "split": split, "modality": modality, "source": source, "sex": sex, "view": view}
     with _opened() as catalogue:
         total, images = catalogue.query(version=version, limit=limit, **wanted)
@@ -88,9 +92,9 @@ def query(
     print_line(f"{total} images" + (f", {len(images)} shown" if len(images) < total else ""))
 
 
-@app.command(epilog=example("secondread data catalogue history 3f2a...  # the whole image_id"))
+@app.command(epilog=example("secondread data catalogue history 3f2a91c0b7de"))
 def history(
-    image_id: Annotated[str, typer.Argument(help="SHA-256 of the image's file, as in the manifest.")],
+    image_id: Annotated[str, typer.Argument(help="SHA-256 of the image's file, or its start, as `query` shows it.")],
     json: Json = False,
 ) -> None:
     """Tell an image's label and split in every version that has it."""

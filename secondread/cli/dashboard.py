@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from secondread.cli.output import example, print_line
+from secondread.cli.output import example
 from secondread.config.dashboard import DashboardConfig
 
 
@@ -27,6 +27,4 @@ def dashboard(
     """Show what is in dataset versions: counts, pictures, gaps, the audit's findings, drift. Ctrl-C ends it."""
     from secondread.dashboard.serve import serve
 
-    config = DashboardConfig(root=root, host=host, port=port)
-    print_line(f"dataset versions in {root}: http://{host}:{port}")
-    serve(config)
+    serve(DashboardConfig(root=root, host=host, port=port))

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
 import typer
+from typer.core import TyperGroup
 
 from secondread.cli import dashboard, download, store
 from secondread.cli.catalogue import app as catalogue
@@ -20,7 +22,18 @@ from secondread.config.ingest import IngestConfig
 from secondread.config.preprocess import CLAHE, PreprocessConfig
 from secondread.config.require import require
 
-app = typer.Typer(help="Bring images in and make dataset versions.", no_args_is_help=True)
+_ORDER_OF_WORK = (
+    *("download", "ingest", "audit", "preprocess", "diff", "augment"),
+    *("publish", "list", "fetch", "catalogue", "dashboard"),
+)
+
+
+class _InOrder(TyperGroup):
+    def list_commands(self, ctx: typer.Context) -> list[str]:  # type: ignore[override]  # noqa: ARG002
+        return sorted(self.commands, key=_ORDER_OF_WORK.index)
+
+
+app = typer.Typer(cls=_InOrder, help="Bring images in and make dataset versions.", no_args_is_help=True)
 app.add_typer(catalogue, name="catalogue")
 download.add_to(app)
 store.add_to(app)
@@ -42,7 +55,7 @@ def ingest(
         ),
     ],
     output: Annotated[Path, typer.Option(help="Folder to write; it appears whole or not at all.")],
-    modality: Annotated[str, typer.Option(help="cxr or oct, where the source does not say.")] = "",
+    modality: Annotated[str, typer.Option(help="cxr, oct or another short name, where the source does not say.")] = "",
     public_ids: Annotated[
         bool, typer.Option("--public-ids", help="Patient ids are published: do not hash them.")
     ] = False,
@@ -76,7 +89,7 @@ def ingest(
     if json:
         print_json({"output": str(output), **facts, "fingerprint": result.fingerprint, "synthetic": result.synthetic})
         return
-    rejected = ", ".join(f"{count} {reason}" for reason, count in result.rejected.items()) or "none"
+    rejected = ", ".join(f"{reason}: {count}" for reason, count in result.rejected.items()) or "none"
     print_facts(
         {
             "images": facts["images"],
@@ -129,8 +142,7 @@ def preprocess(
     if json:
         print_json({"output": str(output), **version.summary(), "settings": asdict(config)})
         return
-    counts = {split: f"{sum(classes.values())} images" for split, classes in version.counts.items()}
-    print_facts({"dataset version": version.name, **counts, "written to": output})
+    print_facts({"dataset version": version.name, **_by_split(version.counts), "written to": output})
 
 
 @app.command(epilog=example("secondread data diff var/dataset var/dataset-2"))
@@ -177,8 +189,8 @@ def augment(
     if json:
         print_json({"output": str(output), **child.summary(), "parent": child.parent, "settings": asdict(config)})
         return
-    counts = {split: f"{sum(classes.values())} images" for split, classes in child.counts.items()}
-    print_facts({"dataset version": child.name, "grown from": child.parent[:12], **counts, "written to": output})
+    facts = {"dataset version": child.name, "grown from": child.parent[:12]}
+    print_facts({**facts, **_by_split(child.counts), "written to": output})
 
 
 @app.command(
@@ -216,3 +228,10 @@ def audit(
             print_line(f"{severity}: {sentence}.")
         print_facts({"images": result.images, "verdict": result.severity, "written to": output / HTML_FILE})
     check_gate(result, config.fail_on, output / HTML_FILE)
+
+
+def _by_split(counts: Mapping[str, Mapping[str, int]]) -> dict[str, str]:
+    """Images by split, in the order in which a project uses them."""
+    from secondread.data.manifest import SPLITS
+
+    return {split: f"{sum(counts[split].values())} images" for split in SPLITS if split in counts}

@@ -26,6 +26,8 @@ def command(config: DashboardConfig) -> list[str]:
         "server.fileWatcherType": "none",
         "server.maxUploadSize": "1",  # MB; nothing here takes a file
         "browser.gatherUsageStats": "false",
+        "logger.hideWelcomeMessage": "true",  # the command has said where the pages are
+        "logger.level": "warning",
         "client.showErrorDetails": "none",
         "client.showErrorLinks": "false",  # they would take what went wrong to a search engine
         "client.toolbarMode": "minimal",
@@ -50,6 +52,7 @@ def serve(config: DashboardConfig) -> NoReturn:
         raise InputError(f"{config.root} is no folder. Name one that holds dataset versions, or a store's URI.")
     open_store(config.root, Environment.read())
     _check_free(config)
+    sys.stdout.write(f"dataset versions in {config.root}: http://{config.host}:{config.port} (Ctrl-C ends it)\n")
     sys.stdout.flush()
     sys.stderr.flush()
     line = command(config)

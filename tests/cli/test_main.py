@@ -57,6 +57,18 @@ def test_help_shows_an_example(command: list[str]) -> None:
     assert f"secondread {' '.join(command)}" in re.sub(r"\s+", " ", text)
 
 
+def test_data_commands_are_listed_in_the_order_of_work() -> None:
+    text = CliRunner().invoke(app, ["data", "--help"]).output
+    listed = re.findall(r"^│ (\w+) ", text, re.MULTILINE)
+    assert " ".join(listed) == ("download ingest audit preprocess diff augment publish list fetch catalogue dashboard")
+
+
+def test_only_ingested_images_are_preprocessed(tmp_path: Path) -> None:
+    done = secondread("data", "preprocess", str(tmp_path), "--output", str(tmp_path / "out"))
+    assert done.returncode == 2
+    assert_one_line(done, r"holds no ingested images \(no source\.json\)\. Run data ingest")
+
+
 def test_every_command_is_tested() -> None:
     text = CliRunner().invoke(app, ["--help"]).output
     named = set(re.findall(r"^│ (\w+) ", text, re.MULTILINE)) - {"data", "pipeline"}

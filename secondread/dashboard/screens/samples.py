@@ -23,7 +23,7 @@ def show(chosen: Chosen) -> None:
     st.caption(f"As the model gets them: {images.image_size} px, grey. Only what is shown is read.")
     seed = st.session_state.get("draw", 0)
     for info in images.taxonomy.classes:
-        named = f"{plain(info.title)} ({plain(info.name)})" if info.title else plain(info.name)
+        named = f"{plain(info.title)} ({plain(info.name)})" if info.title not in ("", info.name) else plain(info.name)
         st.markdown(f"**{named}**")
         positions = draw(images, label=info.name, split="" if split == "any" else split, count=count, seed=seed)
         if not positions:

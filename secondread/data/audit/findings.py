@@ -70,7 +70,7 @@ def _unknown_patients(rows: pd.DataFrame) -> Finding:
         "Images of unknown patients",
         LOOK if unknown else NONE,
         unknown,
-        f"of {unknown} of {len(rows)} images the patient is not known: only copies and near duplicates keep them "
+        f"the patient is not known for {unknown} of {len(rows)} images: only copies and near duplicates are kept "
         "together, so one patient may be in two splits."
         if unknown
         else "the patient of every image is known.",

@@ -24,8 +24,8 @@ def contradicting_headers(subject: Subject) -> Finding:
         "Wrong body part or modality",
         LOOK if count else NONE,
         count,
-        f"{count} of the source's films left out by ingest, since their headers say another modality or body part than "
-        "the set's. A source that has such films may have more, whose header says nothing."
+        f"{count} of the source's films {'was' if count == 1 else 'were'} left out by ingest: the header says another "
+        "modality or body part than the set's. A source that has such films may have more, whose header says nothing."
         if count
         else f"no header contradicts the set; the body part of {known} of {len(subject.rows)} images is known.",
     )

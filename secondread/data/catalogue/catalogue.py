@@ -118,14 +118,21 @@ class Catalogue:
         """What an image was in each version, in the order in which these were added.
 
         Args:
-            image_id: of the file; whole.
+            image_id: of the file, or its start.
         Returns:
             `version`, `added_at`, `label`, `split` and `group_id` of each.
+        Raises:
+            InputError: several images begin so.
         """
+        with self._engine.connect() as connection:
+            begin_so = select(Image.image_id).where(Image.image_id.startswith(image_id, autoescape=True))
+            found = connection.scalars(begin_so.distinct().limit(2)).all()
+        if len(found) > 1:
+            raise InputError(f"the catalogue has several images whose hash begins with '{image_id}'. Give more of it.")
         asked = (
             select(Image.version, Version.added_at, Image.label, Image.split, Image.group_id)
             .join(Version, Version.content_hash == Image.version)
-            .where(Image.image_id == image_id)
+            .where(Image.image_id.in_(found))
             .order_by(Version.added_at, Image.version, Image.position)
         )
         with self._engine.connect() as connection:

@@ -44,7 +44,9 @@ def open_engine(uri: str) -> Engine:
     except DBAPIError as error:
         engine.dispose()
         reason = str(error.orig).strip().splitlines()[0]
-        raise DependencyError(f"the catalogue {shown} cannot be opened ({reason}). Start it, or correct it.") from error
+        raise DependencyError(
+            f"the catalogue {shown} cannot be opened ({reason}). Start it, or correct SECONDREAD_CATALOGUE_URI."
+        ) from error
     except BaseException:
         engine.dispose()
         raise

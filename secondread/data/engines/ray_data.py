@@ -40,6 +40,9 @@ _RETRIES = 20  # times that a worker may die at one item; Ray's own choice has n
 _LONGEST_FOLDER = 20  # characters of 107; Ray's own part and ours take 86
 _STORE_BYTES = 512 << 20  # of shared memory, for results on their way; Ray's own choice is 30 % of the machine
 
+_SECONDS_TO_ANSWER = 5.0
+_THIS_MACHINE = ("localhost", "127.0.0.1", "[::1]")  # Ray takes them for the machine's own address
+
 _PASSED_ON = (SecondReadError, OSError)  # what whoever takes the results can tell the user; all else is a bug of ours
 
 A = TypeVar("A")
@@ -110,6 +113,7 @@ class RayEngine:
         quiet: dict[str, Any] = {"logging_level": logging.ERROR, "log_to_driver": False}
         try:
             if self._address:
+                _check_listening(self._address)
                 ray.init(address=self._address, **quiet)
                 return
             # whoever has it may run code here: Ray listens on the network, and would keep one in the home folder
@@ -178,6 +182,28 @@ def _told(error: Exception) -> Exception:
     if isinstance(error, ray.exceptions.RayTaskError):
         return error
     return DependencyError(f"Ray was lost ({text[:300]}). Start the run again: it goes on from there.")
+
+
+def _check_listening(address: str) -> None:
+    """Ray itself would try for minutes, and write its own lines meanwhile.
+
+    Raises:
+        OSError: nobody listens there.
+    """
+    host, colon, port = address.rpartition(":")
+    if not colon or not port.isdecimal():
+        return  # `auto`, or what Ray refuses at once
+    refused = OSError()
+    own: str = ray.util.get_node_ip_address()  # type: ignore[no-untyped-call]
+    for name in (host.strip("[]"), own):
+        try:
+            with socket.create_connection((name, int(port)), timeout=_SECONDS_TO_ANSWER):
+                return
+        except OSError as error:
+            refused = error
+        if host not in _THIS_MACHINE:
+            break
+    raise refused
 
 
 def _installation() -> str:

@@ -26,7 +26,7 @@ _ADVICE = {
     _LOOSE: "Move each into the folder of its class",
     _LINKED: "Put the folders themselves there",
     _BROKEN: "Put the files themselves there",
-    _OTHER: "Convert those that are images",
+    _OTHER: "Convert those that are images, and name an archive or .npz itself",
     _EMPTY: "Fill or remove them",
 }
 

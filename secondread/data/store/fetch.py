@@ -76,7 +76,10 @@ def find(store: Store, name: str) -> Contents:
         whole = [item for item in candidates if item is not None]
         found = whole[0] if len(whole) == 1 else None
     if found is None:
-        raise InputError(f"{store.uri} has no version '{name}' that is whole. See what it has: data list {store.uri}")
+        raise InputError(
+            f"{store.uri} has no version '{name}' that is whole. Give {_ABBREVIATED} or more characters of its hash: "
+            f"`secondread data list {store.uri}` shows them."
+        )
     return found
 
 

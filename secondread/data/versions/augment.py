@@ -74,7 +74,8 @@ def moved_groups(parent: DatasetVersion, config: AugmentConfig) -> dict[str, str
     if held.empty:
         raise InputError(
             f"dataset version {parent.root} has no images in {_FROM}, so none can be taken from it. It is set aside "
-            "when a set is large enough: see final_eval_min_images."
+            "when a set has final_eval_min_images images: `secondread pipeline run data --set "
+            "preprocess.final_eval_min_images=N` sets how many; 2000 by default."
         )
     holding = held.loc[held["label"] == config.label, "group_id"].unique()
     if not len(holding):

@@ -61,12 +61,17 @@ def write_dataset_version(
         InputError: fewer than two classes, a class that is too small to split, or a parent that does not fit.
         IntegrityError: a stored image is missing or changed.
     """
+    if not (ingested / SOURCE_FILE).is_file():
+        raise InputError(
+            f"{ingested} holds no ingested images (no {SOURCE_FILE}). Run data ingest, or name its output."
+        )
     source = read_json(ingested / SOURCE_FILE)
     rows = read_manifest(ingested / MANIFEST_FILE)
     taxonomy = Taxonomy.from_dict(source["taxonomy"])
     if len(taxonomy.names) < 2:
         raise InputError(
-            f"{source['uri']} has the single class '{taxonomy.names[0]}': a classifier needs at least two."
+            f"{source['uri']} has the single class '{taxonomy.names[0]}': a classifier needs at least two. "
+            "Put each class into a folder of its name, or merge sources in a .yaml."
         )
     spec = Preprocessing(size=config.image_size, contrast=config.contrast, trim_borders=config.trim_borders)
     if parent is not None:

@@ -97,6 +97,9 @@ def test_an_image_has_a_history(uri: str, versions: list[DatasetVersion]) -> Non
         for version in versions:
             catalogue.add(version)
         history = catalogue.history(moved)
+        assert catalogue.history(moved[:12]) == history
+        with pytest.raises(InputError, match=r"several images .* Give more of it"):
+            catalogue.history("")
     assert [row["split"] for row in history] == ["final_eval", after[moved]]
     assert {row["label"] for row in history} == {"covid"}
 
@@ -223,5 +226,8 @@ def test_the_commands(versions: list[DatasetVersion]) -> None:
     assert "120 images, 2 shown" in run("query", "--limit", "2")
     image = asked["shown"][0]["image_id"]
     assert run("query", "--label", "tuberculosis") == "0 images\n"
+    refused = CliRunner().invoke(app, ["data", "catalogue", "query", "--split", "tset"])
+    assert isinstance(refused.exception, InputError)
+    assert str(refused.exception).startswith("--split is 'tset'")
     assert "no version" in run("history", "0" * 64)
     assert [row["split"] for row in json.loads(run("history", image, "--json"))] == ["test", "test"]
