@@ -1,6 +1,6 @@
 """From a folder of JPEG files to a published, audited version, as a user would: what it takes at three sizes.
 
-Ingest (near duplicates included), preprocess, audit, publish and catalogue, one after the other, each in a process of
+Ingest (with the search for near duplicates, without that for cropped ones), preprocess, audit, publish and catalogue, one after the other, each in a process of
 its own.
 """
 
@@ -21,17 +21,6 @@ from secondread.logging import get_logger
 
 SIZES = (10_000, 30_000, MOST)
 IMAGE_SIZE = 64
-# `secondread data ingest`, but without the search for cropped copies, which by default is made in the smallest of the
-# sizes alone: their times could not be compared
-_INGEST = """
-import sys
-from pathlib import Path
-from secondread import logging
-from secondread.config.ingest import IngestConfig
-from secondread.data.ingest import ingest
-logging.configure()
-ingest(IngestConfig(source=sys.argv[1], public_ids=True, find_cropped_up_to=0), Path(sys.argv[2]))
-"""
 _DATA = ("-m", "secondread", "data")
 
 log = get_logger(__name__)
@@ -68,7 +57,8 @@ def road(films: Path, work: Path) -> dict[str, Cost]:
     """
     images, version = str(work / "images"), str(work / "version")
     commands = {
-        "ingest": ["-c", _INGEST, str(films), images],
+        # by default cropped copies are looked for in the smallest of the sizes alone: their times could not be compared
+        "ingest": [*_DATA, "ingest", str(films), "--output", images, "--public-ids", "--find-cropped-up-to", "0"],
         "preprocess": [*_DATA, "preprocess", images, "--output", version, "--image-size", str(IMAGE_SIZE)],
         "audit": [*_DATA, "audit", version, "--output", str(work / "audit")],
         "publish": [*_DATA, "publish", version, str(work / "store")],
