@@ -1,7 +1,7 @@
 """From a folder of JPEG files to a published, audited version, as a user would: what it takes at three sizes.
 
-Ingest (with the search for near duplicates, without that for cropped ones), preprocess, audit, publish and catalogue, one
-after the other, each in a process of its own.
+Ingest (with the search for near duplicates, without that for cropped ones), preprocess, audit, publish and catalogue,
+one after the other, each in a process of its own.
 """
 
 from __future__ import annotations
