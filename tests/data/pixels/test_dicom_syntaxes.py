@@ -61,7 +61,7 @@ def cases() -> list[tuple[str, str]]:
 @pytest.fixture(autouse=True)
 def _dcmtk() -> None:
     if shutil.which("dcmj2pnm") is None:
-        pytest.skip("dcmtk is not installed: scripts/debian-packages.sh")
+        pytest.fail("dcmtk is not installed: scripts/debian-packages.sh")
 
 
 def rendered(path: Path, *options: str) -> np.ndarray:
