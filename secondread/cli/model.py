@@ -1,4 +1,4 @@
-"""`secondread train | evaluate | quantize | register`: the pipeline's steps one by one, on folders."""
+"""`secondread evaluate | quantize | register`: the pipeline's steps one by one, on folders."""
 
 from __future__ import annotations
 
@@ -16,7 +16,6 @@ from secondread.config.gate import GateConfig
 from secondread.config.mapping import from_mapping
 from secondread.config.quantize import QuantizeConfig
 from secondread.config.register import RegisterConfig
-from secondread.config.train import TrainConfig
 from secondread.errors import GateRefused
 
 Set = Annotated[list[str], typer.Option("--set", help="Any setting of the stage, such as train.epochs=12.")]
@@ -27,7 +26,6 @@ Folder = Annotated[Path, typer.Option("--model", help="Model folder.")]
 
 def add_to(app: typer.Typer) -> None:
     """Add these commands to the main one."""
-    app.command(epilog=example("secondread train --data var/dataset --output var/model --set train.epochs=12"))(train)
     app.command(
         epilog=example(
             "secondread evaluate --model var/model --data var/dataset --json",
@@ -40,31 +38,6 @@ def add_to(app: typer.Typer) -> None:
     app.command(epilog=example("secondread register --model var/quantized --name secondread --reason 'first model'"))(
         register
     )
-
-
-def train(data: Dataset, output: Output, name: str = "secondread", settings: Set = [], json: Json = False) -> None:  # noqa: B006
-    """Train a model on a dataset version."""
-    from secondread.data.versions.dataset import DatasetVersion
-    from secondread.tracking.datasets import TrackedDataset
-    from secondread.tracking.origin import Origin
-    from secondread.tracking.runs import TrackingConfig
-    from secondread.training.train import train as run
-
-    version = DatasetVersion.open(data)
-    tracking = TrackingConfig(
-        uri=Environment.read().mlflow_tracking_uri,
-        experiment=name,
-        tags={"dataset_version": version.content_hash},
-        dataset=TrackedDataset(version, str(data.resolve())),
-    )
-    config = from_mapping(TrainConfig, {"name": name, **parse_settings(settings)["train"]})
-    result = run(version, output, config, tracking=tracking)
-    Origin(result.run_id, artifacts=output.name).write(output)
-    if json:
-        print_json({"model": str(output), "metrics": dict(result.metrics), "mlflow_run": result.run_id})
-    else:
-        figures = {key: f"{value:.4g}" for key, value in result.metrics.items()}
-        print_facts({**figures, "MLflow run": result.run_id, "written to": output})
 
 
 def evaluate(

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
+import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -37,9 +38,10 @@ from secondread.model.session import GraphSession, Outputs
 from secondread.model.vit import Prediction, ViT, parameter_count
 from secondread.training.batches import Share, even_batches
 from secondread.training.card import model_card
-from secondread.training.fit import Fitted, architecture_for, fit, run_parameters
-from secondread.training.launch import fit_distributed
+from secondread.training.fit import Fitted, architecture_for, run_parameters
 from secondread.training.out_of_distribution import OutOfDistribution, fit_out_of_distribution, threshold
+from secondread.training.strategies.job import Job
+from secondread.training.strategies.strategy import fit_with_strategy
 from secondread.training.temperature import fit_temperature
 
 if TYPE_CHECKING:
@@ -85,10 +87,10 @@ def train(
         with atomic_folder(output, marker=CONFIG_FILE, inputs=[dataset.root]) as folder:
             if tracker:
                 tracker.log_params(run_parameters(dataset, config))
-            if config.strategy == "ddp":
-                fitted = fit_distributed(dataset, config, tracking_uri=tracking.uri if tracking else "", run_id=run_id)
-            else:
-                fitted = fit(dataset, config, share=Share(), tracker=tracker)
+            with tempfile.TemporaryDirectory(prefix="secondread-train-") as work:
+                uri = tracking.uri if tracking else ""
+                job = Job(str(dataset.root.resolve()), asdict(config), work, tracking_uri=uri, run_id=run_id)
+                fitted = fit_with_strategy(job, dataset, tracker=tracker)
             metrics = _write_folder(folder, dataset, config, fitted)
         if tracker:
             known = {f"served_val_{name}": float(value) for name, value in metrics.items() if value is not None}

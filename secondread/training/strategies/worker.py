@@ -1,6 +1,6 @@
 """One process of a distributed training; `torch.distributed.run` starts it, several times.
 
-    python -m torch.distributed.run --nproc-per-node 2 -m secondread.training.worker JOB_FILE
+    python -m torch.distributed.run --nproc-per-node 2 -m secondread.training.strategies.worker JOB_FILE
 
 Rank zero alone writes to the tracker and saves the weights. An error of the input is left as `error.json` for whoever
 started the processes.
@@ -22,7 +22,7 @@ from secondread.errors import SecondReadError
 from secondread.logging import configure
 from secondread.training.batches import Share
 from secondread.training.fit import fit
-from secondread.training.job import ERROR_FILE, Job, write_fitted
+from secondread.training.strategies.job import ERROR_FILE, Job, write_fitted
 
 if TYPE_CHECKING:
     from secondread.tracking.runs import RunTracker

@@ -18,9 +18,9 @@ from secondread.config.train import TrainConfig
 from secondread.data.versions.dataset import DatasetVersion
 from secondread.errors import InputError
 from secondread.tracking.runs import TrackingConfig
-from secondread.training import launch, worker
 from secondread.training.fit import Fitted
-from secondread.training.job import Job, digest_file, read_fitted, write_fitted
+from secondread.training.strategies import torchrun, worker
+from secondread.training.strategies.job import JOB_FILE, Job, digest_file, read_fitted, write_fitted
 from secondread.training.train import train
 
 
@@ -35,7 +35,7 @@ def test_two_processes_make_one_model_and_one_run(
         seen.append({digest_file(work, rank).read_text() for rank in range(2)})
         return read_fitted(work, processes=processes)
 
-    monkeypatch.setattr(launch, "read_fitted", read)
+    monkeypatch.setattr(torchrun, "read_fitted", read)
     config = quick(strategy="ddp", processes=2, epochs=3, threads=2)
     result = train(dataset, tmp_path / "model", config, tracking=TrackingConfig(uri, "patterns", {"kind": "test"}))
 
@@ -72,15 +72,18 @@ def test_an_error_of_the_input_crosses_the_process_border(
     monkeypatch.setenv("WORLD_SIZE", "1")
     assert worker.main([str(job.write())]) == InputError.exit_code
 
-    monkeypatch.setattr(launch.tempfile, "TemporaryDirectory", lambda **_: _Folder(tmp_path))
-    monkeypatch.setattr(launch, "_run", lambda *_: (1, "Traceback ..."))
+    def left_before(*_: object) -> tuple[int, str]:
+        worker.main([str(tmp_path / JOB_FILE)])
+        return 1, "Traceback ..."
+
+    monkeypatch.setattr(torchrun, "_run", left_before)
     with pytest.raises(InputError, match="there is no preset 'nonsense'"):
-        launch.fit_distributed(dataset, quick(strategy="ddp"))
+        torchrun.fit_distributed(job)
 
 
 def test_only_our_own_log_lines_are_passed_on(capsys: pytest.CaptureFixture[str]) -> None:
     script = "import sys; sys.stderr.write('I secondread.training: epoch 1\\nchatter\\n'); sys.exit(3)"
-    code, last_lines = launch._run(["python3", "-c", script], {"PATH": "/usr/bin:/bin"})
+    code, last_lines = torchrun._run(["python3", "-c", script], {"PATH": "/usr/bin:/bin"})
     assert (code, last_lines) == (3, "chatter\n")
     assert capsys.readouterr().err == "I secondread.training: epoch 1\n"
 
@@ -88,13 +91,13 @@ def test_only_our_own_log_lines_are_passed_on(capsys: pytest.CaptureFixture[str]
 USES_GRPC = """
 import grpc, sys
 from concurrent.futures import ThreadPoolExecutor
-from secondread.training import launch
+from secondread.training.strategies import torchrun
 server = grpc.server(ThreadPoolExecutor(2))
 port = server.add_insecure_port("127.0.0.1:0")
 server.start()
 with grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
     grpc.channel_ready_future(channel).result(10)
-    print([launch._run(["true"], {"PATH": "/usr/bin:/bin"}) for _ in range(5)])
+    print([torchrun._run(["true"], {"PATH": "/usr/bin:/bin"}) for _ in range(5)])
 server.stop(0).wait()
 """
 
@@ -109,7 +112,9 @@ def test_a_process_that_uses_grpc_can_start_a_training() -> None:
 def test_what_was_started_ends_with_whoever_started_it(tmp_path: Path) -> None:
     started = tmp_path / "pid"
     command = ["sh", "-c", f"echo $$ > {started}.part && mv {started}.part {started} && exec sleep 60"]
-    script = f"from secondread.training import launch; launch._run({command!r}, {{'PATH': '/usr/bin:/bin'}})"
+    script = (
+        f"from secondread.training.strategies import torchrun; torchrun._run({command!r}, {{'PATH': '/usr/bin:/bin'}})"
+    )
     parent = psutil.Popen([sys.executable, "-c", script])
     deadline = time.monotonic() + 30
     while not started.is_file():
@@ -119,16 +124,3 @@ def test_what_was_started_ends_with_whoever_started_it(tmp_path: Path) -> None:
     parent.kill()
     parent.wait()
     assert not psutil.wait_procs([launched], timeout=10)[1]
-
-
-class _Folder:
-    """A temporary folder that was made before."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-
-    def __enter__(self) -> str:
-        return str(self._path)
-
-    def __exit__(self, *_: object) -> None:
-        pass

@@ -1,7 +1,7 @@
 """Starts the processes of a distributed training and waits for them.
 
-They are started on `secondread.training.worker`, never by running the caller again: inside a pipeline step that would
-run the step twice.
+They are started on the module `worker` beside this one, never by running the caller again: inside a pipeline step that
+would run the step twice.
 """
 
 from __future__ import annotations
@@ -10,9 +10,7 @@ import os
 import re
 import subprocess
 import sys
-import tempfile
 from collections import deque
-from dataclasses import asdict
 from pathlib import Path
 
 import secondread
@@ -20,10 +18,9 @@ from secondread import errors
 from secondread.atomic import read_json
 from secondread.config.train import TrainConfig
 from secondread.cpus import cpu_limit
-from secondread.data.versions.dataset import DatasetVersion
 from secondread.errors import SecondReadError
 from secondread.training.fit import Fitted
-from secondread.training.job import ERROR_FILE, Job, read_fitted
+from secondread.training.strategies.job import ERROR_FILE, Job, read_fitted
 
 # our own log lines, plain or as ECS documents; the launcher's chatter is kept for the case of a failure
 _OWN_LINE = re.compile(r'^([DIWE] secondread[\w.]*: |\{"@timestamp")')
@@ -34,28 +31,23 @@ _TERMINATE_SECONDS = 20.0
 _END_WITH_PARENT = ("setpriv", "--pdeathsig", "TERM", "--")
 
 
-def fit_distributed(
-    dataset: DatasetVersion, config: TrainConfig, *, tracking_uri: str = "", run_id: str = ""
-) -> Fitted:
-    """Train with `config.processes` processes on this machine, gradients averaged.
+def fit_distributed(job: Job) -> Fitted:
+    """Train with the recipe's `processes` processes on this machine, gradients averaged.
 
     Args:
-        dataset: with a train and a val split.
-        config: recipe.
-        tracking_uri: of MLflow; empty where nothing is tracked.
-        run_id: of the open run that rank zero writes to.
+        job: what every process is told; results go into its work folder.
     Raises:
         SecondReadError: the one that a process raised.
         RuntimeError: a process ended in another way; with its last lines.
     """
-    with tempfile.TemporaryDirectory(prefix="secondread-ddp-") as work:
-        job = Job(str(dataset.root.resolve()), asdict(config), work, tracking_uri, run_id)
-        code, last_lines = _run(_command(job.write(), config.processes), _environment(config))
-        if (Path(work) / ERROR_FILE).is_file():
-            raise _error(read_json(Path(work) / ERROR_FILE))
-        if code != 0:
-            raise RuntimeError(f"distributed training ended with exit code {code}:\n{last_lines}")
-        return read_fitted(Path(work), processes=config.processes)
+    config, work = job.train_config, Path(job.work)
+    (work / ERROR_FILE).unlink(missing_ok=True)  # of an earlier try
+    code, last_lines = _run(_command(job.write(), config.processes), _environment(config))
+    if (work / ERROR_FILE).is_file():
+        raise _error(read_json(work / ERROR_FILE))
+    if code != 0:
+        raise RuntimeError(f"distributed training ended with exit code {code}:\n{last_lines}")
+    return read_fitted(work, processes=config.processes)
 
 
 def _command(job_file: Path, processes: int) -> list[str]:
@@ -67,7 +59,7 @@ def _command(job_file: Path, processes: int) -> list[str]:
         "--max-restarts",
         "0",
         "-m",
-        "secondread.training.worker",
+        "secondread.training.strategies.worker",
         str(job_file),
     ]
 

@@ -1,0 +1,64 @@
+"""`secondread train`: from a dataset version to a model folder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from secondread.cli.output import Json, example, print_facts, print_json
+from secondread.cli.settings import parse_settings
+from secondread.config.environment import Environment
+from secondread.config.mapping import from_mapping
+from secondread.config.train import TrainConfig
+from secondread.errors import InputError
+
+app = typer.Typer(
+    help="Train a model on a dataset version.",
+    invoke_without_command=True,
+    epilog=example("secondread train --data var/dataset --output var/model --set train.epochs=12"),
+)
+
+Set = Annotated[list[str], typer.Option("--set", help="Any setting of the stage, such as train.epochs=12.")]
+
+
+@app.callback(epilog=example("secondread train --data var/dataset --output var/model --set train.epochs=12"))
+def train(
+    context: typer.Context,
+    data: Annotated[
+        Path | None, typer.Option(help="Dataset version: a folder that `data preprocess` wrote. Required.")
+    ] = None,
+    output: Annotated[
+        Path | None, typer.Option(help="Folder to write; it appears whole or not at all. Required.")
+    ] = None,
+    name: str = "secondread",
+    settings: Set = [],  # noqa: B006
+    json: Json = False,
+) -> None:
+    """Train a model on a dataset version."""
+    if context.invoked_subcommand is not None:
+        return
+    if data is None or output is None:
+        raise InputError("train needs --data and --output. `secondread train --help` shows an example.")
+    from secondread.data.versions.dataset import DatasetVersion
+    from secondread.tracking.datasets import TrackedDataset
+    from secondread.tracking.origin import Origin
+    from secondread.tracking.runs import TrackingConfig
+    from secondread.training.train import train as run
+
+    version = DatasetVersion.open(data)
+    tracking = TrackingConfig(
+        uri=Environment.read().mlflow_tracking_uri,
+        experiment=name,
+        tags={"dataset_version": version.content_hash},
+        dataset=TrackedDataset(version, str(data.resolve())),
+    )
+    config = from_mapping(TrainConfig, {"name": name, **parse_settings(settings)["train"]})
+    result = run(version, output, config, tracking=tracking)
+    Origin(result.run_id, artifacts=output.name).write(output)
+    if json:
+        print_json({"model": str(output), "metrics": dict(result.metrics), "mlflow_run": result.run_id})
+    else:
+        figures = {key: f"{value:.4g}" for key, value in result.metrics.items()}
+        print_facts({**figures, "MLflow run": result.run_id, "written to": output})

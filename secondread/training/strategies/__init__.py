@@ -1,0 +1,1 @@
+"""How many processes train together, and who starts them. All give the same: a `Fitted`."""

@@ -1,0 +1,32 @@
+"""Which strategy trains: the one place that knows them all."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from secondread.data.versions.dataset import DatasetVersion
+from secondread.training.batches import Share
+from secondread.training.fit import Fitted, fit
+from secondread.training.strategies.job import Job
+
+if TYPE_CHECKING:
+    # only a protocol is needed, and MLflow is no dependency of training
+    from secondread.tracking.runs import RunTracker
+
+
+def fit_with_strategy(job: Job, dataset: DatasetVersion, *, tracker: RunTracker | None) -> Fitted:
+    """Train as the job's recipe says: in this process, or in others that are started for it.
+
+    Args:
+        job: what every process is told.
+        dataset: the job's, opened.
+        tracker: of the job's run; None where nothing is tracked.
+    Raises:
+        SecondReadError: the one that a process raised.
+    """
+    config = job.train_config
+    if config.strategy == "ddp":
+        from secondread.training.strategies.torchrun import fit_distributed
+
+        return fit_distributed(job)
+    return fit(dataset, config, share=Share(), tracker=tracker)
