@@ -9,7 +9,6 @@ import typer
 
 from secondread.cli.output import Json, example, print_facts, print_json, print_line
 from secondread.config.environment import Environment
-from secondread.errors import DependencyError
 
 
 def add_to(app: typer.Typer) -> None:
@@ -24,10 +23,10 @@ def download(
     to: Annotated[Path | None, typer.Option(help="Folder for the file; by default downloads/ of our home.")] = None,
     json: Json = False,
 ) -> None:
-    """Fetch a public dataset, checked; or say how to get it, with exit code 3, where its host wants an account."""
+    """Fetch a public dataset, checked; or say how to get it, with exit code 3, where its host gives nothing."""
     from secondread.data.sources.clone import clone
     from secondread.data.sources.download import download as fetch
-    from secondread.data.sources.download import instructions, remotes, repositories
+    from secondread.data.sources.download import remotes, repositories
 
     folder = to or Environment.read().home / "downloads"
     if name in repositories():
@@ -36,14 +35,27 @@ def download(
         return
     remote = remotes().get(name)
     if remote is None:
-        lines = instructions(name)
+        _from_kaggle(name, folder, json=json)
+        return
+    _print_fetched(name, fetch(remote, folder), remote.license, scheme="", json=json)
+
+
+def _from_kaggle(name: str, folder: Path, *, json: bool) -> None:
+    from secondread.data.sources.download import instructions, of_kaggle
+    from secondread.data.sources.kaggle import NotGiven, fetch_from_kaggle
+
+    publication = of_kaggle(name)
+    try:
+        path = fetch_from_kaggle(publication, folder)
+    except NotGiven as why:
+        lines = instructions(publication, str(why))
         if json:
-            print_json({"name": name, "fetched": False, "instructions": list(lines)})
+            print_json({"name": name, "fetched": False, "reason": str(why), "instructions": list(lines)})
         else:
             for line in lines:
                 print_line(line)
-        raise typer.Exit(DependencyError.exit_code)
-    _print_fetched(name, fetch(remote, folder), remote.license, scheme="", json=json)
+        raise typer.Exit(NotGiven.exit_code) from None
+    _print_fetched(name, path, publication.license, scheme=f"{name}:", json=json)
 
 
 def _print_fetched(name: str, path: Path, license_: str, *, scheme: str, json: bool) -> None:

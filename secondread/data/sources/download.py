@@ -64,8 +64,8 @@ def repositories() -> dict[str, Publication]:
     return {name: layout.publication for name, layout in LAYOUTS.items() if layout.publication.repository}
 
 
-def instructions(name: str) -> tuple[str, ...]:
-    """What to do to have a dataset of Kaggle, line by line.
+def of_kaggle(name: str) -> Publication:
+    """A dataset that lies there.
 
     Raises:
         InputError: there is no such dataset.
@@ -74,16 +74,25 @@ def instructions(name: str) -> tuple[str, ...]:
         fetched = ", ".join(sorted([*known_sets(), *repositories()]))
         raise InputError(
             f"'{name}' is no dataset known here. Fetched: {fetched}, those of MedMNIST also with _64, _128 and _224. "
-            f"Told how to get: {', '.join(sorted(LAYOUTS.keys() - repositories().keys()))}."
+            f"With a token of Kaggle: {', '.join(sorted(LAYOUTS.keys() - repositories().keys()))}."
         )
-    publication = LAYOUTS[name].publication
+    return LAYOUTS[name].publication
+
+
+def instructions(publication: Publication, why: str) -> tuple[str, ...]:
+    """What to do to have a dataset of Kaggle, line by line.
+
+    Args:
+        publication: of it.
+        why: it was not fetched, as the end of a sentence.
+    """
     facts = (
         f"Licence: {publication.license}.",
         f"Cite: {publication.citation}.",
         f"Size: {publication.size}, {publication.images:,} images. Described at {publication.page}",
     )
     return (
-        f"{publication.title} is not fetched by this command: Kaggle wants an account, and your consent to its terms.",
+        f"{publication.title} was not fetched: {why}.",
         *_steps(publication),
         *facts,
     )
@@ -93,8 +102,9 @@ def _steps(publication: Publication) -> tuple[str, ...]:
     name = publication.name
     fetch = f"python -c \"import kagglehub; print(kagglehub.dataset_download('{publication.kaggle}'))\""
     return (
-        "  1. pip install kagglehub, and save a token from https://www.kaggle.com/settings as it says there",
-        f"  2. {fetch}",
+        "  1. Kaggle wants an account, and your consent to its terms: save a token from "
+        "https://www.kaggle.com/settings as it says there",
+        f"  2. secondread data download {name}; or, on a machine without it, pip install kagglehub and {fetch}",
         f"  3. secondread data ingest {name}:<the folder that it printed> --output var/{name}",
     )
 
