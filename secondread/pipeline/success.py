@@ -28,6 +28,8 @@ FAILURE_SUFFIX = ".failure.json"
 TERMINATION_LOG = Path("/dev/termination-log")
 _TERMINATION_BYTES = 4096  # as many as Kubernetes keeps
 _REPORTED = re.compile(r"secondread exit code (?P<exit_code>\d+) of (?P<step>[\w -]+): (?P<message>.*)", re.DOTALL)
+# what is down comes back, and a bug may be one of a moment; an input and a gate's answer stay as they are
+_FINAL = frozenset({InputError.exit_code, GateRefused.exit_code})
 _BY_EXIT_CODE: Mapping[int, type[SecondReadError]] = {
     error.exit_code: error for error in (InputError, DependencyError, GateRefused)
 }
@@ -130,13 +132,13 @@ def verify_success(folder: Path, *, step: str | None) -> dict[str, Any]:
 def recorded(step: str, output: Path) -> Iterator[None]:
     """Write down beside `output` why a step failed, so that whoever started it can say so.
 
-    A failure that trying again cannot mend (the input, a gate, something missing) is repeated at once when the runner
-    tries again in the same place.
+    A failure that trying again cannot mend (the input, a gate) is repeated at once when the runner tries again in the
+    same place. After any other, such as a store that was down, the step does its work again.
     """
     record = output.with_name(output.name + FAILURE_SUFFIX)
     if record.is_file():
         earlier = Failure(**read_json(record))
-        if earlier.exit_code != SecondReadError.exit_code:
+        if earlier.exit_code in _FINAL:
             _report_to_cluster(earlier)
             raise SystemExit(earlier.exit_code)
         record.unlink()

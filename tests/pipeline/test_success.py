@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from secondread.errors import InputError, IntegrityError
+from secondread.errors import DependencyError, GateRefused, InputError, IntegrityError
 from secondread.pipeline.success import Failure, failures, recorded, verify_success, write_success
 
 
@@ -57,13 +57,28 @@ def test_a_failure_is_written_down_with_its_exit_code(tmp_path: Path) -> None:
     assert failures(tmp_path) == [Failure("ingest", 2, "source x does not exist. Name another.")]
 
 
-def test_a_failure_that_trying_again_cannot_mend_is_not_tried_again(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("error", "exit_code"), [(InputError("bad"), 2), (GateRefused("no"), 4)])
+def test_a_failure_that_trying_again_cannot_mend_is_not_tried_again(
+    tmp_path: Path, error: Exception, exit_code: int
+) -> None:
     output = tmp_path / "images"
     with pytest.raises(SystemExit), recorded("ingest", output):
-        raise InputError("bad")
+        raise error
     with pytest.raises(SystemExit) as ended, recorded("ingest", output):
         pytest.fail("the step ran again")
-    assert ended.value.code == 2
+    assert ended.value.code == exit_code
+
+
+def test_a_dependency_that_was_down_is_asked_again(tmp_path: Path) -> None:
+    output = tmp_path / "published"
+    for message in ("the store is down", "it still is"):
+        with pytest.raises(SystemExit) as ended, recorded("publish", output):
+            raise DependencyError(message)
+        assert ended.value.code == 3
+        assert failures(tmp_path) == [Failure("publish", 3, message)]
+    with recorded("publish", output):
+        output.mkdir()
+    assert failures(tmp_path) == []
 
 
 def test_a_crash_is_tried_again_and_then_forgotten(tmp_path: Path) -> None:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 from pathlib import Path
 
 from secondread.atomic import atomic_file, sha256_file
 from secondread.data.store.store import Stored
-from secondread.errors import InputError
+from secondread.errors import DependencyError, InputError
 
 
 class LocalStore:
@@ -54,4 +55,5 @@ class LocalStore:
             with atomic_file(path) as aside:
                 aside.write_bytes(data)
         except OSError as error:
-            raise InputError(f"cannot write {path}: {error.strerror}. Free space, or name another folder.") from error
+            kind = DependencyError if error.errno in (errno.ENOSPC, errno.EDQUOT) else InputError
+            raise kind(f"cannot write {path}: {error.strerror}. Free space, or name another folder.") from error

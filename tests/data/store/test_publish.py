@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
+import os
 import resource
 import subprocess
 import sys
@@ -15,7 +17,7 @@ import pytest
 
 from secondread.cli.main import main
 from secondread.config.environment import Environment
-from secondread.data.store import contents
+from secondread.data.store import contents, local
 from secondread.data.store.fetch import fetch
 from secondread.data.store.open import open_store
 from secondread.data.store.publish import publish, published
@@ -246,6 +248,20 @@ def test_a_full_disk_of_ones_own_is_said_in_one_line(version: DatasetVersion, tm
     assert kept.returncode == 2
     assert "File too large" in kept.stderr
     assert published(open_store(str(tmp_path / "other"), Environment.read({}))) == []
+
+
+@pytest.mark.parametrize(("number", "kind"), [(errno.ENOSPC, DependencyError), (errno.EACCES, InputError)])
+def test_a_full_disk_may_have_room_later_and_a_forbidden_folder_stays_so(
+    version: DatasetVersion, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int, kind: type[Exception]
+) -> None:
+    def fail(path: Path) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(local, "atomic_file", fail)
+    with pytest.raises(kind, match="cannot write") as error:
+        publish(version, open_store(str(tmp_path / "kept"), Environment.read({})))
+    assert type(error.value) is kind
+    one_line(error)
 
 
 def test_a_damaged_object_is_never_fetched(version: DatasetVersion, tmp_path: Path) -> None:
