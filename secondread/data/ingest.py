@@ -27,7 +27,7 @@ from secondread.data.cleaning.contradictions import join_near_duplicates
 from secondread.data.cleaning.duplicates import mark_duplicates
 from secondread.data.cleaning.picture_checks import PictureChecks
 from secondread.data.engines.engine import open_engine
-from secondread.data.engines.journal import resume_key
+from secondread.data.engines.journal import Journal, resume_key
 from secondread.data.manifest import MANIFEST_FILE, REJECTED_FILE, typed, write_manifest, write_rejected
 from secondread.data.reading import OutgoingIds, read_images
 from secondread.data.sources.names import examples_hidden
@@ -95,7 +95,6 @@ def ingest(
     with resumable_folder(output, marker=SOURCE_FILE, key=key, inputs=inputs) as folder:
         rows = _rows(source, folder, config, patient_key, engine)
         kept, left_out = rows[rows["reason"] == ""], _left_out(rows, hide_names=config.hide_names)
-        _remove_unused(folder, kept)
         write_manifest(typed(kept), folder / MANIFEST_FILE)
         write_rejected(left_out, folder / REJECTED_FILE)
         if expected_fingerprint and source.fingerprint() != expected_fingerprint:
@@ -109,6 +108,9 @@ def ingest(
             patient_key=max(kept.loc[kept["patient_id"] != "", "key"], default=""),
         )
         write_json(folder / SOURCE_FILE, _source_document(config, result))
+        # last of all: until then a run that is cut goes on with every image that was read
+        _remove_unused(folder, kept)
+        Journal(folder).remove()
     for row in left_out[:20].itertuples():
         log.warning("left out %s: %s", row.name, row.reason)
     return result

@@ -72,7 +72,8 @@ def read_images(
 
     Args:
         images: of a source.
-        folder: gets the copies, and the journal of finished batches, in which no file name and no bare id stands.
+        folder: gets the copies, and the journal of finished batches, in which no file name and no bare id stands. It
+            stays: whoever writes what else belongs to the folder removes it in the end.
         checks: what each picture must have.
         ids: how ids leave the source.
         engine: does the work.
@@ -95,7 +96,6 @@ def read_images(
     for document in documents:
         for name, values in columns.items():
             values += document[name]
-    journal.remove()
     facts = {name: [getattr(image, name) for image in images] for name in _FACTS}
     return pd.DataFrame(facts | columns)
 

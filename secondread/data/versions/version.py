@@ -104,6 +104,7 @@ def write_dataset_version(
             "source": {"uri": source["uri"], "fingerprint": source["fingerprint"], "rejected": source["rejected"]},
         }
         write_json(folder / DATASET_FILE, document)
+        Journal(folder).remove()  # last of all: until then a run that is cut goes on with every image
     del rows, kept  # opening reads the manifest, and two of them at once would be the most memory that this takes
     return DatasetVersion.open(output)
 
@@ -136,20 +137,17 @@ def _write_pixels(
 ) -> list[str]:
     """Write the shards; SHA-256, hex, of each image's pixels, in the order of the rows."""
     create_shards(folder, rows, spec.size)
-    journal = Journal(folder)
     with open_engine(engine) as running:
         documents = work_through(
             running,
             partial(_preprocessed, ingested=ingested, spec=spec),
             shard_parts(rows, spec.size),
-            journal,
+            Journal(folder),
             finish=partial(write_part, folder),
             is_whole=lambda part, digests: read_part(folder, part, spec.size) == digests,
             description="preprocessing",
         )
-        digests = [digest for document in documents for digest in document]
-    journal.remove()
-    return digests
+        return [digest for document in documents for digest in document]
 
 
 def _preprocessed(part: ShardPart, *, ingested: Path, spec: Preprocessing) -> npt.NDArray[np.uint8]:

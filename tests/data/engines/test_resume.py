@@ -41,6 +41,18 @@ Journal.write = write_and_die
 main()
 """
 
+# one that is killed after the last batch, when it comes to call a function of a module
+_KILLED_LATER = f"""
+import importlib, os, signal, sys
+from secondread.data import reading
+from secondread.data.versions import shards
+from secondread.cli.main import main
+reading.BATCH_IMAGES = shards._PART_IMAGES = {BATCH}
+module, name = sys.argv.pop(1).split(":")
+setattr(importlib.import_module(module), name, lambda *_, **__: os.kill(os.getpid(), signal.SIGKILL))
+main()
+"""
+
 
 @pytest.fixture(autouse=True)
 def _small_batches(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -58,8 +70,8 @@ def root(films: Callable[..., Path], film: Callable[[int], bytes]) -> Path:
     return root
 
 
-def killed(*command: str) -> None:
-    done = subprocess.run([sys.executable, "-c", _KILLED, *command], capture_output=True, text=True)
+def killed(*command: str, program: str = _KILLED) -> None:
+    done = subprocess.run([sys.executable, "-c", program, *command], capture_output=True, text=True)
     assert done.returncode == -signal.SIGKILL, done.stderr
 
 
@@ -99,6 +111,45 @@ def test_a_killed_ingest_goes_on_where_it_was(
     assert left_beside(out) == []
     ingest(IngestConfig(source=str(root)), tmp_path / "at-once")
     assert everything(out) == everything(tmp_path / "at-once")
+
+
+@pytest.mark.parametrize(
+    "at",
+    [
+        "secondread.data.cleaning.contradictions:find_near_duplicates",
+        "secondread.data.cleaning.contradictions:find_cropped_copies",
+        "secondread.data.ingest:write_json",
+    ],
+    ids=["near duplicates", "cropped copies", "the last record"],
+)
+def test_an_ingest_that_is_killed_after_reading_reads_no_image_again(
+    root: Path, tmp_path: Path, asked: list[str], caplog: pytest.LogCaptureFixture, at: str
+) -> None:
+    out = tmp_path / "out"
+    killed(at, "data", "ingest", str(root), "--output", str(out), program=_KILLED_LATER)
+    assert not out.exists()
+    with caplog.at_level("INFO", logger="secondread"):
+        ingest(IngestConfig(source=str(root)), out)
+    assert asked == []
+    assert "40 of 40 images are done" in caplog.text
+    assert left_beside(out) == []
+    ingest(IngestConfig(source=str(root)), tmp_path / "at-once")
+    assert everything(out) == everything(tmp_path / "at-once")
+
+
+def test_a_preprocess_that_is_killed_after_the_last_image_makes_none_again(
+    root: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    ingest(IngestConfig(source=str(root)), tmp_path / "in")
+    out, at = tmp_path / "out", "secondread.data.versions.version:write_manifest"
+    command = (at, "data", "preprocess", str(tmp_path / "in"), "--output", str(out), "--image-size", "32")
+    killed(*command, program=_KILLED_LATER)
+    with caplog.at_level("INFO", logger="secondread"):
+        write_dataset_version(tmp_path / "in", out, PreprocessConfig(image_size=32))
+    assert "37 of 37 images are done" in caplog.text
+    write_dataset_version(tmp_path / "in", tmp_path / "at-once", PreprocessConfig(image_size=32))
+    assert everything(out) == everything(tmp_path / "at-once")
+    assert left_beside(out) == []
 
 
 def test_a_copy_that_is_gone_is_made_again(root: Path, tmp_path: Path, asked: list[str]) -> None:
