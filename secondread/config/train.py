@@ -6,6 +6,10 @@ from dataclasses import dataclass, fields
 
 from secondread.config.require import require, require_seed
 
+# `single`: this process; `ddp`: processes of `torch.distributed.run`, gradients averaged; `fsdp`: the same, weights and
+# optimiser spread over them; `ray`: workers of Ray Train; `trainjob`: of Kubeflow Trainer
+STRATEGIES = ("single", "ddp", "fsdp", "ray", "trainjob")
+
 
 @dataclass(frozen=True)
 class TrainConfig:
@@ -32,27 +36,49 @@ class TrainConfig:
     mixup_alpha: float = 0.0  # of the Beta distribution that images are blended by; 0: none
     out_of_distribution_share: float = 0.05  # share of val that the out-of-distribution threshold may turn away
     abstain_share: float = 0.10  # share of val, the least confident, that is below the threshold for abstention
-    strategy: str = "single"  # `single`: this process; `ddp`: `processes` of them, gradients averaged
-    processes: int = 2  # of ddp; the seed's number of devices
+    ema_decay: float = 0.0  # share of the averaged weights kept each step, and the average is judged and kept; 0: none
+    early_stopping_epochs: int = 0  # epochs without a lower val loss after which it stops; 0: the schedule is run whole
+    accumulate: int = 1  # parts a step's batch is computed in, one after another: the same batch in less memory
+    compile: bool = False  # compile the network: minutes at the start, and a C++ compiler, for faster steps
+    strategy: str = "single"  # who trains: one of `STRATEGIES`
+    processes: int = 2  # on each machine, of all strategies but `single`; the seed's number of devices
+    nodes: int = 1  # machines, of the strategies that span several
     precision: str = "auto"  # `32-true`, `bf16-mixed`, or `auto`: bf16 where the processor computes with it
     threads: int = 0  # of all processes together; 0: the CPUs of the container
     seed: int = 0  # of weights, order and augmentation
+    checkpoint_minutes: float = 5.0  # minutes between checkpoints inside an epoch: as much as a kill may cost
+    storage: str = ""  # folder on a volume for checkpoints, as a pod takes its output with it; empty: beside the output
+    max_failures: int = 2  # dead workers that a run of several processes outlives; a third is no accident any more
+    ray_address: str = ""  # of a running Ray cluster; empty: RAY_ADDRESS, or a cluster in this process
 
     def __post_init__(self) -> None:
-        for name in ("image_presentations", "min_epochs", "batch_size", "processes"):
+        for name in ("image_presentations", "min_epochs", "batch_size", "processes", "nodes", "accumulate"):
             require(getattr(self, name) > 0, f"{name} must be above 0, not {getattr(self, name)}.")
-        for name in ("learning_rate", "gradient_clip"):
+        for name in ("learning_rate", "gradient_clip", "checkpoint_minutes"):
             require(getattr(self, name) > 0, f"{name} must be above 0, not {getattr(self, name)}.")
-        for name in ("epochs", "weight_decay", "rotate_degrees", "mixup_alpha", "threads"):
+        counts = ("epochs", "threads", "early_stopping_epochs", "max_failures")
+        for name in (*counts, "weight_decay", "rotate_degrees", "mixup_alpha"):
             require(getattr(self, name) >= 0, f"{name} must not be negative, not {getattr(self, name)}.")
         require_seed("seed", self.seed)
         shares = [field.name for field in fields(self) if field.name.endswith("_share")]
         for name in (*shares, "label_smoothing", "class_balance"):
             require(0 <= getattr(self, name) <= 1, f"{name} must be from 0 to 1, not {getattr(self, name)}.")
-        require(self.strategy in ("single", "ddp"), f"strategy must be single or ddp, not '{self.strategy}'.")
+        require(0 <= self.ema_decay < 1, f"ema_decay must be from 0 to below 1, not {self.ema_decay}.")
+        strategies = ", ".join(STRATEGIES)
+        require(self.strategy in STRATEGIES, f"strategy must be one of {strategies}, not '{self.strategy}'.")
         precisions = ("auto", "32-true", "bf16-mixed")
         require(
             self.precision in precisions, f"precision must be one of {', '.join(precisions)}, not '{self.precision}'."
         )
-        fair = self.strategy == "single" or self.batch_size >= 2 * self.processes
-        require(fair, f"batch_size {self.batch_size} leaves less than 2 images to each of {self.processes} processes.")
+        # batch normalisation cannot tell a spread from one image
+        parts = self.world_size * self.accumulate
+        require(
+            parts == 1 or self.batch_size >= 2 * parts,
+            f"batch_size {self.batch_size} leaves less than 2 images to each of {parts} parts "
+            f"(processes x nodes x accumulate).",
+        )
+
+    @property
+    def world_size(self) -> int:
+        """Processes that train together."""
+        return 1 if self.strategy == "single" else self.processes * self.nodes

@@ -1,4 +1,4 @@
-"""What is seen and kept of training while it runs: a line or bar an epoch, figures for a tracker, the best weights."""
+"""What is seen of training while it runs: a line or bar an epoch, figures for a tracker."""
 
 # ruff: noqa: ARG002 - Lightning passes these arguments by name
 
@@ -7,13 +7,12 @@ from __future__ import annotations
 import sys
 import time
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import lightning
 from lightning.pytorch.callbacks import Callback
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-from torch import Tensor
 
 from secondread.logging import get_logger
 
@@ -104,27 +103,6 @@ class EpochBar(Callback):
     def teardown(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, stage: str) -> None:
         """Take it away, also after an error."""
         self._bar.stop()
-
-
-class KeepBest(Callback):
-    """Keeps a copy of the weights of the epoch with the least loss on val.
-
-    The loss and not the accuracy: on two hundred images the accuracy is the same for many epochs, and whichever came
-    first would win.
-    """
-
-    def __init__(self, epoch_log: EpochLog) -> None:
-        self.state: dict[str, Tensor] = {}
-        self.epoch = 0
-        self._log = epoch_log
-
-    def on_train_epoch_end(self, trainer: lightning.Trainer, pl_module: Classifier) -> None:  # type: ignore[override]
-        """Copy if this epoch is better than all before."""
-        losses = [figures.val_loss for figures in self._log.figures]
-        if losses[-1] == min(losses):
-            self.epoch = len(losses)
-            weights: dict[str, Any] = pl_module.model.state_dict()
-            self.state = {name: tensor.detach().cpu().clone() for name, tensor in weights.items()}
 
 
 def _line(figures: EpochFigures) -> str:

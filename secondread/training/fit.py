@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import logging
 import sys
 import time
-import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import lightning
 import torch
 from lightning.pytorch.callbacks import Callback
-from lightning.pytorch.strategies import DDPStrategy, Strategy
 from torch import Tensor
 
 from secondread.config.train import TrainConfig
@@ -23,8 +21,10 @@ from secondread.data.versions.dataset import DatasetVersion, SplitData
 from secondread.errors import InputError
 from secondread.model.vit import PRESETS, ViTConfig
 from secondread.training.batches import Share, even_batches, train_batches
-from secondread.training.epochs import EpochBar, EpochFigures, EpochLog, KeepBest
+from secondread.training.best import KeepBest
+from secondread.training.epochs import EpochBar, EpochFigures, EpochLog
 from secondread.training.module import Classifier, class_weights
+from secondread.training.trainer import TrainerParts, make_trainer, parts_for, quiet
 
 if TYPE_CHECKING:
     # only a protocol is needed, and MLflow is no dependency of training
@@ -66,23 +66,26 @@ def epochs_for(images: int, config: TrainConfig) -> int:
     return config.epochs or max(config.min_epochs, round(config.image_presentations / images))
 
 
-def precision_for(config: TrainConfig, *, cuda: bool) -> str:
-    """`32-true` or `bf16-mixed`. bfloat16 that the processor has no instructions for is slower than float32."""
-    if config.precision != "auto":
-        return config.precision
-    capabilities = torch.cpu.get_capabilities()
-    on_cpu = capabilities.get("avx512_bf16") or capabilities.get("amx_bf16")
-    return "bf16-mixed" if (torch.cuda.is_bf16_supported() if cuda else on_cpu) else "32-true"
-
-
-def fit(dataset: DatasetVersion, config: TrainConfig, *, share: Share, tracker: RunTracker | None) -> Fitted:
+def fit(
+    dataset: DatasetVersion,
+    config: TrainConfig,
+    *,
+    share: Share,
+    tracker: RunTracker | None,
+    work: Path | None = None,  # noqa: ARG001
+    parts: TrainerParts | None = None,
+    start: Mapping[str, Tensor] | None = None,
+) -> Fitted:
     """Train on train, keep the weights that are best on val.
 
     Args:
         dataset: with a train and a val split; test is not looked at.
         config: recipe.
-        share: this process's part; more than one process needs those that `torch.distributed.run` starts.
+        share: this process's part; more than one process needs a strategy that starts them.
         tracker: of the run, on rank zero; None where nothing is tracked.
+        work: folder for checkpoints that all processes, and later tries, see; None: a run that is cut starts anew.
+        parts: what the strategy gives Lightning; None: as for this process alone or under `torch.distributed.run`.
+        start: weights to begin with; None: random ones.
     Raises:
         InputError: the loss is no number any more, or a class has no training image.
     """
@@ -90,12 +93,22 @@ def fit(dataset: DatasetVersion, config: TrainConfig, *, share: Share, tracker: 
     architecture = architecture_for(dataset, config)
     lightning.seed_everything(config.seed, verbose=False)
     module = _module(dataset, train, architecture, config)
+    if start is not None:
+        module.model.load_state_dict(dict(start))
     batches = train_batches(train, batch_size=config.batch_size, seed=config.seed, share=share)
     # those that do not fill a batch are not trained on in that epoch
     epoch_log = EpochLog(images=len(batches) * min(config.batch_size, len(train.labels)), tracker=tracker)
     best = KeepBest(epoch_log)
-    with _threads(config, share), _quiet():
-        trainer = _trainer(config, share, epochs_for(len(train.labels), config), [epoch_log, best])
+    callbacks: list[Callback] = [epoch_log, best]
+    if sys.stderr.isatty() and share.rank == 0:
+        callbacks.append(EpochBar(epoch_log))
+    with _threads(config, share), quiet():
+        trainer = make_trainer(
+            config,
+            parts or parts_for(config, share),
+            epochs=epochs_for(len(train.labels), config),
+            callbacks=callbacks,
+        )
         started = time.perf_counter()
         trainer.fit(module, batches, even_batches(val, batch_size=_VAL_BATCH_SIZE, share=share))
         seconds = time.perf_counter() - started
@@ -124,53 +137,13 @@ def _module(dataset: DatasetVersion, train: SplitData, architecture: ViTConfig, 
     return Classifier(architecture, config, weights=weights, taxonomy=dataset.taxonomy)
 
 
-def _trainer(config: TrainConfig, share: Share, epochs: int, callbacks: list[EpochLog | KeepBest]) -> lightning.Trainer:
-    cuda = torch.cuda.device_count() >= share.processes
-    strategy: str | Strategy = "auto"
-    if share.processes > 1:
-        strategy = DDPStrategy(process_group_backend="nccl" if cuda else "gloo")
-    shown: list[Callback] = [EpochBar(callbacks[0])] if sys.stderr.isatty() and share.rank == 0 else []  # type: ignore[arg-type]
-    return lightning.Trainer(
-        accelerator="cuda" if cuda else "cpu",
-        devices=share.processes,
-        strategy=strategy,
-        precision=precision_for(config, cuda=cuda),  # type: ignore[arg-type]
-        max_epochs=epochs,
-        gradient_clip_val=config.gradient_clip,
-        callbacks=[*callbacks, *shown],
-        # progress, tracking, order and the best weights are ours, so that they are the same under every strategy
-        logger=False,
-        enable_checkpointing=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-        use_distributed_sampler=False,
-        num_sanity_val_steps=0,
-    )
-
-
 @contextmanager
 def _threads(config: TrainConfig, share: Share) -> Iterator[None]:
     """Give torch this process's part of the CPUs, and put the caller's setting back."""
     before = torch.get_num_threads()
-    torch.set_num_threads(max(1, (config.threads or cpu_limit()) // share.processes))
+    on_this_machine = min(share.processes, config.processes)
+    torch.set_num_threads(max(1, (config.threads or cpu_limit()) // on_this_machine))
     try:
         yield
     finally:
         torch.set_num_threads(before)
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Keep back what Lightning says of its own choices; its errors are still raised."""
-    logger = logging.getLogger("lightning.pytorch")
-    before = logger.level
-    logger.setLevel(logging.ERROR)
-    try:
-        with warnings.catch_warnings():
-            # batches are slices of a memory map: worker processes would only copy them once more
-            warnings.filterwarnings("ignore", message=".*does not have many workers.*")
-            # Lightning's use of a name that torch is about to drop
-            warnings.filterwarnings("ignore", message=".*LeafSpec.*is deprecated.*", category=FutureWarning)
-            yield
-    finally:
-        logger.setLevel(before)

@@ -6,7 +6,7 @@ import math
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,6 +20,7 @@ from secondread import __version__
 from secondread.atomic import atomic_folder, write_json
 from secondread.config.train import TrainConfig
 from secondread.data.versions.dataset import DatasetVersion, SplitData
+from secondread.errors import InputError
 from secondread.evaluation.calibration import ece, nll, reliability
 from secondread.evaluation.metrics import overall
 from secondread.export.onnx import ServedGraph, export_onnx
@@ -35,7 +36,7 @@ from secondread.model.folder import (
     Thresholds,
 )
 from secondread.model.session import GraphSession, Outputs
-from secondread.model.vit import Prediction, ViT, parameter_count
+from secondread.model.vit import Prediction, ViT, ViTConfig, parameter_count
 from secondread.training.batches import Share, even_batches
 from secondread.training.card import model_card
 from secondread.training.fit import Fitted, architecture_for, run_parameters
@@ -69,7 +70,13 @@ class TrainResult:
 
 
 def train(
-    dataset: DatasetVersion, output: Path, config: TrainConfig, *, tracking: TrackingConfig | None = None
+    dataset: DatasetVersion,
+    output: Path,
+    config: TrainConfig,
+    *,
+    tracking: TrackingConfig | None = None,
+    resume: bool = True,  # noqa: ARG001
+    start: Path | None = None,
 ) -> TrainResult:
     """Train a model; test is not looked at.
 
@@ -78,8 +85,11 @@ def train(
         output: model folder to write; it appears whole or not at all.
         config: recipe.
         tracking: where the run is written down; None where it is not.
+        resume: go on from what a run with the same data, recipe, code and start left when it was cut.
+        start: model folder whose weights to begin with; None for random ones.
     Raises:
-        InputError: the loss is no number any more, a class has no training image, or `output` cannot be written.
+        InputError: `start` is of other classes or another architecture, the loss is no number any more, a class has no
+            training image, or `output` cannot be written.
         DependencyError: the tracker does not answer.
     """
     with _open(tracking) as tracker:
@@ -89,7 +99,14 @@ def train(
                 tracker.log_params(run_parameters(dataset, config))
             with tempfile.TemporaryDirectory(prefix="secondread-train-") as work:
                 uri = tracking.uri if tracking else ""
-                job = Job(str(dataset.root.resolve()), asdict(config), work, tracking_uri=uri, run_id=run_id)
+                job = Job(
+                    str(dataset.root.resolve()),
+                    asdict(config),
+                    work,
+                    tracking_uri=uri,
+                    run_id=run_id,
+                    start=_start_weights(start, dataset, config),
+                )
                 fitted = fit_with_strategy(job, dataset, tracker=tracker)
             metrics = _write_folder(folder, dataset, config, fitted)
         if tracker:
@@ -108,6 +125,26 @@ def _open(tracking: TrackingConfig | None) -> Iterator[RunTracker | None]:
 
     with open_run(tracking) as run:
         yield run
+
+
+def _start_weights(start: Path | None, dataset: DatasetVersion, config: TrainConfig) -> str:
+    """File with the weights to begin with; empty for random ones."""
+    if start is None:
+        return ""
+    model = ModelFolder.open(start)
+    theirs, ours = model.config.taxonomy.names, dataset.taxonomy.names
+    if theirs != ours:
+        raise InputError(
+            f"the model in {start} tells {', '.join(theirs)} apart, the dataset {dataset.root} has {', '.join(ours)}. "
+            "Start from a model of the same classes."
+        )
+    architecture = replace(ViTConfig.from_dict(model.config.architecture), dropout=0.0, drop_path=0.0)
+    if architecture != replace(architecture_for(dataset, config), dropout=0.0, drop_path=0.0):
+        raise InputError(
+            f"the model in {start} is not of preset {config.preset} for images of {dataset.image_size} pixels. "
+            "Choose the preset that it was trained with, and a dataset of the same image size."
+        )
+    return str((start / WEIGHTS_FILE).resolve())
 
 
 def _write_folder(folder: Path, dataset: DatasetVersion, config: TrainConfig, fitted: Fitted) -> Metrics:

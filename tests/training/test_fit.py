@@ -19,7 +19,8 @@ from secondread.data.versions.dataset import DatasetVersion
 from secondread.data.versions.version import write_dataset_version
 from secondread.errors import InputError
 from secondread.training.batches import Share
-from secondread.training.fit import Fitted, architecture_for, epochs_for, fit, precision_for, run_parameters
+from secondread.training.fit import Fitted, architecture_for, epochs_for, fit, run_parameters
+from secondread.training.trainer import precision_for
 
 
 class Notes:

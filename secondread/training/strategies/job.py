@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from safetensors.torch import load_file, save, save_file
+from torch import Tensor
 
 from secondread.atomic import read_json, write_json
 from secondread.config.mapping import from_mapping
@@ -30,9 +31,10 @@ class Job:
     Attributes:
         dataset: folder of the dataset version.
         config: recipe, as a mapping.
-        work: folder for results.
+        work: folder for results and checkpoints, that every process and every later try of the same run sees.
         tracking_uri: of MLflow; empty where nothing is tracked.
         run_id: of the run that rank zero writes to; empty where nothing is tracked.
+        start: file of weights to begin with; empty for random ones.
     """
 
     dataset: str
@@ -40,11 +42,16 @@ class Job:
     work: str
     tracking_uri: str = ""
     run_id: str = ""
+    start: str = ""
 
     @property
     def train_config(self) -> TrainConfig:
         """The recipe."""
         return from_mapping(TrainConfig, self.config)
+
+    def start_weights(self) -> dict[str, Tensor] | None:
+        """Weights to begin with."""
+        return load_file(self.start) if self.start else None
 
     def write(self) -> Path:
         """Write the job into its work folder and give the file's path."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from secondread.data.versions.dataset import DatasetVersion
@@ -29,4 +30,4 @@ def fit_with_strategy(job: Job, dataset: DatasetVersion, *, tracker: RunTracker 
         from secondread.training.strategies.torchrun import fit_distributed
 
         return fit_distributed(job)
-    return fit(dataset, config, share=Share(), tracker=tracker)
+    return fit(dataset, config, share=Share(), tracker=tracker, work=Path(job.work), start=job.start_weights())

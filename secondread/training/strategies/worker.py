@@ -31,7 +31,14 @@ if TYPE_CHECKING:
 def run(job: Job, share: Share) -> None:
     """Train, and leave the result in the job's work folder."""
     dataset = DatasetVersion.open(job.dataset)
-    fitted = fit(dataset, job.train_config, share=share, tracker=_tracker(job, share))
+    fitted = fit(
+        dataset,
+        job.train_config,
+        share=share,
+        tracker=_tracker(job, share),
+        work=Path(job.work),
+        start=job.start_weights(),
+    )
     write_fitted(fitted, Path(job.work), rank=share.rank)
 
 
