@@ -14,6 +14,7 @@ from PIL import Image
 
 from secondread.cpus import cpu_limit
 from secondread.data.audit.subject import Grey
+from secondread.progress import track
 
 Features = npt.NDArray[np.float32]
 
@@ -71,7 +72,8 @@ def trait_features(
     features = {name: _one_hot(chosen[name]) for name in ("source", "view", "sex", "burnt_in_text")}
     features |= {"age": _age(chosen["age"]), "image_size": _size(chosen), "file_kind": _one_hot(kinds)}
     with ThreadPoolExecutor(cpu_limit()) as pool:
-        seen = list(pool.map(lambda position: _pixel_features(read(int(position))), positions))
+        looked_at = pool.map(lambda position: _pixel_features(read(int(position))), positions)
+        seen = list(track(looked_at, "looking at pictures", total=len(positions)))
     features["border_pixels"] = np.stack([border for border, _ in seen])
     features["corners"] = np.stack([corners for _, corners in seen])
     return {name: table for name, table in features.items() if (table != table[:1]).any()}

@@ -22,6 +22,7 @@ from secondread.data.audit.features import TRAITS, Trait, trait_features
 from secondread.data.audit.separability import Labels, Separability, measure
 from secondread.data.audit.severity import LOOK, NONE, SERIOUS
 from secondread.data.audit.subject import Subject
+from secondread.progress import track
 
 _LONGEST = 48  # characters of a value that is shown
 
@@ -90,9 +91,8 @@ def _of_classes(subject: Subject, classes: tuple[str, ...], modality: str, confi
     labels: Labels = np.asarray(rows["label"].map({name: at for at, name in enumerate(classes)}), np.int64)
     groups: Labels = np.asarray(pd.factorize(rows["group_id"], sort=True)[0], np.int64)
     tables = trait_features(subject.rows, subject.read, positions)
-    for trait in TRAITS:
-        if trait.name not in tables:
-            continue
+    measured = [trait for trait in TRAITS if trait.name in tables]
+    for trait in track(measured, f"measuring shortcuts in {modality}", total=len(measured)):
         result = measure(tables[trait.name], labels, groups, config)
         severity = _severity(result, config)
         shown = _surest(result, labels, positions, classes, config) if trait.pixels else {}

@@ -160,6 +160,18 @@ def test_no_more_images_are_read_than_asked_for(plain_subject: Subject) -> None:
     assert result.images == 200
 
 
+def test_it_says_how_far_it_is(plain_subject: Subject, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level("INFO", logger="secondread"):
+        result = audit(plain_subject, AuditConfig(sample_images=100, resamples=100))
+    said = [record.getMessage() for record in caplog.records]
+    pictures, traits = result.shortcuts[0].images, len(result.shortcuts)
+    assert said[-1] == f"measuring shortcuts in cxr: {traits} of {traits}"
+    assert f"looking at pictures: {pictures} of {pictures}" in said
+    first = next(at for at, line in enumerate(said) if line.startswith("measuring"))
+    assert 1 < first < len(said) - 1
+    assert all(line.startswith("looking at pictures: ") for line in said[:first])
+
+
 def test_a_gate_refuses_what_is_as_bad_as_it_says(plain_subject: Subject) -> None:
     result = audit(plain_subject, AuditConfig())
     check_gate(result, "serious", Path("audit.html"))
