@@ -9,6 +9,7 @@ import typer
 
 from secondread.cli.output import Json, example, print_facts, print_json, print_line
 from secondread.config.environment import Environment
+from secondread.config.require import require
 
 Root = Annotated[str, typer.Argument(help="Folder, s3://bucket/prefix or swift://container/prefix.")]
 
@@ -57,10 +58,13 @@ def fetch(
 
 def list_versions(uri: Root, json: Json = False) -> None:
     """List the dataset versions that a store has whole."""
+    from secondread.data.store.local import LocalStore
     from secondread.data.store.open import open_store
     from secondread.data.store.publish import published
 
     store = open_store(uri, Environment.read())
+    if isinstance(store, LocalStore):  # a store on a server has no folders that could be missing
+        require(store.root.is_dir(), f"{store.root} does not exist. Name the folder that versions were published to.")
     found = published(store)
     if json:
         versions = [{"content_hash": item.content_hash, "bytes": item.size, **item.summary} for item in found]
