@@ -7,6 +7,7 @@ import os
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import secondread
@@ -15,6 +16,11 @@ from secondread.cpus import cpu_limit
 from secondread.data.engines.ahead import ahead
 
 _AHEAD = 64  # files that are hashed or wait for their turn
+# their wheels hold the codecs: libjpeg-turbo, OpenJPEG, GDCM; scipy filters what detail is hashed of
+_PIXEL_PACKAGES = (
+    *("numpy", "pillow", "pydicom", "pylibjpeg", "pylibjpeg-openjpeg", "python-gdcm"),
+    *("scipy", "simplejpeg"),
+)
 _CODE_SUFFIXES = frozenset({".py", ".json", ".html", ".css"})
 
 
@@ -50,3 +56,19 @@ def code_fingerprint() -> str:
     """SHA-256, hex, over the library's files. It changes with every change of the code and with nothing else."""
     root = Path(secondread.__file__).parent
     return fingerprint_files(root, (path for path in root.rglob("*") if path.suffix in _CODE_SUFFIXES))
+
+
+def pixel_packages() -> dict[str, str]:
+    """Versions of the installed packages that decide, beside the library's own code, what pixels an image has.
+
+    Returns:
+        Version by name; empty for what is not installed.
+    """
+    return {name: _installed(name) for name in _PIXEL_PACKAGES}
+
+
+def _installed(name: str) -> str:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return ""

@@ -21,7 +21,7 @@ from secondread.data.sources.open import identify, is_local
 from secondread.data.store.lookup import name_version
 from secondread.data.store.open import is_stored, open_store, split_uri
 from secondread.errors import InputError
-from secondread.pipeline.code import code_fingerprint
+from secondread.pipeline.code import cached_code
 from secondread.pipeline.steps.begin import split_engine
 
 Settings = Mapping[str, Any]
@@ -155,7 +155,7 @@ def _source_arguments(source: str, ingest: Settings, *, remote: bool) -> dict[st
         )
     config = from_mapping(IngestConfig, {"source": source, **split_engine(ingest, Environment.read())[1]})
     uri, fingerprint = identify(config.source, modality=config.modality, public_ids=config.public_ids)
-    return {"source": uri, "source_fingerprint": fingerprint, "code_fingerprint": code_fingerprint()}
+    return {"source": uri, "source_fingerprint": fingerprint, "code_fingerprint": cached_code(remote=remote)}
 
 
 def _plain(settings: Settings) -> dict[str, Any]:

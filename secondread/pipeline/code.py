@@ -2,14 +2,29 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import subprocess
 from pathlib import Path
 
 import secondread
+from secondread.atomic import sha256_bytes
 from secondread.config.environment import Environment
-from secondread.data.fingerprint import code_fingerprint
+from secondread.data.fingerprint import code_fingerprint, pixel_packages
 from secondread.errors import IntegrityError
+
+
+def cached_code(*, remote: bool) -> str:
+    """What a run's cache goes by beside inputs and settings: the code, and the packages that decide pixels.
+
+    Args:
+        remote: pods do the work. Their packages are the image's, whatever is installed here, and the image's name is in
+            the key of Kubeflow's cache anyway.
+    Returns:
+        The `code_fingerprint`; on this machine with the hash of the packages' versions behind it.
+    """
+    code = code_fingerprint()
+    return code if remote else f"{code}-{sha256_bytes(json.dumps(pixel_packages()).encode())[:16]}"
 
 
 def check_code(fingerprint: str) -> None:
@@ -19,16 +34,21 @@ def check_code(fingerprint: str) -> None:
     handed out as those of the client's version.
 
     Args:
-        fingerprint: the client's `code_fingerprint`; empty: nobody says.
+        fingerprint: the client's `cached_code`; empty: nobody says.
     Raises:
         IntegrityError: it is another.
     """
-    ours = code_fingerprint()
-    if fingerprint and fingerprint != ours:
+    theirs, ours = fingerprint.partition("-")[0], code_fingerprint()
+    if theirs and theirs != ours:
         raise IntegrityError(
-            f"client and image are of different versions: the client has code {fingerprint[:12]}, "
+            f"client and image are of different versions: the client has code {theirs[:12]}, "
             f"the image that runs it {ours[:12]} (version {secondread.__version__}). Build the image from the client's "
             "sources with images/build.sh, or start the run with the image's version."
+        )
+    if fingerprint not in ("", ours, cached_code(remote=False)):
+        raise IntegrityError(
+            "the packages that decode images have other versions here than where the run was started. Install the "
+            "versions of constraints.txt in both."
         )
 
 
@@ -51,4 +71,4 @@ def git_revision(environment: Environment) -> str:
     return f"{revision}-dirty" if revision and ask("status", "--porcelain", "--untracked-files=no") else revision
 
 
-__all__ = ["check_code", "code_fingerprint", "git_revision"]
+__all__ = ["cached_code", "check_code", "code_fingerprint", "git_revision"]

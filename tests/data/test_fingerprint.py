@@ -3,9 +3,12 @@
 import os
 from pathlib import Path
 
+import numpy as np
+import PIL
 import pytest
 
-from secondread.data.fingerprint import fingerprint_files
+from secondread.data import fingerprint
+from secondread.data.fingerprint import fingerprint_files, pixel_packages
 
 
 @pytest.fixture
@@ -72,3 +75,12 @@ def test_a_file_that_cannot_be_read_counts_until_it_can(tmp_path: Path, files: l
     assert unreadable != fingerprint_files(tmp_path, files)
     gone.write_bytes(b"back")
     assert fingerprint_files(tmp_path, [*files, gone]) != unreadable
+
+
+def test_the_packages_that_decode_are_known_by_their_version(monkeypatch: pytest.MonkeyPatch) -> None:
+    packages = pixel_packages()
+    assert packages["pillow"] == PIL.__version__
+    assert packages["numpy"] == np.__version__
+    assert all(packages.values())
+    monkeypatch.setattr(fingerprint, "_PIXEL_PACKAGES", ("numpy", "a-package-that-is-not-there"))
+    assert pixel_packages() == {"numpy": np.__version__, "a-package-that-is-not-there": ""}

@@ -7,7 +7,8 @@ import pytest
 
 from secondread.config.environment import Environment
 from secondread.errors import IntegrityError
-from secondread.pipeline.code import check_code, code_fingerprint, git_revision
+from secondread.pipeline import code
+from secondread.pipeline.code import cached_code, check_code, code_fingerprint, git_revision
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -28,10 +29,22 @@ def test_without_a_checkout_or_git_there_is_no_revision(monkeypatch: pytest.Monk
 
 
 def test_the_same_code_may_work_for_a_client() -> None:
-    check_code(code_fingerprint())
+    check_code(cached_code(remote=True))
+    check_code(cached_code(remote=False))
     check_code("")
 
 
 def test_other_code_says_what_to_do() -> None:
     with pytest.raises(IntegrityError, match=r"different versions: .*Build the image from the client's sources"):
         check_code("0" * 64)
+
+
+def test_other_codecs_are_another_key_here_but_not_on_a_cluster(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A client need not have the image's packages, but what runs here is made by those that are installed here."""
+    here, remote = cached_code(remote=False), cached_code(remote=True)
+    assert remote == code_fingerprint()
+    monkeypatch.setattr(code, "pixel_packages", lambda: {"pillow": "1.0"})
+    assert cached_code(remote=True) == remote
+    assert cached_code(remote=False) != here
+    with pytest.raises(IntegrityError, match="packages that decode images have other versions here"):
+        check_code(here)

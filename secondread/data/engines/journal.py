@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 
 from secondread.atomic import atomic_file, sha256_bytes
 from secondread.data.engines.engine import Engine
-from secondread.data.fingerprint import code_fingerprint
+from secondread.data.fingerprint import code_fingerprint, pixel_packages
 from secondread.logging import get_logger
 from secondread.progress import track
 
@@ -25,8 +25,8 @@ log = get_logger(__name__)
 
 
 def resume_key(*parts: Any) -> str:
-    """A hash, hex, of all that decides what is written: inputs and settings as JSON, and this library's code."""
-    return sha256_bytes(json.dumps([*parts, code_fingerprint()], sort_keys=True).encode())
+    """A hash, hex, of all that decides what is written: inputs and settings as JSON, this library's code and codecs."""
+    return sha256_bytes(json.dumps([*parts, code_fingerprint(), pixel_packages()], sort_keys=True).encode())
 
 
 class Journal:

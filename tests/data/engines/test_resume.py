@@ -14,7 +14,9 @@ import pytest
 from secondread.config.ingest import IngestConfig
 from secondread.config.preprocess import PreprocessConfig
 from secondread.data import intake, reading
+from secondread.data.engines import journal
 from secondread.data.engines.journal import Journal
+from secondread.data.fingerprint import pixel_packages
 from secondread.data.ingest import ingest
 from secondread.data.intake import StoredImage
 from secondread.data.sources.source import SourceImage
@@ -30,6 +32,7 @@ import os, signal, sys
 from secondread.data import reading
 from secondread.data.versions import shards
 from secondread.data.engines.journal import Journal
+from secondread.data.fingerprint import pixel_packages
 from secondread.cli.main import main
 reading.BATCH_IMAGES = shards._PART_IMAGES = {BATCH}
 write = Journal.write
@@ -174,6 +177,16 @@ def test_another_source_starts_anew(root: Path, film: Callable[[int], bytes], tm
     assert everything(out) == everything(tmp_path / "at-once")
 
 
+def test_other_codecs_start_anew(root: Path, tmp_path: Path, asked: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """One picture decoded by two versions of libjpeg-turbo may differ by a grey level."""
+    out = tmp_path / "out"
+    killed("data", "ingest", str(root), "--output", str(out))
+    monkeypatch.setattr(journal, "pixel_packages", lambda: pixel_packages() | {"simplejpeg": "1.0"})
+    ingest(IngestConfig(source=str(root)), out)
+    assert len(asked) == 40
+    assert left_beside(out) == []
+
+
 @pytest.mark.parametrize("same_key", [True, False], ids=["same key", "other key"])
 def test_no_name_and_no_patient_stands_in_what_a_killed_run_leaves(
     tmp_path: Path, film: Callable[[int], bytes], same_key: bool
@@ -218,11 +231,11 @@ def test_a_killed_preprocess_goes_on_where_it_was(
 
 
 def test_a_journal_that_a_power_cut_damaged_is_not_believed(tmp_path: Path) -> None:
-    journal = Journal(tmp_path)
-    journal.write(0, ["a"])
-    assert (journal.read(0), journal.read(1)) == (["a"], None)
+    kept = Journal(tmp_path)
+    kept.write(0, ["a"])
+    assert (kept.read(0), kept.read(1)) == (["a"], None)
     (tmp_path / ".journal" / "000000.json").write_bytes(b'["')
-    assert journal.read(0) is None
+    assert kept.read(0) is None
 
 
 def test_two_runs_do_not_write_one_folder(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
