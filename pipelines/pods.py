@@ -8,6 +8,8 @@ RESOURCES = {
     "data": ("1", "4", "2Gi", "8Gi"),
     "training": ("2", "8", "4Gi", "16Gi"),
 }
+SHARED_MEMORY = "2Gi"  # at most, of the training step's limit; `secondread.training.preflight` says what GPUs need
+SHARED_MEMORY_PATH = "/dev/shm"  # noqa: S108 - where NCCL and RCCL look
 RETRIES = 1  # a node that goes away; what is wrong with the input is wrong the second time too
 SETTINGS_MAP = "secondread"  # ConfigMap: mlflow-tracking-uri
 PATIENT_KEY_SECRET = "secondread-patient-key"  # noqa: S105 - the Secret's name, not its content
@@ -52,4 +54,31 @@ def with_catalogue(task: dsl.PipelineTask) -> dsl.PipelineTask:
     """Let a task write into the catalogue of versions; its URI has a password."""
     return kubernetes.use_secret_as_env(
         task, secret_name=CATALOGUE_SECRET, secret_key_to_env={CATALOGUE_KEY: CATALOGUE_KEY}, optional=True
+    )
+
+
+def with_accelerators(
+    task: dsl.PipelineTask,
+    *,
+    accelerator: str,
+    devices: str,
+    node_selector: dict,
+) -> dsl.PipelineTask:
+    """Give a task accelerators, nodes that have them, and shared memory through which they speak with each other.
+
+    All may be parameters of the pipeline, so that one YAML runs on nodes with and without. Kubeflow's driver leaves
+    accelerators out where their type is empty, and reads their number as text: of a whole number it would see nothing,
+    and ask for none without a word. A container's own /dev/shm has 64 MB, of which NCCL dies (kubeflow/pipelines#9147);
+    what is not written to a volume in memory costs nothing.
+
+    Args:
+        task: to give them to.
+        accelerator: resource name, such as nvidia.com/gpu or amd.com/gpu; empty for none.
+        devices: how many, as text.
+        node_selector: labels that a node must have.
+    """
+    task.set_accelerator_type(accelerator).set_accelerator_limit(devices)
+    kubernetes.add_node_selector_json(task, node_selector)
+    return kubernetes.empty_dir_mount(
+        task, volume_name="shared-memory", mount_path=SHARED_MEMORY_PATH, medium="Memory", size_limit=SHARED_MEMORY
     )

@@ -9,6 +9,7 @@ from secondread.config.require import require, require_seed
 # `single`: this process; `ddp`: processes of `torch.distributed.run`, gradients averaged; `fsdp`: the same, weights and
 # optimiser spread over them; `ray`: workers of Ray Train; `trainjob`: of Kubeflow Trainer
 STRATEGIES = ("single", "ddp", "fsdp", "ray", "trainjob")
+ACCELERATORS = ("auto", "cpu", "gpu")
 
 
 @dataclass(frozen=True)
@@ -43,6 +44,7 @@ class TrainConfig:
     strategy: str = "single"  # who trains: one of `STRATEGIES`
     processes: int = 2  # on each machine, of all strategies but `single`; the seed's number of devices
     nodes: int = 1  # machines, of the strategies that span several
+    accelerator: str = "auto"  # `cpu`; `gpu`: CUDA or ROCm, and refused without; `auto`: the GPUs that there are
     precision: str = "auto"  # `32-true`, `bf16-mixed`, or `auto`: bf16 where the processor computes with it
     threads: int = 0  # of all processes together; 0: the CPUs of the container
     seed: int = 0  # of weights, order and augmentation
@@ -66,6 +68,10 @@ class TrainConfig:
         require(0 <= self.ema_decay < 1, f"ema_decay must be from 0 to below 1, not {self.ema_decay}.")
         strategies = ", ".join(STRATEGIES)
         require(self.strategy in STRATEGIES, f"strategy must be one of {strategies}, not '{self.strategy}'.")
+        accelerators = ", ".join(ACCELERATORS)
+        require(
+            self.accelerator in ACCELERATORS, f"accelerator must be one of {accelerators}, not '{self.accelerator}'."
+        )
         precisions = ("auto", "32-true", "bf16-mixed")
         require(
             self.precision in precisions, f"precision must be one of {', '.join(precisions)}, not '{self.precision}'."

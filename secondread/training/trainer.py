@@ -42,7 +42,7 @@ class TrainerParts:
 def parts_for(config: TrainConfig, share: Share) -> TrainerParts:
     """Parts for this process alone, or for one of those that `torch.distributed.run` started."""
     on_this_machine = share.processes if share.processes == 1 else share.processes // config.nodes
-    cuda = torch.cuda.device_count() >= on_this_machine
+    cuda = config.accelerator != "cpu" and torch.cuda.device_count() >= on_this_machine
     return TrainerParts(
         strategy=DDPStrategy(process_group_backend="nccl" if cuda else "gloo") if share.processes > 1 else "auto",
         accelerator="cuda" if cuda else "cpu",

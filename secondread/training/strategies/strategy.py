@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from secondread.data.versions.dataset import DatasetVersion
 from secondread.training.batches import Share
 from secondread.training.fit import Fitted, fit
+from secondread.training.preflight import check_machine
 from secondread.training.strategies.job import Job
 
 if TYPE_CHECKING:
@@ -23,9 +24,11 @@ def fit_with_strategy(job: Job, dataset: DatasetVersion, *, tracker: RunTracker 
         dataset: the job's, opened.
         tracker: of the job's run; None where nothing is tracked.
     Raises:
+        DependencyError: this machine lacks what the recipe asks for.
         SecondReadError: the one that a process raised.
     """
     config = job.train_config
+    check_machine(config)
     if config.strategy == "ddp":
         from secondread.training.strategies.torchrun import fit_distributed
 
