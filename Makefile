@@ -1,7 +1,7 @@
 # Every target makes what it needs; nothing is made twice.
 PYTHON ?= python3.11
 BIN := .venv/bin
-SETUP := .venv/.installed .venv-triton/secondread-pins
+SETUP := .venv/.installed .venv/.peers .venv-triton/secondread-pins
 # Handed to the script through its environment, so that a path may hold anything.
 export DATA ?= phantom://demo
 
@@ -16,6 +16,10 @@ help: ## this list
 	@echo "setup: making .venv from constraints.txt (2.6 GB, some minutes)"
 	@test -x $(BIN)/pip || $(PYTHON) -m venv --clear .venv # without pip it was interrupted
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+	@touch $@
+
+.venv/.peers: requirements-peers.txt .venv/.installed
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --requirement requirements-peers.txt
 	@touch $@
 
 .venv-triton/secondread-pins: requirements-triton.txt scripts/setup-triton.sh
