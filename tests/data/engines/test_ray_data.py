@@ -202,7 +202,7 @@ def test_an_error_comes_as_it_was_raised(engine: Engine, error: Exception) -> No
 
 
 def test_a_worker_with_other_code_is_refused(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ray_data, "_installation", lambda: "another machine's")
+    monkeypatch.setattr(ray_data, "installation", lambda: "another machine's")
     assert list(engine.map(abs, [-1])) == [1]
     monkeypatch.setattr(ray_data, "code_fingerprint", lambda: "another")
     with pytest.raises(DependencyError, match="runs another version of secondread"):
@@ -263,4 +263,4 @@ def test_without_ray_the_extra_is_named() -> None:
         "open_engine(EngineConfig(engine='ray'))\n"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
-    assert "DependencyError: engine 'ray' needs the package 'ray'. Install secondread[ray]" in done.stderr
+    assert "DependencyError: working with Ray needs the package 'ray'. Install secondread[ray]" in done.stderr
