@@ -68,7 +68,7 @@ def list_versions(json: Json = False) -> None:
 
 @app.command(epilog=example("secondread data catalogue query --label cxr-covid --split test --view PA"))
 def query(
-    version: Annotated[str, typer.Option(help="Content hash or its start; of all versions without it.")] = "",
+    version: Annotated[str, typer.Option(help="Content hash or its start; without it, of all versions.")] = "",
     label: Annotated[str, typer.Option(help="Class.")] = "",
     split: Annotated[str, typer.Option(help="train, val, test or final_eval.")] = "",
     modality: Annotated[str, typer.Option(help="cxr or oct.")] = "",
@@ -78,7 +78,7 @@ def query(
     limit: Annotated[int, typer.Option(min=0, help="Images to show at most.")] = 20,
     json: Json = False,
 ) -> None:
-    """Find images, and count them."""
+    """Find images, and count them. Without --version each is told once, as in the latest version that matches."""
     from secondread.data.manifest import SPLITS
 
     require(not split or split in SPLITS, f"--split is '{split}', but must be one of {', '.join(SPLITS)}.")
@@ -89,7 +89,8 @@ def query(
         print_json({"images": total, "shown": images})
         return
     _print_images(images, ("version", "image_id", "label", "split", "source", "sex", "age", "view"))
-    print_line(f"{total} images" + (f", {len(images)} shown" if len(images) < total else ""))
+    shown = f", {len(images)} shown" if len(images) < total else ""
+    print_line(f"{total} images{shown}" + (", once each over all versions" if total and not version else ""))
 
 
 @app.command(epilog=example("secondread data catalogue history 3f2a91c0b7de"))

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import urlsplit
 
-from sqlalchemy import Engine, func, insert, select
+from sqlalchemy import ColumnElement, Engine, Select, func, insert, select
 from sqlalchemy.exc import IntegrityError as DuplicateError
 
 from secondread.atomic import read_json
@@ -92,7 +92,8 @@ class Catalogue:
         """Images that have all that is asked for.
 
         Args:
-            version: content hash, or its start; empty: of all versions.
+            version: content hash, or its start; empty: of all versions, each image once, as it is in the version added
+                last of those in which it has all that is asked for.
             limit: images to give at most.
             **wanted: any of `FILTERS`; empty values are not asked for.
         Returns:
@@ -103,16 +104,13 @@ class Catalogue:
         unknown = sorted(set(wanted) - set(FILTERS))
         if unknown:
             raise InputError(f"the catalogue cannot be asked for {', '.join(unknown)}, but for {', '.join(FILTERS)}.")
-        found = select(Image.__table__)
-        if version:
-            found = found.where(Image.version == self.find(version))
-        for name, value in wanted.items():
-            if value:
-                found = found.where(getattr(Image, name) == value)
+        asked = [getattr(Image, name) == value for name, value in wanted.items() if value]
+        found = _of_version(self.find(version), asked) if version else _once_each(asked)
+        images = found.subquery()
         with self._engine.connect() as connection:
-            total = connection.scalar(select(func.count()).select_from(found.subquery()))
-            rows = connection.execute(found.order_by(Image.version, Image.position).limit(limit)).mappings()
-            return int(total or 0), [_plain(row) for row in rows]
+            total = connection.scalar(select(func.count()).select_from(images))
+            ordered = select(images).order_by(images.c.version, images.c.position).limit(limit)
+            return int(total or 0), [_plain(row) for row in connection.execute(ordered).mappings()]
 
     def history(self, image_id: str) -> list[dict[str, Any]]:
         """What an image was in each version, in the order in which these were added.
@@ -137,6 +135,22 @@ class Catalogue:
         )
         with self._engine.connect() as connection:
             return [_plain(row) for row in connection.execute(asked).mappings()]
+
+
+def _of_version(version: str, asked: list[ColumnElement[bool]]) -> Select[Any]:
+    """Rows of one version."""
+    return select(Image.__table__).where(Image.version == version, *asked)
+
+
+def _once_each(asked: list[ColumnElement[bool]]) -> Select[Any]:
+    """Of each image the row of the version added last. Frames of one file are images of their own."""
+    latest_first = func.row_number().over(
+        partition_by=(Image.image_id, Image.pixel_hash),
+        order_by=(Version.added_at.desc(), Image.version, Image.position),
+    )
+    rows = select(Image.__table__, latest_first.label("place")).join(Version, Version.content_hash == Image.version)
+    placed = rows.where(*asked).subquery()
+    return select(*(placed.c[column.name] for column in Image.__table__.columns)).where(placed.c.place == 1)
 
 
 def public_uri(uri: str) -> str:
