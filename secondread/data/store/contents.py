@@ -4,7 +4,9 @@
     <root>/<content hash>/images-train.npy.part-00000, ...   a file of more than 16 MiB, in parts
     <root>/<content hash>/_COMPLETE.json           name, size and SHA-256 of each file and part
 
-A version without its last object is not there: it is neither listed nor fetched.
+A version without its last object is not there: it is neither listed nor fetched. Of the version's folder only that is
+stored which a version consists of: `dataset.json`, `manifest.parquet`, `rejected.parquet`, the pixels of each split,
+and its audit in `audit/`.
 """
 
 from __future__ import annotations
@@ -16,13 +18,18 @@ from dataclasses import asdict, dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from secondread.data.manifest import MANIFEST_FILE, REJECTED_FILE, SPLITS
 from secondread.data.store.store import Store
-from secondread.data.versions.dataset import DatasetVersion
+from secondread.data.versions.dataset import DATASET_FILE, DatasetVersion
+from secondread.data.versions.shards import shard_file
 from secondread.errors import IntegrityError
 
 COMPLETE = "_COMPLETE.json"
 PART_BYTES = 16 << 20  # sent in a second or so, and what a kill costs at most, for each request under way
 _FORMAT = 1
+# As `secondread.data.audit.report` names them, which takes seconds to load.
+_AUDIT = ("audit/audit.html", "audit/audit.json")
+_FILES = (DATASET_FILE, MANIFEST_FILE, REJECTED_FILE, *(shard_file(split) for split in SPLITS), *_AUDIT)
 
 
 @dataclass(frozen=True)
@@ -93,10 +100,20 @@ def _is_inside(name: str) -> bool:
     return bool(path.parts) and not path.is_absolute() and ".." not in path.parts and "\\" not in name
 
 
+def version_files(version: DatasetVersion) -> dict[str, Path]:
+    """The files that a version consists of, by the name that each is published under."""
+    return {name: version.root / name for name in sorted(_FILES) if (version.root / name).is_file()}
+
+
+def other_files(version: DatasetVersion) -> list[str]:
+    """What else lies in a version's folder, hidden files and records of steps (`_SUCCESS.json`) apart."""
+    found = (path for path in version.root.rglob("*") if path.is_file() and path.name[0] not in "._")
+    return sorted({path.relative_to(version.root).as_posix() for path in found} - set(_FILES))
+
+
 def describe(version: DatasetVersion) -> Contents:
-    """What publishing a version would store; every file is read once. What begins with a dot or `_` is not of it."""
-    files = sorted(path for path in version.root.rglob("*") if path.is_file() and path.name[0] not in "._")
-    parts = tuple(part for path in files for part in _parts(path, path.relative_to(version.root).as_posix()))
+    """What publishing a version would store; every file is read once."""
+    parts = tuple(part for name, path in version_files(version).items() for part in _parts(path, name))
     return Contents(version.content_hash, {**version.summary(), "parent": version.parent}, parts)
 
 

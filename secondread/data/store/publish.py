@@ -8,11 +8,17 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from secondread.atomic import sha256_bytes
-from secondread.data.store.contents import COMPLETE, Contents, Part, describe, read_contents
+from secondread.data.sources.names import readable_name
+from secondread.data.store.contents import COMPLETE, Contents, Part, describe, other_files, read_contents
 from secondread.data.store.store import THREADS, Store, Stored
 from secondread.data.versions.dataset import DatasetVersion
 from secondread.errors import IntegrityError
+from secondread.logging import get_logger
 from secondread.progress import track
+
+_NAMED = 5  # files that a line of the log names
+
+log = get_logger(__name__)
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -38,10 +44,13 @@ class Published:
 def publish(version: DatasetVersion, store: Store) -> Published:
     """Store a dataset version. It can be seen once all of it is there; what is there already is not sent again.
 
+    Only what a version consists of is stored (see `contents`), whatever else lies in its folder; the log says what.
+
     Raises:
         InputError, DependencyError: as the store says.
         IntegrityError: a file changed while it was sent.
     """
+    _tell_of_others(version)
     uri = f"{store.uri}/{version.content_hash}"
     done = read_contents(store, version.content_hash)
     if done is not None:
@@ -52,6 +61,19 @@ def publish(version: DatasetVersion, store: Store) -> Published:
     record = contents.to_json()
     store.write(f"{version.content_hash}/{COMPLETE}", record, sha256=sha256_bytes(record))
     return Published(uri, sent=sent, there=len(contents.parts) - sent, size=contents.size)
+
+
+def _tell_of_others(version: DatasetVersion) -> None:
+    """Somebody may have put it there to be published, or by mistake what must not be."""
+    others = [readable_name(name) for name in other_files(version)]
+    if others:
+        more = f" and {len(others) - _NAMED} more" if len(others) > _NAMED else ""
+        log.warning(
+            "not published, since it is no part of a dataset version: %s%s in %s",
+            ", ".join(others[:_NAMED]),
+            more,
+            version.root,
+        )
 
 
 def _send(version: DatasetVersion, part: Part, store: Store) -> bool:

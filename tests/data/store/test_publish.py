@@ -17,6 +17,7 @@ import pytest
 
 from secondread.cli.main import main
 from secondread.config.environment import Environment
+from secondread.data.audit import report
 from secondread.data.store import contents, local
 from secondread.data.store.fetch import fetch
 from secondread.data.store.open import open_store
@@ -61,6 +62,30 @@ def check_round_trip(version: DatasetVersion, store: Store, folder: Path) -> Non
 
 def test_a_folder_gives_back_what_was_published(version: DatasetVersion, tmp_path: Path) -> None:
     check_round_trip(version, open_store(f"file://{tmp_path}/kept", Environment.read({})), tmp_path / "fetched")
+
+
+def test_only_what_a_version_consists_of_is_published_and_the_rest_is_named(
+    version: DatasetVersion, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    known = set(files_of(version.root))
+    for name in ("audit/audit.html", "audit/audit.json", "rejected.parquet"):
+        (version.root / name).parent.mkdir(exist_ok=True)
+        (version.root / name).write_bytes(b"of the version")
+    for name in ("patients.csv", "audit/notes.txt", "old/images-train.npy", ".hidden", "_SUCCESS.json"):
+        (version.root / name).parent.mkdir(exist_ok=True)
+        (version.root / name).write_bytes(b"private")
+    store = open_store(str(tmp_path / "kept"), Environment.read({}))
+    with caplog.at_level("WARNING", logger="secondread"):
+        publish(version, store)
+    (line,) = caplog.messages
+    assert "no part of a dataset version: audit/notes.txt, old/images-train.npy, patients.csv in" in line
+    assert not [name for name, data in files_of(tmp_path / "kept").items() if data == b"private"]
+    fetch(store, version.content_hash, tmp_path / "fetched")
+    assert set(files_of(tmp_path / "fetched")) == known | {"audit/audit.html", "audit/audit.json", "rejected.parquet"}
+
+
+def test_the_audits_files_are_called_as_the_audit_calls_them() -> None:
+    assert set(contents._AUDIT) == {f"audit/{name}" for name in (report.HTML_FILE, report.JSON_FILE)}
 
 
 def test_swift_gives_back_what_was_published(swift, root: str, version: DatasetVersion, tmp_path: Path) -> None:
