@@ -7,21 +7,34 @@ from dataclasses import fields
 from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
 from secondread.config.require import require
+from secondread.errors import InputError
 
 T = TypeVar("T")
 
 
-def from_mapping(kind: type[T], values: Mapping[str, Any]) -> T:
+def from_mapping(kind: type[T], values: Mapping[str, Any], *, stage: str | None = None) -> T:
     """Make a configuration from a mapping, such as a parsed JSON document.
 
+    Args:
+        kind: the configuration's class.
+        values: by field.
+        stage: before the settings' names in errors, as people gave them: `preprocess.image_size`. By default what the
+            class is called after; empty where people name the setting alone.
     Raises:
         InputError: a key is no field of that configuration, or a value is of another type or refused.
     """
+    stage = kind.__name__.removesuffix("Config").lower() if stage is None else stage
+    prefix = f"{stage}." if stage else ""
     known = {field.name for field in fields(kind)}  # type: ignore[arg-type]
-    unknown = sorted(set(values) - known)
-    require(not unknown, f"{kind.__name__} has no setting {', '.join(unknown)}. It has {', '.join(sorted(known))}.")
+    unknown = ", ".join(sorted(set(values) - known))
+    require(not unknown, f"{stage or 'this'} has no setting {unknown}. It has {', '.join(sorted(known))}.")
     hints = get_type_hints(kind)
-    return kind(**{name: _typed(value, hints[name], f"{kind.__name__}.{name}") for name, value in values.items()})
+    typed = {name: _typed(value, hints[name], f"{prefix}{name}") for name, value in values.items()}
+    try:
+        return kind(**typed)
+    except InputError as error:
+        refused = str(error).partition(" ")[0]
+        raise InputError(f"{prefix if refused in known else ''}{error}") from error
 
 
 def _typed(value: Any, hint: Any, name: str) -> Any:

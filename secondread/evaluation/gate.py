@@ -68,7 +68,7 @@ def read_policy(path: Path | str) -> GateConfig:
     if not isinstance(document, dict):
         raise InputError(f"the gate policy {path} must map settings to limits, such as 'accuracy_above: 0.70'.")
     try:
-        return from_mapping(GateConfig, document)
+        return from_mapping(GateConfig, document, stage="")
     except InputError as error:
         raise InputError(f"{path}: {error}") from error
 

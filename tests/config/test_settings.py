@@ -3,7 +3,9 @@
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
+from secondread.cli.main import app
 from secondread.config.environment import Environment
 from secondread.config.evaluate import EvaluateConfig
 from secondread.config.gate import GateConfig
@@ -29,7 +31,7 @@ def test_configured() -> None:
 
 
 def test_an_unknown_setting_is_named_with_those_there_are() -> None:
-    with pytest.raises(InputError, match=r"PreprocessConfig has no setting imagesize\. It has .*image_size"):
+    with pytest.raises(InputError, match=r"^preprocess has no setting imagesize\. It has .*image_size"):
         from_mapping(PreprocessConfig, {"imagesize": 64})
 
 
@@ -43,8 +45,33 @@ def test_numbers_of_a_pipeline_and_lists_of_json_take_the_fields_type() -> None:
 
 @pytest.mark.parametrize("value", ["32", 32.5, True, None, [32]])
 def test_a_value_of_another_type_is_refused(value: object) -> None:
-    with pytest.raises(InputError, match=r"PreprocessConfig\.image_size must be of type int, not "):
+    with pytest.raises(InputError, match=r"^preprocess\.image_size must be of type int, not "):
         from_mapping(PreprocessConfig, {"image_size": value})
+
+
+def test_a_setting_is_named_as_it_was_given() -> None:
+    """By `--set train.seed=-1`, or by `images_at_least: true` in a policy, which has nothing before its settings."""
+    with pytest.raises(InputError, match=r"^train\.seed must be from 0 to 4294967295, not -1"):
+        from_mapping(TrainConfig, {"name": "reader", "seed": -1})
+    with pytest.raises(InputError, match=r"^model name '\.\./x'"):
+        from_mapping(RegisterConfig, {"name": "../x"})
+    with pytest.raises(InputError, match=r"^images_at_least must be of type int"):
+        from_mapping(GateConfig, {"images_at_least": True}, stage="")
+    with pytest.raises(InputError, match=r"^this has no setting images\. It has accuracy_above, "):
+        from_mapping(GateConfig, {"images": 3}, stage="")
+
+
+def test_what_is_typed_after_set_comes_back_in_the_error(tmp_path: Path) -> None:
+    command = ["pipeline", "run", "data", "--data", "phantom://demo", "--publish-to", str(tmp_path), "--set"]
+    for given, said in {
+        "preprocess.image_size=big": "preprocess.image_size must be of type int, not 'big'.",
+        "preprocess.image_size=4": "preprocess.image_size must be from 16 to 1024 pixels, not 4.",
+        "audit.fail_on=[]": "audit.fail_on must be of type str, not [].",
+        "ingest.engine=3": "engine must be of type str, not 3.",
+    }.items():
+        told = CliRunner().invoke(app, [*command, given])
+        assert isinstance(told.exception, InputError)
+        assert str(told.exception) == said
 
 
 def test_a_bad_value_is_refused() -> None:

@@ -170,7 +170,7 @@ def test_a_step_that_fails_says_why_and_the_run_with_it(pipeline: Any) -> None:
 
 def test_a_setting_that_does_not_exist_is_refused_before_anything_runs(pipeline: Any) -> None:
     runs = len(list((pipeline.home / "runs").iterdir()))
-    with pytest.raises(InputError, match="TrainConfig has no setting epoch"):
+    with pytest.raises(InputError, match="train has no setting epoch"):
         pipeline.run(train={"epoch": 3})
     assert len(list((pipeline.home / "runs").iterdir())) == runs
 

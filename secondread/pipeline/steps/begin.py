@@ -28,4 +28,5 @@ def split_engine(settings: Settings, environment: Environment) -> tuple[EngineCo
     names = {field.name for field in fields(EngineConfig)}
     default = {"engine": environment.engine, "ray_address": environment.ray_address}
     chosen = {key: settings[key] for key in names & set(settings)}
-    return from_mapping(EngineConfig, default | chosen), {key: settings[key] for key in settings if key not in names}
+    engine = from_mapping(EngineConfig, default | chosen, stage="")  # people give it as of either step
+    return engine, {key: settings[key] for key in settings if key not in names}
