@@ -1,4 +1,4 @@
-"""One run of training in MLflow: parameters, figures per epoch, files. Written by rank zero alone."""
+"""MLflow's client, what it has to say in one line, and runs that are written straight to it."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ from mlflow.protos.databricks_pb2 import INVALID_PARAMETER_VALUE, RESOURCE_DOES_
 from secondread.errors import DependencyError, InputError
 from secondread.tracking.datasets import TrackedDataset, log_training_data
 
-_LONGEST_PARAM = 6000  # characters that MLflow stores
+LONGEST_PARAM = 6000  # characters that MLflow stores
 
 
 class RunTracker(Protocol):
-    """Where a training run is written down."""
+    """Where a training run is written down. Nothing but `confirm` waits for MLflow."""
 
     run_id: str
 
@@ -34,11 +34,31 @@ class RunTracker(Protocol):
         ...
 
     def log_metrics(self, metrics: Mapping[str, float], step: int) -> None:
-        """Write the figures of one epoch down."""
+        """Write the figures of one epoch down; what is known of an epoch already stays as it is."""
         ...
 
     def log_folder(self, path: Path) -> None:
         """Keep a folder's files with the run."""
+        ...
+
+    def log_file(self, name: str, content: bytes) -> None:
+        """Keep a file with the run; its name may hold folders."""
+        ...
+
+    def watch_system(self) -> None:
+        """Write the load of this machine down from now on, until `rest`."""
+        ...
+
+    def rest(self) -> None:
+        """Stop watching the system."""
+        ...
+
+    def confirm(self) -> None:
+        """Wait until MLflow has everything so far.
+
+        Raises:
+            DependencyError: it does not answer, or fails.
+        """
         ...
 
 
@@ -60,7 +80,7 @@ class TrackingConfig:
 
 
 class MlflowRun:
-    """A run in MLflow, through a client of its own: no global state is touched.
+    """A run in MLflow, through a client of its own: no global state is touched. Whoever writes waits for MLflow.
 
     Args:
         client: of the tracking store.
@@ -73,7 +93,7 @@ class MlflowRun:
 
     def log_params(self, params: Mapping[str, object]) -> None:
         """Write settings down, once."""
-        entries = [Param(key, str(value)[:_LONGEST_PARAM]) for key, value in params.items()]
+        entries = [Param(key, str(value)[:LONGEST_PARAM]) for key, value in params.items()]
         with mlflow_errors(self._client):
             self._client.log_batch(self.run_id, params=entries)
 
@@ -111,12 +131,16 @@ def open_client(uri: str) -> MlflowClient:
     logging.getLogger("mlflow").setLevel(logging.WARNING)  # how it sets its tables up is no news to a user
     # a server that is down is asked for 2 minutes by default; a person waits for the answer
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "60")
+    # a database that goes away is said in one line, here, and not in a page for each statement
+    logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)
+    uri = re.sub(r"^postgres(ql)?://", "postgresql+psycopg://", uri)  # the driver that is installed
     try:
         client = MlflowClient(tracking_uri=uri, registry_uri=uri)
         client.search_experiments(max_results=1)
     except MlflowException as error:
-        reason = _without_password(str(error).splitlines()[0])
-        raise DependencyError(f"MLflow at {_without_password(uri)} does not answer ({reason}). Start it.") from error
+        reason = without_password(str(error).splitlines()[0])
+        raise DependencyError(f"MLflow at {without_password(uri)} does not answer ({reason}). Start it.") from error
     return client
 
 
@@ -131,9 +155,9 @@ def mlflow_errors(client: MlflowClient) -> Iterator[None]:
     try:
         yield
     except (MlflowException, OSError) as error:
-        reason = _without_password((str(error).splitlines() or [type(error).__name__])[0])
-        uri = _without_password(client.tracking_uri)
-        status = error.get_http_status_code() if isinstance(error, MlflowException) else 503  # type: ignore[no-untyped-call]
+        reason = without_password((str(error).splitlines() or [type(error).__name__])[0])
+        uri = without_password(client.tracking_uri)
+        status = error.get_http_status_code() if isinstance(error, MlflowException) else 503
         if 400 <= status < 500 and status != 429:  # too many requests at once pass
             raise InputError(f"MLflow at {uri} refuses ({reason}).") from error
         raise DependencyError(f"MLflow at {uri} does not do as it is asked ({reason}). Look at its log.") from error
@@ -169,7 +193,7 @@ def open_run(config: TrackingConfig) -> Iterator[MlflowRun]:
     """
     client = open_client(config.uri)
     with mlflow_errors(client):
-        run = client.create_run(_experiment(client, config), tags=dict(config.tags))
+        run = client.create_run(experiment_id(client, config), tags=dict(config.tags))
     try:
         if config.dataset:
             with mlflow_errors(client):
@@ -183,7 +207,7 @@ def open_run(config: TrackingConfig) -> Iterator[MlflowRun]:
         client.set_terminated(run.info.run_id, status="FINISHED")
 
 
-def _experiment(client: MlflowClient, config: TrackingConfig) -> str:
+def experiment_id(client: MlflowClient, config: TrackingConfig) -> str:
     """Id of the experiment, made on first use; a SQLite store keeps its files beside the database."""
     found = client.get_experiment_by_name(config.experiment)
     if found is not None:
@@ -206,6 +230,6 @@ def _make_folder(folder: Path) -> None:
         )
 
 
-def _without_password(text: str) -> str:
+def without_password(text: str) -> str:
     """The text without the user and password of any URI in it: what is down often quotes how it was asked."""
     return re.sub(r"://[^/\s]*@", "://", text)

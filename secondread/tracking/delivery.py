@@ -1,0 +1,132 @@
+"""Sends the record of a run to MLflow: what is unsent, in order, with the times that it is of."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+from mlflow import MlflowClient
+from mlflow.entities import Metric, Param
+from mlflow.exceptions import MlflowException
+from mlflow.protos.databricks_pb2 import INVALID_PARAMETER_VALUE, ErrorCode
+from mlflow.utils.validation import MAX_METRICS_PER_BATCH, MAX_PARAMS_TAGS_PER_BATCH
+
+from secondread.logging import get_logger
+from secondread.tracking.journal import Entry
+from secondread.tracking.record import RunRecord
+
+log = get_logger(__name__)
+
+
+def deliver(client: MlflowClient, record: RunRecord) -> bool:
+    """Send what MLflow does not have yet, and last of all that the run ended.
+
+    Returns:
+        False if another process is sending this record just now.
+    Raises:
+        MlflowException, OSError: MLflow, or its store of files, does not do as it is asked. Figures are sent although
+            files cannot be.
+    """
+    with _alone(record) as alone:
+        if not alone:
+            return False
+        _send_figures(client, record)
+        _send_files(client, record)
+        ended = record.ended()
+        if ended:
+            client.set_terminated(record.run_id, status=ended[0], end_time=ended[1])
+    return True
+
+
+@dataclass
+class _Batch:
+    """Entries that go into one request."""
+
+    entries: list[Entry] = field(default_factory=list)
+    metrics: list[Metric] = field(default_factory=list)
+    params: list[Param] = field(default_factory=list)
+    end: int = 0
+
+    def has_room(self, entry: Entry) -> bool:
+        metrics = len(self.metrics) + len(entry.get("metrics", ()))
+        params = len(self.params) + len(entry.get("params", ()))
+        return not self.entries or (metrics + params <= MAX_METRICS_PER_BATCH and params <= MAX_PARAMS_TAGS_PER_BATCH)
+
+    def add(self, entry: Entry, end: int) -> None:
+        self.entries.append(entry)
+        self.metrics += [
+            Metric(name, value, entry["time"], entry["step"]) for name, value in entry.get("metrics", {}).items()
+        ]
+        self.params += [Param(name, value) for name, value in entry.get("params", {}).items()]
+        self.end = end
+
+
+def _batches(entries: Iterator[tuple[Entry, int]]) -> Iterator[_Batch]:
+    batch = _Batch()
+    for entry, end in entries:
+        if not batch.has_room(entry):
+            yield batch
+            batch = _Batch()
+        batch.add(entry, end)
+    if batch.entries:
+        yield batch
+
+
+def _send_figures(client: MlflowClient, record: RunRecord) -> None:
+    for batch in _batches(record.figures.unsent()):
+        try:
+            client.log_batch(record.run_id, metrics=batch.metrics, params=batch.params)
+        except MlflowException as error:
+            if not _refuses(error):
+                raise
+            _send_singly(client, record, batch)
+        record.figures.acknowledge(batch.end)
+
+
+def _send_singly(client: MlflowClient, record: RunRecord, batch: _Batch) -> None:
+    """Send all that MLflow takes: what it refuses, it would refuse for ever."""
+    entities: list[Metric | Param] = [*batch.metrics, *batch.params]
+    for entity in entities:
+        metrics = [entity] if isinstance(entity, Metric) else []
+        params = [entity] if isinstance(entity, Param) else []
+        try:
+            client.log_batch(record.run_id, metrics=metrics, params=params)
+        except MlflowException as error:
+            if not _refuses(error):
+                raise
+            log.warning("MLflow refuses '%s' of run %s: %s", entity.key, record.run_id, str(error).splitlines()[0])
+
+
+def _refuses(error: MlflowException) -> bool:
+    """Whether the fault is in what was sent; MLflow calls a database that went away a bad request too."""
+    return bool(error.error_code == ErrorCode.Name(INVALID_PARAMETER_VALUE))
+
+
+def _send_files(client: MlflowClient, record: RunRecord) -> None:
+    for entry, end in record.files.unsent():
+        folder = record.root / entry["at"]
+        if folder.is_dir():  # it is gone if a process was killed after it had sent it
+            client.log_artifacts(record.run_id, str(folder), artifact_path=entry["to"] or None)
+        record.files.acknowledge(end)
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def _alone(record: RunRecord) -> Iterator[bool]:
+    """Whether no other process sends this record: that of rank zero, and the one that started it, share one."""
+    handle = os.open(record.root / ".lock", os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            yield False
+            return
+        except OSError:
+            pass  # a file system without locks: what two send at once is still there once
+        yield True
+    finally:
+        os.close(handle)
