@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from secondread.cli import cross_validate
 from secondread.cli.output import Json, example, print_facts, print_json
 from secondread.cli.settings import parse_settings
 from secondread.config.environment import Environment
@@ -62,3 +63,6 @@ def train(
     else:
         figures = {key: f"{value:.4g}" for key, value in result.metrics.items()}
         print_facts({**figures, "MLflow run": result.run_id, "written to": output})
+
+
+cross_validate.add_to(app)

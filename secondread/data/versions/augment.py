@@ -7,26 +7,18 @@ are judged on the same images.
 
 from __future__ import annotations
 
-import shutil
 from dataclasses import asdict
 from pathlib import Path
 
-import numpy as np
-import pandas as pd
-
-from secondread.atomic import atomic_folder, read_json, sha256_bytes, write_json
 from secondread.config.augment import AugmentConfig
-from secondread.data.manifest import MANIFEST_FILE, write_manifest
-from secondread.data.versions.dataset import DATASET_FILE, DatasetVersion
-from secondread.data.versions.shards import in_shard_order, read_shards, shard_file
-from secondread.data.versions.split import SHARES, check_disjoint, deal, place, split_counts
-from secondread.data.versions.version import content_hash
+from secondread.data.versions.dataset import DatasetVersion
+from secondread.data.versions.resplit import resplit
+from secondread.data.versions.split import SHARES, deal, place
 from secondread.errors import InputError
 
 _FROM = "final_eval"
 # Of the moved images, what goes where: 7:2, as train and val share the rest of the set.
 _SHARES = {name: SHARES[name] / (SHARES["train"] + SHARES["val"]) for name in ("train", "val")}
-_CHUNK_IMAGES = 4096  # images copied at a time, so that memory does not grow with the set
 
 
 def augment(parent: DatasetVersion, output: Path, config: AugmentConfig) -> DatasetVersion:
@@ -44,23 +36,8 @@ def augment(parent: DatasetVersion, output: Path, config: AugmentConfig) -> Data
     rows = parent.manifest
     moved = moved_groups(parent, config)
     changed = rows.assign(split=rows["group_id"].map(moved).fillna(rows["split"]).astype("string"))
-    check_disjoint(changed)
-    order = in_shard_order(changed.assign(origin=rows["split"], position=rows.groupby("split").cumcount()))
-    document = read_json(parent.root / DATASET_FILE)
-    with atomic_folder(output, marker=DATASET_FILE, inputs=[parent.root]) as folder:
-        for split, part in order.groupby("split", sort=False):
-            _write_shard(parent, part, folder / shard_file(str(split)))
-        write_manifest(order, folder / MANIFEST_FILE)
-        digests = (sha256_bytes(image.tobytes()) for image in read_shards(folder, order))
-        document |= {
-            "content_hash": content_hash(order, digests, parent.taxonomy, parent.preprocessing),
-            "parent": parent.content_hash,
-            "counts": split_counts(order),
-            "left_out": {},
-            "augment": {**asdict(config), "groups": len(moved), "images": int(rows["group_id"].isin(moved).sum())},
-        }
-        write_json(folder / DATASET_FILE, document)
-    return DatasetVersion.open(output)
+    facts = {**asdict(config), "groups": len(moved), "images": int(rows["group_id"].isin(moved).sum())}
+    return resplit(parent, changed, output, facts={"augment": facts})
 
 
 def moved_groups(parent: DatasetVersion, config: AugmentConfig) -> dict[str, str]:
@@ -85,27 +62,3 @@ def moved_groups(parent: DatasetVersion, config: AugmentConfig) -> dict[str, str
     sizes["place"] = [place(str(group), f"augment-{config.seed}") for group in sizes.index]
     chosen = sizes.sort_values("place").head(max(1, round(config.fraction * len(sizes))))
     return deal(chosen, _SHARES)
-
-
-def _write_shard(parent: DatasetVersion, rows: pd.DataFrame, path: Path) -> None:
-    """Collect the pixels of a split from the parent's shards; a split that did not change is copied.
-
-    Args:
-        parent: the version to read from.
-        rows: of the new split, with `origin`, the split that each is in, and `position`, its place there.
-        path: the shard to write.
-    """
-    origins = {str(name): parent.split(str(name)).images[:, 0] for name in rows["origin"].unique()}
-    (first, images), *others = origins.items()
-    if not others and len(images) == len(rows) and (rows["position"].to_numpy() == np.arange(len(rows))).all():
-        shutil.copyfile(parent.root / shard_file(first), path)
-        return
-    size = parent.image_size
-    shard = np.lib.format.open_memmap(path, mode="w+", dtype=np.uint8, shape=(len(rows), size, size))
-    for start in range(0, len(rows), _CHUNK_IMAGES):
-        chunk = rows.iloc[start : start + _CHUNK_IMAGES]
-        target = shard[start : start + len(chunk)]
-        for origin, source in origins.items():
-            here = (chunk["origin"] == origin).to_numpy(bool)
-            target[here] = source[chunk["position"].to_numpy()[here]]
-    shard.flush()

@@ -34,7 +34,7 @@ def assign_splits(rows: pd.DataFrame, config: PreprocessConfig, inherited: pd.Se
     Raises:
         InputError: a class is in too few groups to be in train, val and test.
     """
-    groups = _groups(rows, config.split_seed)
+    groups = group_table(rows, config.split_seed)
     groups["split"] = "" if inherited is None else inherited.groupby(rows["group_id"]).first()
     _check_enough(rows, config)
     shares = dict(SHARES)
@@ -50,8 +50,8 @@ def assign_splits(rows: pd.DataFrame, config: PreprocessConfig, inherited: pd.Se
     return splits
 
 
-def _groups(rows: pd.DataFrame, seed: int) -> pd.DataFrame:
-    """One row a group: its size in images, the rarest of its labels (to stratify by) and its place."""
+def group_table(rows: pd.DataFrame, seed: int | str) -> pd.DataFrame:
+    """One row a group: its size in `images`, the rarest of its labels (`label`, to stratify by) and its `place`."""
     counts = rows.groupby(["group_id", "label"], sort=True).size().rename("images").reset_index()
     # a patient may have images of several classes; the one that is rarest in the set has least to spare
     frequency = rows["label"].value_counts()

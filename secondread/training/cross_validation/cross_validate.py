@@ -1,0 +1,195 @@
+"""Cross-validation of a recipe on a dataset version, folds side by side where the machine allows.
+
+cross-validation.json   figures of each fold, their mean, and of all held-out predictions together
+predictions.parquet     every held-out image once: fold, image_id, group_id, label, probabilities
+fold-1/ ...             what each fold left: its model, figures and log
+
+All images but `final_eval` take part: those of the version's own test split are held out once, as all are, and learned
+from otherwise. So a recipe is judged by this, never a model that is then compared on test.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from queue import SimpleQueue
+from typing import Any
+
+import pandas as pd
+
+from secondread.atomic import atomic_file, read_json, resumable_folder, sha256_bytes, write_json
+from secondread.config.require import require, require_seed
+from secondread.config.train import TrainConfig
+from secondread.data.fingerprint import code_fingerprint
+from secondread.data.versions.dataset import DatasetVersion
+from secondread.data.versions.folds import deal_folds, divided
+from secondread.logging import get_logger
+from secondread.progress import track
+from secondread.training.child import RESULT_FILE, Child
+from secondread.training.cross_validation.fold import PREDICTIONS_FILE
+from secondread.training.cross_validation.schedule import Machine, Schedule, schedule
+from secondread.training.cross_validation.summary import LEVEL, over_folds, pooled
+
+RECORD_FILE = "cross-validation.json"
+_FOLD_MODULE = "secondread.training.cross_validation.fold"
+
+log = get_logger(__name__)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How the images are dealt.
+
+    Attributes:
+        folds: how many; each image is held out in one.
+        group: what is never in two parts of a fold: `group_id`, `patient_id` or `image_id`.
+        seed: of the dealing; that of the training is the recipe's.
+    """
+
+    folds: int = 5
+    group: str = "group_id"
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        require(self.folds >= 2, f"folds must be at least 2, not {self.folds}.")
+        require_seed("seed", self.seed)
+
+
+def cross_validate(
+    dataset: DatasetVersion, output: Path, config: TrainConfig, plan: Plan, *, at_once: int = 0
+) -> dict[str, Any]:
+    """Train and judge a model a fold. A run that was killed goes on with the folds that it has not done.
+
+    Args:
+        dataset: whose images are dealt, all but those of `final_eval`.
+        output: folder to write; it appears whole or not at all.
+        config: recipe, the same for each fold.
+        plan: how the images are dealt.
+        at_once: folds that train at the same time; 0: as many as the machine allows.
+    Returns:
+        What `cross-validation.json` says: `folds`, `metrics` (mean over folds with t interval), `pooled` (of all
+        held-out predictions, intervals by group), and how the images were dealt.
+    Raises:
+        InputError: the images cannot be dealt so, or a training refuses them.
+    """
+    dealt = deal_folds(dataset.manifest, **asdict(plan))
+    about = {
+        "dataset_version": dataset.content_hash,
+        "synthetic": dataset.synthetic,
+        "classes": list(dataset.taxonomy.names),
+        **{"group": plan.group, "seed": plan.seed, "level": LEVEL},
+        "groups_in_several_folds": divided(dataset.manifest, dealt),
+        "recipe": asdict(config),
+    }
+    planned = schedule(config, plan.folds, Machine.here(), at_once=at_once)
+    with resumable_folder(output, marker=RECORD_FILE, key=_key(about, plan), inputs=[dataset.root]) as folder:
+        jobs = [
+            {
+                "dataset": str(dataset.root.resolve()),
+                "fold": fold,
+                **asdict(plan),
+                "config": {**asdict(config), "threads": planned.threads[fold - 1]},
+            }
+            for fold in range(1, plan.folds + 1)
+        ]
+        results = _run(jobs, folder, planned)
+        predictions = _pool(folder, plan.folds)
+        record = about | {
+            "folds": results,
+            "metrics": over_folds(results),
+            "pooled": pooled(predictions, dataset.taxonomy.names, seed=plan.seed),
+        }
+        write_json(folder / RECORD_FILE, record)
+    return record
+
+
+def _key(about: Mapping[str, Any], plan: Plan) -> str:
+    """Of everything that decides what the folds come to."""
+    known = {**about, "folds": plan.folds, "code": code_fingerprint()}
+    return sha256_bytes(json.dumps(known, sort_keys=True).encode())
+
+
+def _fold_folder(folder: Path, fold: int) -> Path:
+    return folder / f"fold-{fold}"
+
+
+def _run(jobs: Sequence[Mapping[str, Any]], folder: Path, planned: Schedule) -> list[dict[str, Any]]:
+    """Run the folds that have no result yet; the first error ends the others."""
+    results = {job["fold"]: read_json(path) for job in jobs if (path := _result(folder, job)).is_file()}
+    if results:
+        log.info("%d of %d folds are done already", len(results), len(jobs))
+    left = [job for job in jobs if job["fold"] not in results]
+    places: SimpleQueue[str] = SimpleQueue()
+    for devices in planned.devices:
+        places.put(devices)
+    children = _Children()
+    # each child is started by a thread that waits for it: the kernel ends a child with the thread that started it
+    with ThreadPoolExecutor(planned.at_once) as pool, children.stopped_at_the_end():
+        done = as_completed([pool.submit(_fold, job, folder, places, children) for job in left])
+        for future in track(done, "folds", total=len(left)):
+            result = future.result()
+            results[result["fold"]] = result
+            known = (f"{name} {value:.4f}" for name, value in result["metrics"].items() if value is not None)
+            log.info("fold %d: %s", result["fold"], ", ".join(known))
+    return [results[fold] for fold in sorted(results)]
+
+
+def _result(folder: Path, job: Mapping[str, Any]) -> Path:
+    return _fold_folder(folder, job["fold"]) / RESULT_FILE
+
+
+def _fold(job: Mapping[str, Any], folder: Path, places: SimpleQueue[str], children: _Children) -> dict[str, Any]:
+    """One fold, in a place that is free."""
+    devices = places.get()
+    try:
+        environment = {"OMP_NUM_THREADS": str(job["config"]["threads"])}
+        if devices:
+            environment["CUDA_VISIBLE_DEVICES"] = devices
+        child = children.start(job, _fold_folder(folder, job["fold"]), environment)
+        result: dict[str, Any] = child.result()
+        return result
+    finally:
+        places.put(devices)
+
+
+class _Children:
+    """Those that run, so that all can be ended at once; none is started after that."""
+
+    def __init__(self) -> None:
+        self._children: list[Child] = []
+        self._lock = threading.Lock()
+        self._ended = False
+
+    def start(self, job: Mapping[str, Any], folder: Path, environment: Mapping[str, str]) -> Child:
+        with self._lock:
+            if self._ended:
+                raise RuntimeError("this cross-validation has ended")
+            child = Child(_FOLD_MODULE, job, folder, environment=environment)
+            self._children.append(child)
+            return child
+
+    @contextlib.contextmanager
+    def stopped_at_the_end(self) -> Iterator[None]:
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._ended = True
+            for child in self._children:
+                child.stop()
+
+
+def _pool(folder: Path, folds: int) -> pd.DataFrame:
+    """All held-out predictions, also written as one file."""
+    parts = [
+        pd.read_parquet(_fold_folder(folder, fold) / PREDICTIONS_FILE).assign(fold=fold) for fold in range(1, folds + 1)
+    ]
+    predictions = pd.concat(parts, ignore_index=True)
+    with atomic_file(folder / PREDICTIONS_FILE) as aside:
+        predictions.to_parquet(aside, index=False, compression="zstd")
+    return predictions

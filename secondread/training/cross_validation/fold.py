@@ -1,0 +1,99 @@
+"""One fold, in a process of its own: train on what is not held out, judge the graph on what is.
+
+python -m secondread.training.cross_validation.fold FOLDER
+
+model/                what was trained, with the graph that was judged
+predictions.parquet   of the held-out images: image_id, group_id, label, probabilities; no patient
+result.json           the figures; written last
+"""
+
+from __future__ import annotations
+
+import math
+import shutil
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from secondread.atomic import atomic_file
+from secondread.config.mapping import from_mapping
+from secondread.config.train import TrainConfig
+from secondread.data.versions.dataset import DATASET_FILE, DatasetVersion, SplitData
+from secondread.data.versions.folds import deal_folds, fold_splits
+from secondread.data.versions.resplit import resplit
+from secondread.evaluation import metrics
+from secondread.evaluation.calibration import nll
+from secondread.model.session import GraphSession
+from secondread.training.child import answer
+from secondread.training.train import train
+
+PREDICTIONS_FILE = "predictions.parquet"
+MODEL_FOLDER = "model"
+_DATA_FOLDER = "data"
+
+
+def run_fold(job: Mapping[str, Any], folder: Path) -> dict[str, Any]:
+    """Train and judge one fold.
+
+    Args:
+        job: `dataset`, a folder; `fold` from 1; `folds`, `group` and `seed` as `deal_folds` takes them; `config`.
+        folder: to write to. The pixels, dealt anew, lie in it as long as the training runs.
+    Returns:
+        Images of each part, figures on the held-out images, and what training cost; null where there is no figure.
+    """
+    parent = DatasetVersion.open(job["dataset"])
+    version = _version_of_fold(parent, job, folder / _DATA_FOLDER)
+    config = from_mapping(TrainConfig, job["config"])
+    trained = train(version, folder / MODEL_FOLDER, config)
+    held_out = version.split("test")
+    session = GraphSession(trained.model.graph_path(), threads=config.threads or None)
+    probabilities = session.run(held_out.images).probabilities
+    with atomic_file(folder / PREDICTIONS_FILE) as aside:
+        _predictions(parent, held_out, probabilities).to_parquet(aside, index=False, compression="zstd")
+    figures = {**metrics.overall(probabilities, held_out.labels), "loss": nll(probabilities, held_out.labels)}
+    cost = {name: trained.metrics[name] for name in ("seconds", "epochs", "best_epoch", "images_per_second")}
+    shutil.rmtree(folder / _DATA_FOLDER)
+    return {
+        "fold": job["fold"],
+        "images": {split: sum(version.counts[split].values()) for split in ("train", "val", "test")},
+        "metrics": {name: value if math.isfinite(value) else None for name, value in figures.items()},
+        "val_accuracy": trained.metrics["accuracy"],
+        "threads": config.threads,
+        **cost,
+    }
+
+
+def _version_of_fold(parent: DatasetVersion, job: Mapping[str, Any], folder: Path) -> DatasetVersion:
+    """A version of its own for the fold, so that every strategy can train on it; no group is in two of its splits."""
+    if (folder / DATASET_FILE).is_file():  # of a run that was cut
+        return DatasetVersion.open(folder)
+    dealt = deal_folds(parent.manifest, folds=job["folds"], group=job["group"], seed=job["seed"])
+    facts = {"fold": {name: job[name] for name in ("fold", "folds", "group", "seed")}}
+    return resplit(parent, fold_splits(dealt, job["fold"], seed=job["seed"]), folder, facts=facts)
+
+
+def _predictions(parent: DatasetVersion, held_out: SplitData, probabilities: npt.NDArray[np.float32]) -> pd.DataFrame:
+    """One row an image, with the group that the parent has it in, however the folds were dealt."""
+    groups = parent.manifest.set_index("image_id")["group_id"]
+    return pd.DataFrame(
+        {
+            "image_id": held_out.rows["image_id"],
+            "group_id": held_out.rows["image_id"].map(groups).astype("string"),
+            "label": held_out.rows["label"],
+            "probabilities": list(probabilities),  # in the order of the classes
+        }
+    )
+
+
+def main(arguments: list[str]) -> int:
+    """Run the fold of the folder that the one argument names."""
+    return answer(run_fold, arguments)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

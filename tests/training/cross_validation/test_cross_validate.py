@@ -1,0 +1,114 @@
+"""A cross-validation from the command line: killed in its second fold, gone on with, and checked from its own files."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import psutil
+import pytest
+
+from secondread.data.versions.dataset import DatasetVersion
+from secondread.errors import DependencyError
+from secondread.model.folder import ModelFolder
+from secondread.model.session import GraphSession
+from secondread.training.child import Child
+
+SETTINGS = ("preset=vit-test-32", "epochs=2", "batch_size=8", "learning_rate=0.01", "threads=1")
+DEADLINE_SECONDS = 120
+
+
+def command(dataset: DatasetVersion, output: Path) -> list[str]:
+    settings = [word for pair in SETTINGS for word in ("--set", f"train.{pair}")]
+    words = ["--data", str(dataset.root), "--output", str(output), "--folds", "2", "--at-once", "1", "--json"]
+    return [sys.executable, "-m", "secondread", "train", "cv", *words, *settings]
+
+
+def wait_for(condition: Callable[[], object], running: subprocess.Popen[bytes]) -> None:
+    deadline = time.monotonic() + DEADLINE_SECONDS
+    while not condition():
+        assert running.poll() is None, "it ended before it could be killed"
+        assert time.monotonic() < deadline
+        os.sched_yield()
+
+
+@pytest.fixture(scope="module")
+def killed_and_done(
+    dataset: DatasetVersion, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Path, dict, list[psutil.Process], float]:
+    """The output, what it printed, the processes that ran when it was killed, and when fold 1 was done."""
+    output = tmp_path_factory.mktemp("cv") / "out"
+    with (output.parent / "first.log").open("wb") as log:
+        first = subprocess.Popen(command(dataset, output), stdout=log, stderr=log)
+        try:
+            # the first fold is done, and the second has begun to train
+            wait_for(lambda: list(output.parent.glob(".out.resume-*/fold-2/data/dataset.json")), first)
+            children = psutil.Process(first.pid).children(recursive=True)
+        finally:
+            first.kill()
+            first.wait()
+    (done,) = output.parent.glob(".out.resume-*/fold-1/result.json")
+    when = done.stat().st_mtime
+    psutil.wait_procs(children, timeout=60)
+    second = subprocess.run(command(dataset, output), capture_output=True, text=True, check=True)
+    return output, json.loads(second.stdout), children, when
+
+
+def test_a_killed_run_leaves_no_process_and_goes_on_with_the_folds_that_are_done(killed_and_done: tuple) -> None:
+    output, _, children, when = killed_and_done
+    assert children
+    assert not any(child.is_running() for child in children)
+    assert (output / "fold-1" / "result.json").stat().st_mtime == when
+    assert [path.name for path in output.parent.iterdir() if path.name.startswith(".")] == []
+    assert not (output / "fold-1" / "data").exists()
+
+
+def test_every_image_is_judged_once_by_the_graph_of_the_fold_that_held_it_out(
+    killed_and_done: tuple, dataset: DatasetVersion
+) -> None:
+    output, record, _, _ = killed_and_done
+    predictions = pd.read_parquet(output / "predictions.parquet")
+    assert sorted(predictions["image_id"]) == sorted(dataset.manifest["image_id"])
+    assert not {"patient_id", "path"} & set(predictions.columns)
+    pixels = {
+        image_id: image
+        for split in ("train", "val", "test")
+        for image_id, image in zip(dataset.split(split).rows["image_id"], dataset.split(split).images, strict=True)
+    }
+    truth = dataset.manifest.set_index("image_id")["label"]
+    for fold, part in predictions.groupby("fold"):
+        model = ModelFolder.open(output / f"fold-{fold}" / "model")
+        found = GraphSession(model.graph_path(), threads=1).run(np.stack([pixels[key] for key in part["image_id"]]))
+        np.testing.assert_allclose(np.stack(part["probabilities"]), found.probabilities, atol=1e-5)
+        right = found.probabilities.argmax(axis=1) == truth[part["image_id"]].map(dataset.taxonomy.index)
+        assert record["folds"][fold - 1]["metrics"]["accuracy"] == pytest.approx(right.mean())
+
+
+def test_the_record_has_mean_interval_and_confusion_of_all(killed_and_done: tuple, dataset: DatasetVersion) -> None:
+    output, record, _, _ = killed_and_done
+    assert json.loads((output / "cross-validation.json").read_text()) == {
+        key: value for key, value in record.items() if key != "output"
+    }
+    accuracies = [fold["metrics"]["accuracy"] for fold in record["folds"]]
+    mean = record["metrics"]["accuracy"]
+    assert mean["value"] == pytest.approx(np.mean(accuracies))
+    assert mean["low"] <= mean["value"] <= mean["high"]
+    assert np.sum(record["pooled"]["confusion"]) == len(dataset.manifest) == record["pooled"]["images"]
+    assert record["groups_in_several_folds"] == 0
+    assert record["dataset_version"] == dataset.content_hash
+
+
+def test_an_error_of_a_child_is_raised_here_as_what_it_was(tmp_path: Path) -> None:
+    child = Child("json.tool", {}, tmp_path / "odd", environment={})  # no child of ours: it reads a file of its name
+    with pytest.raises(RuntimeError, match="ended with exit code"):
+        child.result()
+    (tmp_path / "odd" / "error.json").write_text('{"kind": "DependencyError", "message": "no ray"}')
+    with pytest.raises(DependencyError, match="no ray"):
+        child.result()
