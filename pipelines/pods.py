@@ -60,8 +60,8 @@ def with_catalogue(task: dsl.PipelineTask) -> dsl.PipelineTask:
 def with_accelerators(
     task: dsl.PipelineTask,
     *,
-    accelerator: str,
-    devices: str,
+    accelerator_type: str,
+    accelerator_limit: str,
     node_selector: dict,
 ) -> dsl.PipelineTask:
     """Give a task accelerators, nodes that have them, and shared memory through which they speak with each other.
@@ -73,11 +73,11 @@ def with_accelerators(
 
     Args:
         task: to give them to.
-        accelerator: resource name, such as nvidia.com/gpu or amd.com/gpu; empty for none.
-        devices: how many, as text.
+        accelerator_type: resource name, such as nvidia.com/gpu or amd.com/gpu; empty for none.
+        accelerator_limit: how many, as text.
         node_selector: labels that a node must have.
     """
-    task.set_accelerator_type(accelerator).set_accelerator_limit(devices)
+    task.set_accelerator_type(accelerator_type).set_accelerator_limit(accelerator_limit)
     kubernetes.add_node_selector_json(task, node_selector)
     return kubernetes.empty_dir_mount(
         task, volume_name="shared-memory", mount_path=SHARED_MEMORY_PATH, medium="Memory", size_limit=SHARED_MEMORY

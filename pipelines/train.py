@@ -17,7 +17,7 @@ from secondread_components.preprocess.component import preprocess
 from secondread_components.quantize.component import quantize
 from secondread_components.register.component import register
 from secondread_components.train.component import train as train_model
-from secondread_pipelines.pods import ask, with_patient_key, with_store
+from secondread_pipelines.pods import ask, with_accelerators, with_patient_key, with_store
 
 
 @dsl.pipeline(name="secondread-train", description="From a folder of medical images to a registered second reader.")
@@ -27,7 +27,12 @@ def train(
     code_fingerprint: str = "",
     model_name: str = "secondread",
     model_root: str = "",
-    ingest_settings: dict = {},  # noqa: B006 - KFP reads the default and never changes it
+    strategy: str = "single",
+    devices: str = "1",  # text, since Kubeflow's driver reads amounts of resources as text alone
+    nodes: int = 1,
+    accelerator_type: str = "",
+    node_selector: dict = {},  # noqa: B006 - KFP reads the default and never changes it
+    ingest_settings: dict = {},  # noqa: B006
     preprocess_settings: dict = {},  # noqa: B006
     train_settings: dict = {},  # noqa: B006
     evaluate_settings: dict = {},  # noqa: B006
@@ -42,6 +47,12 @@ def train(
         code_fingerprint: hash of the library's sources; part of the cache's key.
         model_name: in the registry and in Triton.
         model_root: folder for <name>/<digest>/; empty for the pipeline's own object store.
+        strategy: who trains: single, ddp, fsdp, ray or trainjob.
+        devices: processes on each node, and accelerators of the train step's pod; a whole number, as text.
+        nodes: machines, of ray and trainjob.
+        accelerator_type: resource name, such as nvidia.com/gpu or amd.com/gpu; empty: the CPU, or what ray's and
+            trainjob's own workers have.
+        node_selector: labels of the nodes to train on, such as {"pool": "gpu"}.
         ingest_settings: further fields of IngestConfig.
         preprocess_settings: fields of PreprocessConfig.
         train_settings: further fields of TrainConfig.
@@ -64,7 +75,21 @@ def train(
         with_store(with_patient_key(images))
         dataset = ask(preprocess(images=images.outputs["images"], settings=preprocess_settings), "data")
         data = dataset.outputs["dataset"]
-        model = ask(train_model(dataset=data, name=model_name, settings=train_settings), "training")
+        model = ask(
+            train_model(
+                dataset=data,
+                name=model_name,
+                strategy=strategy,
+                devices=devices,
+                nodes=nodes,
+                accelerator=accelerator_type,
+                settings=train_settings,
+            ),
+            "training",
+        )
+        with_accelerators(
+            model, accelerator_type=accelerator_type, accelerator_limit=devices, node_selector=node_selector
+        )
         on_val = ask(
             evaluate(
                 model=model.outputs["model"],

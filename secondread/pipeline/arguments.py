@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from secondread.config.audit import AuditConfig
@@ -22,6 +22,7 @@ from secondread.data.store.lookup import name_version
 from secondread.data.store.open import is_stored, open_store, split_uri
 from secondread.errors import InputError
 from secondread.pipeline.code import cached_code
+from secondread.pipeline.placement import Placement, without_placement
 from secondread.pipeline.steps.begin import split_engine
 
 Settings = Mapping[str, Any]
@@ -35,6 +36,8 @@ class TrainPipelineSettings:
         source: URI of the labelled images.
         name: of the model.
         root: folder for `<name>/<digest>/`; empty for the register step's own output, which Kubeflow uploads.
+        accelerator_type: resource name of what pods train on, such as nvidia.com/gpu; empty for none.
+        node_selector: labels of the nodes that they train on.
         ingest, preprocess, train, evaluate, quantize, gate: fields of the stage's configuration.
     Raises:
         InputError: a setting is not known or is refused, before any step runs.
@@ -43,6 +46,8 @@ class TrainPipelineSettings:
     source: str
     name: str = "secondread"
     root: str = ""
+    accelerator_type: str = ""
+    node_selector: Mapping[str, str] = field(default_factory=dict)
     ingest: Settings = field(default_factory=dict)
     preprocess: Settings = field(default_factory=dict)
     train: Settings = field(default_factory=dict)
@@ -52,7 +57,7 @@ class TrainPipelineSettings:
 
     def __post_init__(self) -> None:
         _check_data_stages(self.source, self.ingest, self.preprocess)
-        from_mapping(TrainConfig, {"name": self.name, **self.train})
+        placed(self.train, self.accelerator_type)
         from_mapping(EvaluateConfig, self.evaluate)
         from_mapping(QuantizeConfig, self.quantize)
         from_mapping(GateConfig, self.gate)
@@ -101,9 +106,10 @@ def pipeline_arguments(settings: TrainPipelineSettings, *, remote: bool = False)
         **_source_arguments(settings.source, settings.ingest, remote=remote),
         "model_name": settings.name,
         "model_root": settings.root,
+        **placed(settings.train, settings.accelerator_type),
+        "node_selector": dict(settings.node_selector),
         "ingest_settings": _plain(settings.ingest),
         "preprocess_settings": _plain(settings.preprocess),
-        "train_settings": _plain(settings.train),
         "evaluate_settings": _plain(settings.evaluate),
         "quantize_settings": _plain(settings.quantize),
         "gate": _plain(settings.gate),
@@ -138,6 +144,18 @@ def data_arguments(settings: DataPipelineSettings, *, remote: bool = False) -> d
         "preprocess_settings": _plain(settings.preprocess),
         "audit_settings": _plain(settings.audit),
     }
+
+
+def placed(train: Settings, accelerator_type: str) -> dict[str, Any]:
+    """The parameters of the train step: who trains and on what, and the other settings of training.
+
+    Raises:
+        InputError: a setting is not known or is refused.
+    """
+    placement = Placement.of(from_mapping(TrainConfig, train), accelerator_type)
+    further = without_placement(train)
+    from_mapping(TrainConfig, placement.settings(further))
+    return {**asdict(placement), "train_settings": _plain(further)}
 
 
 def _check_data_stages(source: str, ingest: Settings, preprocess: Settings) -> None:

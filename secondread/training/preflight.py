@@ -101,8 +101,8 @@ def check_shared_memory(free: int, *, processes: int) -> None:
     if free < needed:
         raise DependencyError(
             f"shared memory (/dev/shm) has {free // _MIB} MiB free, and {processes} processes on GPUs need "
-            f"{needed // _MIB} MiB. In a pod mount an emptyDir of medium Memory at /dev/shm, as pipelines/pods.py does; "
-            f"with docker run use --shm-size={needed // _MIB}m or --ipc=host."
+            f"{needed // _MIB} MiB. In a pod mount an emptyDir of medium Memory there, as pipelines/pods.py does; with "
+            f"docker run use --shm-size={needed // _MIB}m or --ipc=host."
         )
 
 

@@ -48,3 +48,34 @@ def test_registering_and_the_exit_handler_are_never_cached(spec: dict[str, Any])
 
     cached = {name: task["cachingOptions"].get("enableCache", False) for name, task in every("root").items()}
     assert sorted(name for name, on in cached.items() if not on) == ["conclude", "register"]
+
+
+@pytest.mark.parametrize("name", ["train"])
+def test_what_it_trains_on_is_said_when_it_runs(name: str) -> None:
+    """One YAML for nodes with and without accelerators: the driver leaves them out where their type is empty."""
+    spec, platform = yaml.safe_load_all(compile_pipeline(name))
+    accelerator = spec["deploymentSpec"]["executors"]["exec-train"]["container"]["resources"]["accelerator"]
+    assert accelerator == {
+        "resourceType": "{{$.inputs.parameters['pipelinechannel--accelerator_type']}}",
+        "resourceCount": "{{$.inputs.parameters['pipelinechannel--devices']}}",
+    }
+    parameters = spec["root"]["inputDefinitions"]["parameters"]
+    # of a number the driver takes the text, which is empty, and asks for no accelerator
+    assert (parameters["devices"]["parameterType"], parameters["devices"]["defaultValue"]) == ("STRING", "1")
+    assert (parameters["accelerator_type"]["defaultValue"], parameters["node_selector"]["defaultValue"]) == ("", {})
+
+    pod = platform["platforms"]["kubernetes"]["deploymentSpec"]["executors"]["exec-train"]
+    assert pod["emptyDirMounts"] == [
+        {"volumeName": "shared-memory", "mountPath": "/dev/shm", "medium": "Memory", "sizeLimit": "2Gi"}  # noqa: S108
+    ]
+    selector = pod["nodeSelector"]["nodeSelectorJson"]["componentInputParameter"]
+    around = spec["components"]["comp-exit-handler-1"]
+    assert selector in around["inputDefinitions"]["parameters"]
+    given = around["dag"]["tasks"]["train"]["inputs"]["parameters"]
+    assert {"pipelinechannel--accelerator_type", "pipelinechannel--devices"} <= set(given)
+
+
+def test_no_input_of_the_train_step_is_one_that_kfp_fills_itself(spec: dict[str, Any]) -> None:
+    """KFP writes a placeholder into inputs of these names, over what a pipeline gives."""
+    taken = {"accelerator_type", "accelerator_count", "cpu_limit", "memory_limit"}
+    assert not taken & set(spec["components"]["comp-train"]["inputDefinitions"]["parameters"])

@@ -36,7 +36,7 @@ def refusal(config: TrainConfig, here: Machine) -> str:
 def test_the_shared_memory_of_a_plain_container_is_too_small_for_two_gpus(strategy: str) -> None:
     message = refusal(recipe(strategy), machine(2, DEFAULT_SHM))
     assert "shared memory (/dev/shm) has 64 MiB free, and 2 processes on GPUs need 256 MiB." in message
-    assert "emptyDir of medium Memory at /dev/shm" in message
+    assert "emptyDir of medium Memory there" in message
     assert "--shm-size=256m" in message
 
 

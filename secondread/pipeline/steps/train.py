@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,11 +11,21 @@ from secondread.config.mapping import from_mapping
 from secondread.config.train import TrainConfig
 from secondread.data.versions.dataset import DatasetVersion
 from secondread.pipeline.object_uri import object_uri
+from secondread.pipeline.placement import Placement
 from secondread.pipeline.steps.begin import Settings, begin
 from secondread.pipeline.success import recorded, verify_success, write_success
 
 
-def train(dataset: str, output: str, *, dataset_uri: str, name: str, settings: Settings) -> dict[str, Any]:
+def train(
+    dataset: str,
+    output: str,
+    *,
+    dataset_uri: str,
+    name: str,
+    settings: Settings,
+    placement: Placement = Placement(),  # noqa: B008 - frozen
+    start: str = "",
+) -> dict[str, Any]:
     """Train a model and write its folder.
 
     Args:
@@ -22,7 +33,9 @@ def train(dataset: str, output: str, *, dataset_uri: str, name: str, settings: S
         output: folder to write.
         dataset_uri: what others reach `dataset` by, for the record.
         name: of the model.
-        settings: further fields of `TrainConfig`.
+        settings: further fields of `TrainConfig`. With `start`, the preset is by default the one that it is of.
+        placement: who trains and on what.
+        start: model folder whose weights to begin with, that step `champion` wrote; empty for random ones.
     Returns:
         Figures on val, as the model's `metrics.json` has them, and `mlflow_run`.
     """
@@ -35,12 +48,37 @@ def train(dataset: str, output: str, *, dataset_uri: str, name: str, settings: S
     with recorded("train", folder):
         verify_success(data, step="preprocess")
         version = DatasetVersion.open(data)
-        config = from_mapping(TrainConfig, {"name": name, **settings})
-        result = run_train(version, folder, config, tracking=_tracking(environment, version, dataset_uri, name))
+        chosen = {"name": name, **placement.settings(settings)}
+        if start:
+            verify_success(Path(start), step="champion")
+            chosen = {"preset": _preset_of(Path(start)), **chosen}
+        result = run_train(
+            version,
+            folder,
+            from_mapping(TrainConfig, chosen),
+            tracking=_tracking(environment, version, dataset_uri, name),
+            start=Path(start) if start else None,
+        )
         facts = {"metrics": dict(result.metrics), "mlflow_run": result.run_id, "dataset_version": version.name}
         Origin(result.run_id, artifacts=folder.name).write(folder)
-        write_success(folder, step="train", inputs={"dataset": data}, facts=facts)
+        inputs = {"dataset": data, **({"start": Path(start)} if start else {})}
+        write_success(folder, step="train", inputs=inputs, facts=facts)
     return facts
+
+
+def _preset_of(start: Path) -> str:
+    """The preset that a model is of; the default one if it is of none, which the training then says."""
+    from secondread.model.folder import ModelFolder
+    from secondread.model.vit import PRESETS, ViTConfig
+
+    theirs = ViTConfig.from_dict(ModelFolder.open(start).config.architecture)
+    # drop-out and stochastic depth are of the training, and not of the network that it leaves
+    theirs = replace(theirs, dropout=0.0, drop_path=0.0)
+    for name, preset in PRESETS.items():
+        fitted = preset.fit_to(image_size=theirs.image_size, classes=theirs.classes)
+        if replace(fitted, dropout=0.0, drop_path=0.0) == theirs:
+            return name
+    return TrainConfig.preset
 
 
 def _tracking(environment: Environment, version: DatasetVersion, dataset_uri: str, name: str) -> Any:
