@@ -21,6 +21,7 @@ from __future__ import annotations
 import hashlib
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePath
 from typing import Any
@@ -30,7 +31,7 @@ import yaml
 from secondread.data.sources.names import readable_name
 from secondread.data.sources.source import Source, SourceImage, own_patient
 from secondread.data.taxonomies import taxonomy_of
-from secondread.errors import InputError
+from secondread.errors import DependencyError, InputError
 from secondread.logging import get_logger
 from secondread.taxonomy import Taxonomy
 
@@ -86,9 +87,10 @@ class MergedSource:
         self.uri = uri or str(path)
         entries = _entries(path)
         names = _unique([readable_name(entry.get("name") or _name_of(entry["uri"])) for entry in entries])
-        self._parts = [
-            _part(entry, name, path, open_uri, base=base) for entry, name in zip(entries, names, strict=True)
-        ]
+        self._parts = []
+        for number, (entry, name) in enumerate(zip(entries, names, strict=True), start=1):
+            with _which(f"{path}: source {number} ({name})"):
+                self._parts.append(_part(entry, name, path.parent, open_uri, base=base))
         self.public = all(part.source.public for part in self._parts)
         self.synthetic = any(part.source.synthetic for part in self._parts)
         if not self.taxonomy().classes:
@@ -137,10 +139,19 @@ class MergedSource:
         return total.hexdigest()
 
 
-def _part(entry: Mapping[str, Any], name: str, path: Path, open_uri: Opener, *, base: str) -> _Part:
-    uri = _relative_to(path.parent, entry["uri"], base)
+@contextmanager
+def _which(entry: str) -> Iterator[None]:
+    """Say in an error which entry of the list it is about."""
+    try:
+        yield
+    except (InputError, DependencyError) as error:
+        raise type(error)(f"{entry}: {error}") from error
+
+
+def _part(entry: Mapping[str, Any], name: str, folder: Path, open_uri: Opener, *, base: str) -> _Part:
+    uri = _relative_to(folder, entry["uri"], base)
     if uri.lower().endswith(SUFFIXES):
-        raise InputError(f"{path}: {readable_name(entry['uri'])} is a list of sources itself. Name its sources here.")
+        raise InputError(f"{readable_name(entry['uri'])} is a list of sources itself. Name its sources here.")
     options = {key: entry[key] for key in ("modality", "public_ids") if key in entry}
     source = open_uri(uri, **options)
     there, patients = source.taxonomy().names, readable_name(entry.get("patients", ""))
@@ -150,7 +161,7 @@ def _part(entry: Mapping[str, Any], name: str, path: Path, open_uri: Opener, *, 
     unknown = next((label for label in classes if label not in there), None)
     if unknown is not None:
         raise InputError(
-            f"{path}: class '{readable_name(unknown)}' is not one of {readable_name(entry['uri'])} "
+            f"class '{readable_name(unknown)}' is not one of {readable_name(entry['uri'])} "
             f"({', '.join(there)}). Mend the map, or remove it."
         )
     return _Part(name, source, {theirs: ours and readable_name(ours) for theirs, ours in classes.items()}, patients)

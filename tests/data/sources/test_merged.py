@@ -192,7 +192,16 @@ def test_a_set_is_public_only_if_every_source_is(films: Callable[..., Path], tmp
     ("sources", "words"),
     [
         ([{"uri": "films", "classes": {"norml": "a"}}], r"class 'norml' is not one of films \(covid, normal\)\. Mend"),
-        ([{"uri": "none"}], "none does not exist"),
+        ([{"uri": "films"}, {"uri": "none"}], r"a\.yaml: source 2 \(none\): source .*/none does not exist"),
+        (
+            [{"uri": "films"}, {"uri": "covid-radiograpy:films", "name": "known"}],
+            r"a\.yaml: source 2 \(known\): source covid-radiograpy:.*/films does not exist",
+        ),
+        (
+            [{"uri": "films"}, {"uri": "covid-radiography:films"}],
+            r"source 2 \(.*films\): .*/films has not the layout of",
+        ),
+        ([{"uri": "films"}, {"uri": "films", "classes": {"c": "a"}}], r"source 2 \(films-2\): class 'c' is not one of"),
         ([{"uri": "films", "classes": {"normal": None}}], "leaves out every class"),
         ([{"uri": "films", "clases": {}}], "source 1 has the field 'clases', which is none of classes"),
         ([{"name": "films"}], "source 1 has no 'uri'"),
