@@ -96,6 +96,7 @@ def test_a_version_is_published_with_its_audit(first: DataRun, pipeline: DataPip
     assert np.array_equal(version.split("test").images, local.split("test").images)
     page = Path(first.audit).read_text()
     assert version.name in page
+    assert (version.root / "audit" / "audit.html").read_text() == page
     assert "script" not in page
 
 

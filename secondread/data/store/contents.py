@@ -13,23 +13,29 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from secondread.atomic import read_json
 from secondread.data.manifest import MANIFEST_FILE, REJECTED_FILE, SPLITS
 from secondread.data.store.store import Store
 from secondread.data.versions.dataset import DATASET_FILE, DatasetVersion
 from secondread.data.versions.shards import shard_file
 from secondread.errors import IntegrityError
+from secondread.logging import get_logger
 
 COMPLETE = "_COMPLETE.json"
 PART_BYTES = 16 << 20  # sent in a second or so, and what a kill costs at most, for each request under way
 _FORMAT = 1
 # As `secondread.data.audit.report` names them, which takes seconds to load.
-_AUDIT = ("audit/audit.html", "audit/audit.json")
-_FILES = (DATASET_FILE, MANIFEST_FILE, REJECTED_FILE, *(shard_file(split) for split in SPLITS), *_AUDIT)
+AUDIT_FOLDER = "audit"
+_AUDIT_JSON = "audit.json"
+_AUDIT = ("audit.html", _AUDIT_JSON)
+_RECORDS = (DATASET_FILE, MANIFEST_FILE, REJECTED_FILE, *(shard_file(split) for split in SPLITS))
+
+log = get_logger(__name__)
 
 
 @dataclass(frozen=True)
@@ -100,21 +106,75 @@ def _is_inside(name: str) -> bool:
     return bool(path.parts) and not path.is_absolute() and ".." not in path.parts and "\\" not in name
 
 
-def version_files(version: DatasetVersion) -> dict[str, Path]:
-    """The files that a version consists of, by the name that each is published under."""
-    return {name: version.root / name for name in sorted(_FILES) if (version.root / name).is_file()}
+def version_files(version: DatasetVersion, audit: Path | None = None) -> dict[str, Path]:
+    """The files that a version consists of, by the name that each is published under.
+
+    Args:
+        version: opened.
+        audit: folder of its audit; None: the folder `audit` of the version, if there is one.
+    Raises:
+        IntegrityError: the audit is of another version.
+    """
+    folder = audit or version.root / AUDIT_FOLDER
+    files = {name: version.root / name for name in _RECORDS} | {
+        f"{AUDIT_FOLDER}/{name}": folder / name for name in _AUDIT
+    }
+    there = {name: path for name, path in sorted(files.items()) if path.is_file()}
+    if f"{AUDIT_FOLDER}/{_AUDIT_JSON}" in there or audit:
+        _check_audit(folder, version)
+    return there
+
+
+def _check_audit(folder: Path, version: DatasetVersion) -> None:
+    document = read_json(folder / _AUDIT_JSON)
+    name = document.get("name") if isinstance(document, dict) else None
+    if name != version.name:
+        raise IntegrityError(
+            f"{folder / _AUDIT_JSON} is no audit of version {version.name}, but of {name}. Audit this version, or "
+            "remove that file."
+        )
 
 
 def other_files(version: DatasetVersion) -> list[str]:
     """What else lies in a version's folder, hidden files and records of steps (`_SUCCESS.json`) apart."""
     found = (path for path in version.root.rglob("*") if path.is_file() and path.name[0] not in "._")
-    return sorted({path.relative_to(version.root).as_posix() for path in found} - set(_FILES))
+    known = {*_RECORDS, *(f"{AUDIT_FOLDER}/{name}" for name in _AUDIT)}
+    return sorted({path.relative_to(version.root).as_posix() for path in found} - known)
 
 
-def describe(version: DatasetVersion) -> Contents:
-    """What publishing a version would store; every file is read once."""
-    parts = tuple(part for name, path in version_files(version).items() for part in _parts(path, name))
+def describe(version: DatasetVersion, files: Mapping[str, Path] | None = None) -> Contents:
+    """What publishing a version would store; every file is read once.
+
+    Args:
+        version: opened.
+        files: of `version_files`; None: those of the version's folder.
+    """
+    parts = parts_of(version_files(version) if files is None else files)
     return Contents(version.content_hash, {**version.summary(), "parent": version.parent}, parts)
+
+
+def parts_of(files: Mapping[str, Path]) -> tuple[Part, ...]:
+    """The objects that hold some files, which are read."""
+    return tuple(part for name, path in files.items() for part in _parts(path, name))
+
+
+def with_audit(contents: Contents, files: Mapping[str, Path]) -> Contents:
+    """A published version with the audit that is among the files.
+
+    One that is published with an audit keeps it: an object that is replaced would for a while not be what the record of
+    the version says of it.
+    """
+    own = parts_of({name: path for name, path in files.items() if _is_audit(name)})
+    published = tuple(part for part in contents.parts if _is_audit(part.file))
+    if not published:
+        return replace(contents, parts=(*contents.parts, *own))
+    if own and own != published:
+        log.warning("version %s was published with another audit, which it keeps", contents.content_hash[:12])
+    return contents
+
+
+def _is_audit(name: str) -> bool:
+    return name.startswith(f"{AUDIT_FOLDER}/")
 
 
 def _parts(path: Path, name: str) -> Iterator[Part]:

@@ -5,11 +5,21 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TypeVar
 
 from secondread.atomic import sha256_bytes
 from secondread.data.sources.names import readable_name
-from secondread.data.store.contents import COMPLETE, Contents, Part, describe, other_files, read_contents
+from secondread.data.store.contents import (
+    COMPLETE,
+    Contents,
+    Part,
+    describe,
+    other_files,
+    read_contents,
+    version_files,
+    with_audit,
+)
 from secondread.data.store.store import THREADS, Store, Stored
 from secondread.data.versions.dataset import DatasetVersion
 from secondread.errors import IntegrityError
@@ -41,23 +51,29 @@ class Published:
     size: int
 
 
-def publish(version: DatasetVersion, store: Store) -> Published:
+def publish(version: DatasetVersion, store: Store, *, audit: Path | None = None) -> Published:
     """Store a dataset version. It can be seen once all of it is there; what is there already is not sent again.
 
-    Only what a version consists of is stored (see `contents`), whatever else lies in its folder; the log says what.
+    Only what a version consists of is stored (see `contents`), whatever else lies in its folder; the log says what. An
+    audit is no part of what the version is named by: one that is published without gets it later, and keeps it.
 
+    Args:
+        version: opened.
+        store: at the root of the versions.
+        audit: folder of the version's audit; None: the folder `audit` of the version, if there is one.
     Raises:
         InputError, DependencyError: as the store says.
-        IntegrityError: a file changed while it was sent.
+        IntegrityError: a file changed while it was sent, or the audit is of another version.
     """
     _tell_of_others(version)
-    uri = f"{store.uri}/{version.content_hash}"
+    uri, files = f"{store.uri}/{version.content_hash}", version_files(version, audit)
     done = read_contents(store, version.content_hash)
-    if done is not None:
-        return Published(uri, sent=0, there=len(done.parts), size=done.size)
-    contents = describe(version)
-    sending = in_parallel(contents.parts, lambda part: _send(version, part, store))
-    sent = sum(track(sending, "publishing", total=len(contents.parts)))
+    contents = describe(version, files) if done is None else with_audit(done, files)
+    missing = contents.parts[len(done.parts) :] if done else contents.parts
+    if not missing:
+        return Published(uri, sent=0, there=len(contents.parts), size=contents.size)
+    sending = in_parallel(missing, lambda part: _send(files[part.file], part, store, version.content_hash))
+    sent = sum(track(sending, "publishing", total=len(missing)))
     record = contents.to_json()
     store.write(f"{version.content_hash}/{COMPLETE}", record, sha256=sha256_bytes(record))
     return Published(uri, sent=sent, there=len(contents.parts) - sent, size=contents.size)
@@ -76,16 +92,16 @@ def _tell_of_others(version: DatasetVersion) -> None:
         )
 
 
-def _send(version: DatasetVersion, part: Part, store: Store) -> bool:
-    """Send a part, unless it is there; whether it was sent."""
-    key = f"{version.content_hash}/{part.key}"
+def _send(path: Path, part: Part, store: Store, content_hash: str) -> bool:
+    """Send a part of a file, unless it is there; whether it was sent."""
+    key = f"{content_hash}/{part.key}"
     if store.stat(key) == Stored(part.size, part.sha256):
         return False
-    with (version.root / part.file).open("rb") as file:
+    with path.open("rb") as file:
         file.seek(part.offset)
         data = file.read(part.size)
     if sha256_bytes(data) != part.sha256:
-        raise IntegrityError(f"{version.root / part.file} changed while it was published. Publish it again.")
+        raise IntegrityError(f"{path} changed while it was published. Publish it again.")
     store.write(key, data, sha256=part.sha256)
     return True
 

@@ -20,7 +20,9 @@ log = get_logger(__name__)
 
 
 def publish(dataset: str, audit: str, output: str, *, publish_to: str, pipeline_run: str = "") -> dict[str, Any]:
-    """Publish a version, add it to the catalogue, and write it down in MLflow. What is done already is not done again.
+    """Publish a version and its audit, add it to the catalogue, and write it down in MLflow.
+
+    What is done already is not done again.
 
     Args:
         dataset: what step `preprocess` wrote.
@@ -40,7 +42,7 @@ def publish(dataset: str, audit: str, output: str, *, publish_to: str, pipeline_
         verdict = verify_success(audited, step="audit")
         _check_verdict(Path(dataset), audited, verdict)
         version = DatasetVersion.open(dataset)
-        done = run_publish(version, open_store(publish_to, environment))
+        done = run_publish(version, open_store(publish_to, environment), audit=audited)
         run = environment.pipeline_run or pipeline_run
         facts = {
             "content_hash": version.content_hash,

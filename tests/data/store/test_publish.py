@@ -7,6 +7,7 @@ import hashlib
 import json
 import os
 import resource
+import shutil
 import subprocess
 import sys
 import threading
@@ -35,6 +36,14 @@ def files_of(folder: Path) -> dict[str, bytes]:
 def small_parts(monkeypatch: pytest.MonkeyPatch) -> None:
     """Files of some kilobytes lie in several parts, as large ones do."""
     monkeypatch.setattr(contents, "PART_BYTES", 4096)
+
+
+def write_audit(folder: Path, name: str, *, page: bytes = b"<html>") -> Path:
+    """An audit of the version of this name."""
+    folder.mkdir()
+    (folder / "audit.html").write_bytes(page)
+    (folder / "audit.json").write_text(json.dumps({"name": name}))
+    return folder
 
 
 def one_line(error: pytest.ExceptionInfo[Exception], *secrets: str) -> str:
@@ -68,9 +77,8 @@ def test_only_what_a_version_consists_of_is_published_and_the_rest_is_named(
     version: DatasetVersion, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     known = set(files_of(version.root))
-    for name in ("audit/audit.html", "audit/audit.json", "rejected.parquet"):
-        (version.root / name).parent.mkdir(exist_ok=True)
-        (version.root / name).write_bytes(b"of the version")
+    write_audit(version.root / "audit", version.name)
+    (version.root / "rejected.parquet").write_bytes(b"of the version")
     for name in ("patients.csv", "audit/notes.txt", "old/images-train.npy", ".hidden", "_SUCCESS.json"):
         (version.root / name).parent.mkdir(exist_ok=True)
         (version.root / name).write_bytes(b"private")
@@ -85,7 +93,68 @@ def test_only_what_a_version_consists_of_is_published_and_the_rest_is_named(
 
 
 def test_the_audits_files_are_called_as_the_audit_calls_them() -> None:
-    assert set(contents._AUDIT) == {f"audit/{name}" for name in (report.HTML_FILE, report.JSON_FILE)}
+    assert set(contents._AUDIT) == {report.HTML_FILE, report.JSON_FILE}
+
+
+def test_an_audit_is_published_beside_its_version_and_is_no_part_of_its_name(
+    store: Store, version: DatasetVersion, tmp_path: Path
+) -> None:
+    audit = write_audit(tmp_path / "audited", version.name)
+    (audit / "_SUCCESS.json").write_text("{}")
+    done = publish(version, store, audit=audit)
+    assert done.sent == len(contents.describe(version).parts) + 2
+    assert store.read(f"{version.content_hash}/audit/audit.html") == b"<html>"
+    fetched = fetch(store, version.content_hash, tmp_path / "fetched")
+    assert fetched.content_hash == version.content_hash
+    assert files_of(fetched.root / "audit") == {
+        name: (audit / name).read_bytes() for name in ("audit.html", "audit.json")
+    }
+    assert publish(version, store, audit=audit).sent == 0
+
+
+def test_a_version_that_was_published_without_its_audit_gets_it_and_keeps_it(
+    version: DatasetVersion, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    store = open_store(str(tmp_path / "kept"), Environment.read({}))
+    first = publish(version, store)
+    added = publish(version, store, audit=write_audit(tmp_path / "one", version.name, page=b"one"))
+    assert (added.sent, added.there) == (2, first.sent)
+    later = publish(version, store, audit=write_audit(tmp_path / "two", version.name, page=b"two"))
+    assert (later.sent, later.there) == (0, first.sent + 2)
+    assert caplog.messages == [f"version {version.name} was published with another audit, which it keeps"]
+    fetch(store, version.content_hash, tmp_path / "fetched")
+    assert (tmp_path / "fetched" / "audit" / "audit.html").read_bytes() == b"one"
+    shutil.rmtree(tmp_path / "fetched" / "audit")
+    assert files_of(tmp_path / "fetched") == files_of(version.root)
+
+
+def test_nothing_of_an_audit_shows_whose_publishing_was_cut(version: DatasetVersion, tmp_path: Path) -> None:
+    store = open_store(str(tmp_path / "kept"), Environment.read({}))
+    first = publish(version, store)
+    audit = write_audit(tmp_path / "audited", version.name)
+
+    class Cut(type(store)):
+        def write(self, key: str, data: bytes, *, sha256: str) -> None:
+            if key.endswith(contents.COMPLETE):
+                raise DependencyError("the store does not answer.")
+            super().write(key, data, sha256=sha256)
+
+    with pytest.raises(DependencyError):
+        publish(version, Cut(store.root), audit=audit)
+    fetch(store, version.content_hash, tmp_path / "fetched")
+    assert files_of(tmp_path / "fetched") == files_of(version.root)
+    assert publish(version, store, audit=audit).there == first.sent + 2
+
+
+@pytest.mark.parametrize("where", ["in the version", "named"])
+def test_an_audit_of_another_version_is_not_published(version: DatasetVersion, tmp_path: Path, where: str) -> None:
+    folder = version.root / "audit" if where == "in the version" else tmp_path / "audited"
+    write_audit(folder, "0123456789ab")
+    store = open_store(str(tmp_path / "kept"), Environment.read({}))
+    with pytest.raises(IntegrityError, match=f"is no audit of version {version.name}, but of 0123456789ab") as error:
+        publish(version, store, audit=None if where == "in the version" else folder)
+    one_line(error)
+    assert published(store) == []
 
 
 def test_swift_gives_back_what_was_published(swift, root: str, version: DatasetVersion, tmp_path: Path) -> None:
