@@ -142,7 +142,8 @@ def preprocess(
     if json:
         print_json({"output": str(output), **version.summary(), "settings": asdict(config)})
         return
-    print_facts({"dataset version": version.name, **_by_split(version.counts), "written to": output})
+    facts = {"dataset version": version.name, **_by_split(version.counts), **_none_set_aside(version.counts, config)}
+    print_facts({**facts, "written to": output})
 
 
 @app.command(epilog=example("secondread data diff var/dataset var/dataset-2"))
@@ -228,6 +229,15 @@ def audit(
             print_line(f"{severity}: {sentence}.")
         print_facts({"images": result.images, "verdict": result.severity, "written to": output / HTML_FILE})
     check_gate(result, config.fail_on, output / HTML_FILE)
+
+
+def _none_set_aside(counts: Mapping[str, Mapping[str, int]], config: PreprocessConfig) -> dict[str, str]:
+    """Why a version has no final_eval, where it is for its size."""
+    images, least = sum(sum(split.values()) for split in counts.values()), config.final_eval_min_images
+    if "final_eval" in counts or images >= least:
+        return {}
+    change = "`secondread pipeline run data --set preprocess.final_eval_min_images=N`"
+    return {"final_eval": f"none: below {least:,} images there are too few to set some aside ({change} sets how many)"}
 
 
 def _by_split(counts: Mapping[str, Mapping[str, int]]) -> dict[str, str]:

@@ -12,7 +12,9 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
+from secondread.cli.data import _none_set_aside
 from secondread.cli.main import app
+from secondread.config.preprocess import PreprocessConfig
 from secondread.doctor import diagnose
 from secondread.errors import InputError
 from secondread.model.folder import ModelFolder
@@ -135,6 +137,26 @@ def test_options_of_the_pixel_path_are_in_the_version(films: Callable[..., Path]
     assert (settings["contrast"], settings["trim_borders"]) == ("clahe", True)
     stored = json.loads((tmp_path / "out" / "dataset.json").read_text())["preprocessing"]
     assert (stored["contrast"], stored["trim_borders"]) == ("clahe", True)
+
+
+def test_a_small_version_says_why_it_has_no_final_eval(films: Callable[..., Path], tmp_path: Path) -> None:
+    def run(*arguments: str) -> str:
+        done = CliRunner().invoke(app, ["data", *arguments], catch_exceptions=False)
+        assert done.exit_code == 0
+        return done.stdout
+
+    run("ingest", str(films(normal=9, rare=9)), "--output", str(tmp_path / "in"))
+    told = run("preprocess", str(tmp_path / "in"), "--output", str(tmp_path / "out"), "--image-size", "16")
+    (line,) = [line for line in told.splitlines() if line.startswith("final_eval")]
+    assert re.match(r"final_eval +none: below 2,000 images .*--set preprocess\.final_eval_min_images=N", line)
+
+
+def test_the_line_about_final_eval_is_left_out_where_there_is_one_or_images_enough() -> None:
+    large, small = PreprocessConfig(final_eval_min_images=20), PreprocessConfig(final_eval_min_images=21)
+    counts = {"train": {"a": 10, "b": 5}, "test": {"a": 5}}
+    assert _none_set_aside(counts, large) == {}
+    assert _none_set_aside(counts, small)["final_eval"].startswith("none: below 21 images")
+    assert _none_set_aside(counts | {"final_eval": {"a": 1}}, small) == {}
 
 
 def test_an_unwritable_output_is_exit_code_2(films: Callable[..., Path], tmp_path: Path) -> None:
