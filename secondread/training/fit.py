@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -18,18 +17,23 @@ from torch import Tensor
 from secondread.config.train import TrainConfig
 from secondread.cpus import cpu_limit
 from secondread.data.versions.dataset import DatasetVersion, SplitData
-from secondread.errors import InputError
+from secondread.errors import DependencyError, InputError
 from secondread.model.vit import PRESETS, ViTConfig
-from secondread.training.batches import Share, even_batches, train_batches
+from secondread.training.batches import Share, TrainOrder, even_batches, train_batches
 from secondread.training.best import KeepBest
+from secondread.training.checkpoint import CheckpointFolder
+from secondread.training.ema import WeightAverage
 from secondread.training.epochs import EpochBar, EpochFigures, EpochLog
-from secondread.training.module import Classifier, class_weights
+from secondread.training.module import Classifier, LossError, class_weights
+from secondread.training.resume import Checkpoints, Kept
 from secondread.training.trainer import TrainerParts, make_trainer, parts_for, quiet
 
 if TYPE_CHECKING:
     # only a protocol is needed, and MLflow is no dependency of training
     from secondread.tracking.runs import RunTracker
 
+CHECKPOINTS = "checkpoints"  # folder in the work folder
+_NAMED_IMAGES = 8  # of a batch, in a message of one line
 _VAL_BATCH_SIZE = 128  # images; without gradients twice as many fit into the cache as in training
 
 
@@ -72,7 +76,7 @@ def fit(
     *,
     share: Share,
     tracker: RunTracker | None,
-    work: Path | None = None,  # noqa: ARG001
+    work: Path | None = None,
     parts: TrainerParts | None = None,
     start: Mapping[str, Tensor] | None = None,
 ) -> Fitted:
@@ -97,9 +101,20 @@ def fit(
         module.model.load_state_dict(dict(start))
     batches = train_batches(train, batch_size=config.batch_size, seed=config.seed, share=share)
     # those that do not fill a batch are not trained on in that epoch
-    epoch_log = EpochLog(images=len(batches) * min(config.batch_size, len(train.labels)), tracker=tracker)
-    best = KeepBest(epoch_log)
-    callbacks: list[Callback] = [epoch_log, best]
+    images = len(batches) * min(config.batch_size, len(train.labels))
+    epoch_log = EpochLog(images=images, classes=dataset.taxonomy.names, tracker=tracker)
+    average = WeightAverage(config.ema_decay) if config.ema_decay else None
+    best = KeepBest(epoch_log, average=average, patience=config.early_stopping_epochs)
+    order = batches.sampler
+    assert isinstance(order, TrainOrder)  # noqa: S101 - it was made so
+    folder = CheckpointFolder(work / CHECKPOINTS) if work else None
+    checkpoints = Checkpoints(
+        folder,
+        Kept(order, epoch_log, best, average),
+        found=folder.latest() if folder else None,
+        minutes=config.checkpoint_minutes,
+    )
+    callbacks: list[Callback] = [*([average] if average else []), epoch_log, best, checkpoints]
     if sys.stderr.isatty() and share.rank == 0:
         callbacks.append(EpochBar(epoch_log))
     with _threads(config, share), quiet():
@@ -109,10 +124,16 @@ def fit(
             epochs=epochs_for(len(train.labels), config),
             callbacks=callbacks,
         )
-        started = time.perf_counter()
-        trainer.fit(module, batches, even_batches(val, batch_size=_VAL_BATCH_SIZE, share=share))
-        seconds = time.perf_counter() - started
-    return Fitted(state=best.state, best_epoch=best.epoch, epochs=epoch_log.figures, seconds=seconds)
+        try:
+            trainer.fit(module, batches, even_batches(val, batch_size=_VAL_BATCH_SIZE, share=share))
+        except LossError as error:
+            positions = order.batch(error.epoch, error.step)
+            raise InputError(_with_a_way_out(error, train.rows["image_id"].iloc[positions].tolist(), config)) from None
+        except (RuntimeError, MemoryError) as error:
+            if _is_out_of_memory(error):
+                raise _out_of_memory(config) from error
+            raise
+    return Fitted(state=best.state, best_epoch=best.epoch, epochs=epoch_log.figures, seconds=checkpoints.seconds)
 
 
 def run_parameters(dataset: DatasetVersion, config: TrainConfig) -> dict[str, object]:
@@ -135,6 +156,29 @@ def _module(dataset: DatasetVersion, train: SplitData, architecture: ViTConfig, 
             )
     weights = class_weights(train.labels, classes=architecture.classes, exponent=config.class_balance)
     return Classifier(architecture, config, weights=weights, taxonomy=dataset.taxonomy)
+
+
+def _with_a_way_out(error: LossError, images: list[str], config: TrainConfig) -> str:
+    named = ", ".join(images[:_NAMED_IMAGES]) + (
+        f" and {len(images) - _NAMED_IMAGES} more" * (len(images) > _NAMED_IMAGES)
+    )
+    return (
+        f"{error}. Lower learning_rate (now {config.learning_rate:g}), set precision to 32-true, or look at the batch's "
+        f"images {named}."
+    )
+
+
+def _is_out_of_memory(error: BaseException) -> bool:
+    return isinstance(error, torch.OutOfMemoryError | MemoryError) or "DefaultCPUAllocator" in str(error)
+
+
+def _out_of_memory(config: TrainConfig) -> DependencyError:
+    per_step = config.batch_size // config.world_size
+    return DependencyError(
+        f"out of memory with {per_step} images a step in each process, computed in {config.accumulate} "
+        f"part{'s' * (config.accumulate > 1)}. Set train.accumulate={2 * config.accumulate} for the same step in less "
+        f"memory, or train.batch_size={max(2, config.batch_size // 2)}."
+    )
 
 
 @contextmanager

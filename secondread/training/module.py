@@ -20,6 +20,7 @@ from secondread.model.vit import ViT, ViTConfig
 from secondread.taxonomy import Taxonomy
 from secondread.training.augment import Batch, augment, mirror_allowed, mix
 from secondread.training.batches import PADDING
+from secondread.training.memory import peak_gpu_memory_megabytes, peak_memory_megabytes
 
 _LAST_RATE = 1e-3  # share of the peak at which the cosine ends; at 0 the last steps would be for nothing
 
@@ -55,6 +56,20 @@ def smoothed_cross_entropy(logits: Tensor, targets: Tensor, weights: Tensor, smo
     return -(importance * (spread * functional.log_softmax(logits.float(), dim=1)).sum(dim=1)).mean()
 
 
+class LossError(InputError):
+    """The loss is no number any more.
+
+    Attributes:
+        epoch: counted from 0.
+        step: of the epoch, counted from 0.
+    """
+
+    def __init__(self, value: float, *, epoch: int, step: int) -> None:
+        super().__init__(f"training broke off: the loss is {value} in epoch {epoch + 1}, step {step + 1}")
+        self.epoch = epoch
+        self.step = step
+
+
 class Classifier(lightning.LightningModule):
     """A classifier while it learns.
 
@@ -74,60 +89,96 @@ class Classifier(lightning.LightningModule):
         self.weights: Tensor
         self.mirrored: Tensor
         self._generator = torch.Generator()
-        self._train_sums = torch.zeros(2, dtype=torch.float64)
-        self._val_sums = torch.zeros(3, dtype=torch.float64)
+        self.train_sums = torch.zeros(2, dtype=torch.float64)  # of the loss and of the images of the epoch so far
+        self._val_loss = 0.0
+        self._confusion = torch.zeros(len(weights), len(weights), dtype=torch.float64)
 
     def on_train_epoch_start(self) -> None:
-        """Start the epoch's own stream of random numbers, so that it does not depend on what ran before."""
-        self._generator = torch.Generator(device=self.device)
-        spread = np.random.SeedSequence((self.config.seed, self.current_epoch, self.global_rank)).generate_state(1)
-        self._generator.manual_seed(int(spread[0]))
-        self._train_sums = torch.zeros(2, dtype=torch.float64)
+        """Begin to count."""
+        self.train_sums = torch.zeros(2, dtype=torch.float64)
 
-    def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
+    def on_train_batch_start(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:  # noqa: ARG002
+        """Start the step's own stream of random numbers, so that it does not depend on what ran before.
+
+        Augmentation draws from a generator on the device, dropout and drop path from torch's global one.
+        """
+        place = (self.config.seed, self.current_epoch, self.trainer.fit_loop.batch_idx, self.global_rank)
+        own, everybody = np.random.SeedSequence(place).generate_state(2).tolist()
+        if self._generator.device != self.device:
+            self._generator = torch.Generator(device=self.device)
+        self._generator.manual_seed(own)
+        torch.manual_seed(everybody)
+
+    def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:  # noqa: ARG002
         """Loss of one batch: uint8 (batch, 1, size, size) and int64 (batch,).
 
+        It is computed in `accumulate` parts. Their gradients are added up; that of the last part is left to Lightning.
+
         Raises:
-            InputError: the loss is no number any more.
+            LossError: the loss is no number any more.
         """
+        self.trainer.optimizers[0].zero_grad()
         pixels, labels = batch
         images = augment(pixels.float() / 255, self.mirrored[labels], self.config, self._generator)
         targets = functional.one_hot(labels, len(self.weights)).float()
         mixed = mix(Batch(images, targets), self.config, self._generator)
-        logits = self.model(mixed.images).logits
-        loss = smoothed_cross_entropy(logits, mixed.targets, self.weights, self.config.label_smoothing)
+        parts = self.config.accumulate
+        pairs = list(zip(mixed.images.chunk(parts), mixed.targets.chunk(parts), strict=True))
+        for number, (part, wanted) in enumerate(pairs, start=1):
+            loss = self._loss(part, wanted) * (len(part) / len(labels))
+            if number < len(pairs):
+                # DDP adds up over processes only after this method, so this stays here, as under its `no_sync`
+                with torch.autocast(self.device.type, enabled=False):
+                    loss.backward()  # type: ignore[no-untyped-call]
+        return loss
+
+    def _loss(self, images: Tensor, targets: Tensor) -> Tensor:
+        logits = self.model(images).logits
+        loss = smoothed_cross_entropy(logits, targets, self.weights, self.config.label_smoothing)
         value = float(loss.detach())
         if not math.isfinite(value):
-            raise InputError(
-                f"training broke off: the loss is {value} in epoch {self.current_epoch + 1}, step {batch_idx + 1}. "
-                f"Lower learning_rate (now {self.config.learning_rate:g}), or set precision to 32-true."
-            )
-        self._train_sums += torch.tensor([value * len(labels), len(labels)], dtype=torch.float64)
+            raise LossError(value, epoch=self.current_epoch, step=self.trainer.fit_loop.batch_idx)
+        self.train_sums += torch.tensor([value * len(images), len(images)], dtype=torch.float64)
         return loss
+
+    def optimizer_zero_grad(self, epoch: int, batch_idx: int, optimizer: Optimizer) -> None:
+        """Nothing: Lightning calls it after the parts before the last have left their gradients."""
 
     def on_validation_epoch_start(self) -> None:
         """Begin to count."""
-        self._val_sums = torch.zeros(3, dtype=torch.float64)
+        self._val_loss = 0.0
+        self._confusion.zero_()
 
     def validation_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:  # noqa: ARG002
-        """Count loss and right answers of one batch; images that only fill it up are left out."""
+        """Count loss and answers of one batch; images that only fill it up are left out."""
         pixels, labels = batch
         counted = labels != PADDING
         logits = self.model(pixels.float() / 255).logits.float()
         loss = functional.cross_entropy(logits, labels, ignore_index=PADDING, reduction="sum")
-        right = (logits.argmax(dim=1) == labels)[counted].sum()
-        sums = [float(loss), float(right), float(counted.sum())]
-        self._val_sums += torch.tensor(sums, dtype=torch.float64)
+        classes = len(self._confusion)
+        cells = (labels * classes + logits.argmax(dim=1))[counted]
+        self._val_loss += float(loss)
+        self._confusion += torch.bincount(cells, minlength=classes**2).view(classes, classes).cpu()
 
-    def epoch_figures(self) -> dict[str, float]:
-        """Figures of the epoch that just ended, over all processes: train and val loss (nats), val accuracy."""
-        sums: Any = torch.cat([self._train_sums, self._val_sums]).to(self.device)
-        sums = self.trainer.strategy.reduce(sums, reduce_op="sum")
-        train_loss, trained, val_loss, right, validated = sums.tolist()
+    def epoch_figures(self) -> dict[str, Any]:
+        """Figures of the epoch that just ended, over all processes.
+
+        Returns:
+            Train and val loss (nats), val accuracy, answers on val as counts (rows: the class, columns: the answer),
+            and the most memory that the processes held so far (megabytes; of GPUs, 0 where there are none).
+        """
+        own = [self._val_loss, peak_memory_megabytes(), peak_gpu_memory_megabytes(self.device)]
+        parts = [self.train_sums, torch.tensor(own, dtype=torch.float64), self._confusion.flatten()]
+        sums: Any = self.trainer.strategy.reduce(torch.cat(parts).to(self.device), reduce_op="sum")
+        train_loss, trained, val_loss, memory, gpu_memory, *cells = sums.tolist()
+        confusion = np.reshape(cells, self._confusion.shape).astype(int)
         return {
             "train_loss": train_loss / trained,
-            "val_loss": val_loss / validated,
-            "val_accuracy": right / validated,
+            "val_loss": val_loss / confusion.sum(),
+            "val_accuracy": float(confusion.trace() / confusion.sum()),
+            "val_confusion": confusion.tolist(),
+            "peak_memory_megabytes": memory,
+            "peak_gpu_memory_megabytes": gpu_memory,
         }
 
     def configure_optimizers(self) -> Any:

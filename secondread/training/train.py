@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import math
 import tempfile
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -39,15 +38,16 @@ from secondread.model.session import GraphSession, Outputs
 from secondread.model.vit import Prediction, ViT, ViTConfig, parameter_count
 from secondread.training.batches import Share, even_batches
 from secondread.training.card import model_card
-from secondread.training.fit import Fitted, architecture_for, run_parameters
+from secondread.training.fit import Fitted, architecture_for
 from secondread.training.out_of_distribution import OutOfDistribution, fit_out_of_distribution, threshold
 from secondread.training.strategies.job import Job
 from secondread.training.strategies.strategy import fit_with_strategy
 from secondread.training.temperature import fit_temperature
+from secondread.training.tracked import open_tracker, tell_end, tell_start
 
 if TYPE_CHECKING:
     # MLflow is no dependency of training
-    from secondread.tracking.runs import RunTracker, TrackingConfig
+    from secondread.tracking.runs import TrackingConfig
 
 Metrics = Mapping[str, float | int | None]
 
@@ -92,39 +92,27 @@ def train(
             training image, or `output` cannot be written.
         DependencyError: the tracker does not answer.
     """
-    with _open(tracking) as tracker:
+    with (
+        tempfile.TemporaryDirectory(prefix="secondread-train-") as work,
+        open_tracker(tracking, Path(work), output=output) as tracker,
+    ):
         run_id = tracker.run_id if tracker else ""
         with atomic_folder(output, marker=CONFIG_FILE, inputs=[dataset.root]) as folder:
             if tracker:
-                tracker.log_params(run_parameters(dataset, config))
-            with tempfile.TemporaryDirectory(prefix="secondread-train-") as work:
-                uri = tracking.uri if tracking else ""
-                job = Job(
-                    str(dataset.root.resolve()),
-                    asdict(config),
-                    work,
-                    tracking_uri=uri,
-                    run_id=run_id,
-                    start=_start_weights(start, dataset, config),
-                )
-                fitted = fit_with_strategy(job, dataset, tracker=tracker)
+                tell_start(tracker, dataset, config)
+            job = Job(
+                str(dataset.root.resolve()),
+                asdict(config),
+                work,
+                tracking_uri=tracking.uri if tracking else "",
+                run_id=run_id,
+                start=_start_weights(start, dataset, config),
+            )
+            fitted = fit_with_strategy(job, dataset, tracker=tracker)
             metrics = _write_folder(folder, dataset, config, fitted)
         if tracker:
-            known = {f"served_val_{name}": float(value) for name, value in metrics.items() if value is not None}
-            tracker.log_metrics(known, fitted.best_epoch)
-            tracker.log_folder(output)
+            tell_end(tracker, dataset, output, metrics=metrics, fitted=fitted)
     return TrainResult(ModelFolder.open(output), metrics, run_id)
-
-
-@contextmanager
-def _open(tracking: TrackingConfig | None) -> Iterator[RunTracker | None]:
-    if tracking is None:
-        yield None
-        return
-    from secondread.tracking.runs import open_run
-
-    with open_run(tracking) as run:
-        yield run
 
 
 def _start_weights(start: Path | None, dataset: DatasetVersion, config: TrainConfig) -> str:

@@ -11,7 +11,6 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import torch
 
@@ -23,32 +22,30 @@ from secondread.logging import configure
 from secondread.training.batches import Share
 from secondread.training.fit import fit
 from secondread.training.strategies.job import ERROR_FILE, Job, write_fitted
+from secondread.training.tracked import join_tracker
+from secondread.training.trainer import TrainerParts
 
-if TYPE_CHECKING:
-    from secondread.tracking.runs import RunTracker
 
+def run(job: Job, share: Share, parts: TrainerParts | None = None) -> None:
+    """Train, and leave the result in the job's work folder.
 
-def run(job: Job, share: Share) -> None:
-    """Train, and leave the result in the job's work folder."""
+    Args:
+        job: what every process is told.
+        share: this process's part.
+        parts: what the strategy gives Lightning; None: as under `torch.distributed.run`.
+    """
     dataset = DatasetVersion.open(job.dataset)
-    fitted = fit(
-        dataset,
-        job.train_config,
-        share=share,
-        tracker=_tracker(job, share),
-        work=Path(job.work),
-        start=job.start_weights(),
-    )
+    with join_tracker(job.tracking_uri, Path(job.work), rank=share.rank) as tracker:
+        fitted = fit(
+            dataset,
+            job.train_config,
+            share=share,
+            tracker=tracker,
+            work=Path(job.work),
+            parts=parts,
+            start=job.start_weights(),
+        )
     write_fitted(fitted, Path(job.work), rank=share.rank)
-
-
-def _tracker(job: Job, share: Share) -> RunTracker | None:
-    """The run to write to: one for all processes, that whoever started them has opened."""
-    if share.rank != 0 or not job.run_id:
-        return None
-    from secondread.tracking.runs import MlflowRun, open_client
-
-    return MlflowRun(open_client(job.tracking_uri), job.run_id)
 
 
 def main(arguments: list[str]) -> int:

@@ -1,0 +1,106 @@
+"""What a tracker is told of a training, apart from its epochs: settings before, model and misread images after.
+
+Best and last checkpoint of a run are `<model>/model.safetensors` and `checkpoints/last.safetensors`: weights alone. The
+optimiser's state, which going on from a checkpoint needs too, is of use to the same training only and stays beside it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pandas as pd
+
+from secondread.config.train import TrainConfig
+from secondread.data.versions.dataset import DatasetVersion
+from secondread.model.folder import REFERENCE_FILE
+from secondread.training.fit import Fitted, run_parameters
+from secondread.training.misread import MISREAD_FILE, misread_sheet
+
+if TYPE_CHECKING:
+    # MLflow is no dependency of training
+    from secondread.tracking.runs import RunTracker, TrackingConfig
+
+SETTINGS_FILE = "train-config.json"
+RECORD = "tracking"  # folder of the run's record in the work folder: every process and every later try sees it
+
+
+@contextmanager
+def open_tracker(tracking: TrackingConfig | None, work: Path, *, output: Path) -> Iterator[RunTracker | None]:
+    """The run to write to, begun or gone on with; None where nothing is tracked.
+
+    Args:
+        tracking: where.
+        work: folder of the training.
+        output: model folder; a record that MLflow lacks some of is left beside it.
+    Raises:
+        DependencyError: the tracker does not answer at the start.
+    """
+    if tracking is None:
+        yield None
+        return
+    from secondread.tracking.training_run import open_training_run
+
+    with open_training_run(tracking, work / RECORD, left=output.with_name(f"{output.name}.tracking")) as run:
+        yield run
+
+
+@contextmanager
+def join_tracker(uri: str, work: Path, *, rank: int) -> Iterator[RunTracker | None]:
+    """The run that whoever started this process has opened; None on all ranks but zero, or where nothing is tracked.
+
+    Args:
+        uri: of MLflow; empty where nothing is tracked.
+        work: folder of the training.
+        rank: of this process.
+    """
+    if rank != 0 or not uri:
+        yield None
+        return
+    from secondread.tracking.training_run import join_training_run
+
+    run = join_training_run(uri, work / RECORD)
+    try:
+        yield run
+    finally:
+        run.close(patient=False)  # whoever opened it sends the rest
+
+
+def tell_start(tracker: RunTracker, dataset: DatasetVersion, config: TrainConfig) -> None:
+    """Write down what is about to be trained, and make sure that it arrives: nobody should train for hours otherwise.
+
+    Raises:
+        DependencyError: the tracker, or its store of files, does not answer.
+    """
+    tracker.log_params(run_parameters(dataset, config))
+    tracker.log_file(SETTINGS_FILE, (json.dumps(asdict(config), indent=2) + "\n").encode())
+    tracker.confirm()
+
+
+def tell_end(
+    tracker: RunTracker,
+    dataset: DatasetVersion,
+    output: Path,
+    *,
+    metrics: Mapping[str, float | int | None],
+    fitted: Fitted,
+) -> None:
+    """Write down what came of it: figures of the served graph, the model, and what it reads wrong.
+
+    Args:
+        tracker: of the run.
+        dataset: that it was trained on.
+        output: model folder.
+        metrics: figures on val, by name; None where val cannot tell.
+        fitted: what the training gave.
+    """
+    known = {f"served_val_{name}": float(value) for name, value in metrics.items() if value is not None}
+    tracker.log_metrics(known, fitted.best_epoch)
+    tracker.log_folder(output)
+    sheet = misread_sheet(dataset.split("val"), pd.read_parquet(output / REFERENCE_FILE))
+    if sheet:
+        tracker.log_file(MISREAD_FILE, sheet)
