@@ -40,11 +40,12 @@ def group_weights(groups: npt.NDArray[Any], *, resamples: int, seed: int) -> npt
     Returns:
         int64 (resamples, images): how often each image is in each draw.
     """
-    return np.concatenate(list(_draws(groups, resamples=resamples, seed=seed, at_once=resamples)))
+    return np.concatenate(list(draws(groups, resamples=resamples, seed=seed)))
 
 
-def _draws(groups: npt.NDArray[Any], *, resamples: int, seed: int, at_once: int) -> Iterator[npt.NDArray[np.int64]]:
-    """The draws in parts of at most `at_once`, int64 (draws, images); the same ones whatever `at_once` is."""
+def draws(groups: npt.NDArray[Any], *, resamples: int, seed: int) -> Iterator[npt.NDArray[np.int64]]:
+    """What `group_weights` gives, in parts that fit into memory, int64 (draws, images); the same whatever they are."""
+    at_once = max(1, _WEIGHTS_AT_ONCE // len(groups))
     names, place = np.unique(groups, return_inverse=True)
     rng = np.random.default_rng(seed)
     even = np.full(len(names), 1 / len(names))
@@ -117,18 +118,17 @@ def intervals(
         nothing = Interval(np.nan, np.nan)
         return {"accuracy": nothing, "auroc_macro": nothing}
     right = probabilities.argmax(axis=1) == labels
-    at_once = max(1, _WEIGHTS_AT_ONCE // len(labels))
     accuracy, auroc = [], []
-    for part in _draws(groups, resamples=resamples, seed=seed, at_once=at_once):
+    for part in draws(groups, resamples=resamples, seed=seed):
         accuracy.append(weighted_accuracy(right, part))
-        auroc.append(_macro_auroc(probabilities, labels, part))
+        auroc.append(macro_auroc(probabilities, labels, part))
     return {
-        "accuracy": _percentile(np.concatenate(accuracy), level),
-        "auroc_macro": _percentile(np.concatenate(auroc), level),
+        "accuracy": percentile(np.concatenate(accuracy), level),
+        "auroc_macro": percentile(np.concatenate(auroc), level),
     }
 
 
-def _macro_auroc(
+def macro_auroc(
     probabilities: FloatArray, labels: IntArray, weights: npt.NDArray[np.number]
 ) -> npt.NDArray[np.float64]:
     """Mean over the classes of each draw, float64 (resamples,); NaN where none is defined."""
@@ -140,7 +140,8 @@ def _macro_auroc(
     return ratio(total, count)
 
 
-def _percentile(values: npt.NDArray[np.float64], level: float) -> Interval:
+def percentile(values: npt.NDArray[np.float64], level: float) -> Interval:
+    """Bounds of the middle `level` of some draws, float64 (resamples,); those that are NaN are left out."""
     values = values[~np.isnan(values)]
     if not len(values):
         return Interval(np.nan, np.nan)

@@ -112,7 +112,7 @@ def evaluate(
         InputError: the images were made another way, or have a class that the model does not know.
     """
     policy, config = policy or GateConfig(), config or EvaluateConfig()
-    labels = _labels_of_model(model, data)
+    labels = labels_of_model(model, data)
     if data.version not in ("", model.config.dataset_version):
         log.warning(
             "%s is not the dataset version that the model was trained on (%s): it may have seen these images",
@@ -198,7 +198,7 @@ def _figures(
     }
 
 
-def _labels_of_model(model: ModelFolder, data: LabelledImages) -> npt.NDArray[np.int64]:
+def labels_of_model(model: ModelFolder, data: LabelledImages) -> npt.NDArray[np.int64]:
     """The data's labels as positions in the model's classes.
 
     Raises:

@@ -83,7 +83,7 @@ class Evaluation:
             "level": self.level,
         }
         document.update(asdict(self), metrics=document["metrics"], absent=list(self.absent))
-        cleaned: dict[str, Any] = _null_for_nan(document)
+        cleaned: dict[str, Any] = null_for_nan(document)
         return cleaned
 
 
@@ -93,12 +93,12 @@ def _figure_json(figure: Figure) -> dict[str, float | None]:
     return {"value": figure.value, "low": figure.low, "high": figure.high}
 
 
-def _null_for_nan(value: Any) -> Any:
+def null_for_nan(value: Any) -> Any:
     """The same document with null for NaN and infinity, which JSON does not have."""
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     if isinstance(value, Mapping):
-        return {str(key): _null_for_nan(item) for key, item in value.items()}
+        return {str(key): null_for_nan(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [_null_for_nan(item) for item in value]
+        return [null_for_nan(item) for item in value]
     return value

@@ -1,0 +1,216 @@
+"""Two models on the same images: by how much they differ, and whether chance alone could do that.
+
+Both see the same patients, so the difference is resampled and not each model for itself: what makes an image hard for
+one makes it hard for the other, and two intervals that overlap say little. Source: Efron & Tibshirani 1993, chapter 13
+(percentile interval of a statistic of pairs); McNemar 1947, doi:10.1007/BF02295996 (two classifiers on one test set:
+Dietterich 1998, doi:10.1162/089976698300017197), in its exact form.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from secondread.config.evaluate import EvaluateConfig
+from secondread.config.paired import PairedConfig
+from secondread.errors import InputError
+from secondread.evaluation import bootstrap, metrics
+from secondread.evaluation.evaluate import LabelledImages, labels_of_model
+from secondread.evaluation.gate import GateResult
+from secondread.evaluation.metrics import FloatArray, IntArray
+from secondread.evaluation.results import null_for_nan
+from secondread.model.folder import ModelFolder
+from secondread.model.session import GraphSession
+
+
+@dataclass(frozen=True)
+class Difference:
+    """One figure of both models; NaN where it cannot be known.
+
+    Attributes:
+        champion, challenger: on the images as they are.
+        value: challenger - champion.
+        low, high: interval of `value` from resampling patients.
+    """
+
+    champion: float
+    challenger: float
+    value: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class McNemar:
+    """McNemar's exact test on the images that one model gets right and the other wrong.
+
+    Attributes:
+        champion_only, challenger_only: images that this model alone gets right.
+        p_value: chance of so uneven a share or a more uneven one if both are right equally often. It takes images for
+            independent, which those of one patient are not: the interval of the accuracies' difference does not.
+    """
+
+    champion_only: int
+    challenger_only: int
+    p_value: float
+
+
+@dataclass(frozen=True)
+class PairedComparison:
+    """A champion and a challenger on the same images.
+
+    Attributes:
+        n: images.
+        groups: patients, or images where patients are not known.
+        level: of the intervals.
+        differences: `accuracy` and `auroc_macro`.
+        mcnemar: of the accuracies.
+        gate: whether the challenger is not worse by more than the margins.
+    """
+
+    n: int
+    groups: int
+    level: float
+    differences: dict[str, Difference]
+    mcnemar: McNemar
+    gate: GateResult
+
+    def to_json(self) -> dict[str, Any]:
+        """As JSON; what cannot be known is null."""
+        document: dict[str, Any] = null_for_nan(asdict(self))
+        return document
+
+
+def compare_models(
+    champion: ModelFolder,
+    challenger: ModelFolder,
+    data: LabelledImages,
+    *,
+    policy: PairedConfig,
+    config: EvaluateConfig,
+) -> PairedComparison:
+    """Run the graphs that are or will be served over the same images, and compare their answers.
+
+    Args:
+        champion: what is served now.
+        challenger: of the same classes.
+        data: images that neither has learned from.
+        policy: margins.
+        config: of resampling, and the batch size.
+    Raises:
+        InputError: the models' classes differ, or the images were made another way than a model's own.
+    """
+    theirs, ours = champion.config.taxonomy.names, challenger.config.taxonomy.names
+    if theirs != ours:
+        raise InputError(
+            f"the champion tells {', '.join(theirs)} apart, the challenger {', '.join(ours)}: they cannot be compared. "
+            "Train the challenger on a dataset version of the champion's classes."
+        )
+    before, after = (_answers(model, data, config.batch_size) for model in (champion, challenger))
+    return compare(before, after, labels_of_model(challenger, data), data.groups, policy=policy, config=config)
+
+
+def _answers(model: ModelFolder, data: LabelledImages, batch_size: int) -> npt.NDArray[np.float32]:
+    """What a model's graph says of the images, once it is known that they are of its kind."""
+    labels_of_model(model, data)
+    return GraphSession(model.graph_path()).run(data.images, batch_size=batch_size).probabilities
+
+
+def compare(
+    champion: FloatArray,
+    challenger: FloatArray,
+    labels: IntArray,
+    groups: npt.NDArray[Any],
+    *,
+    policy: PairedConfig,
+    config: EvaluateConfig,
+) -> PairedComparison:
+    """Compare two models' probabilities of the same images.
+
+    Args:
+        champion: probabilities, float (images, classes), rows sum to 1.
+        challenger: likewise.
+        labels: int (images,), class indices.
+        groups: (images,), the patient of each image, or the image itself where patients are not known.
+        policy: margins.
+        config: of resampling.
+    Raises:
+        InputError: the arrays differ in length, or are no probabilities.
+    """
+    for probabilities in (champion, challenger):
+        metrics.check(probabilities, labels)
+    if len(groups) != len(labels):
+        raise InputError(f"{len(labels)} labels and {len(groups)} groups: lengths differ.")
+    differences = _differences(champion, challenger, labels, groups, config)
+    return PairedComparison(
+        n=len(labels),
+        groups=len(np.unique(groups)),
+        level=config.level,
+        differences=differences,
+        mcnemar=mcnemar(champion.argmax(axis=1) == labels, challenger.argmax(axis=1) == labels),
+        gate=decide(differences, policy),
+    )
+
+
+def mcnemar(champion_right: npt.NDArray[np.bool_], challenger_right: npt.NDArray[np.bool_]) -> McNemar:
+    """McNemar's exact test, two-sided.
+
+    Args:
+        champion_right: bool (images,).
+        challenger_right: bool (images,).
+    Returns:
+        With a p-value of 1 where no image tells the models apart.
+    """
+    first = int((champion_right & ~challenger_right).sum())
+    second = int((challenger_right & ~champion_right).sum())
+    return McNemar(first, second, _binomial_p(min(first, second), first + second))
+
+
+def decide(differences: dict[str, Difference], policy: PairedConfig) -> GateResult:
+    """Whether the challenger is not worse by more than the margins. What cannot be known is no success."""
+    answers = []
+    for name, points in (("accuracy", policy.accuracy_margin_points), ("auroc_macro", policy.auroc_margin_points)):
+        found = differences[name]
+        if not np.isfinite(found.low):
+            answers.append((False, f"the difference in {name} is not known: too few patients or classes"))
+            continue
+        holds = 100 * found.low >= -points
+        text = f"{name} differs by {100 * found.value:+.2f} points ({100 * found.low:+.2f} to {100 * found.high:+.2f})"
+        answers.append((holds, f"{text}, {'not ' if holds else ''}below -{points:g}"))
+    answers.sort(key=lambda answer: answer[0])
+    return GateResult(passed=all(holds for holds, _ in answers), reasons=tuple(reason for _, reason in answers))
+
+
+def _differences(
+    champion: FloatArray, challenger: FloatArray, labels: IntArray, groups: npt.NDArray[Any], config: EvaluateConfig
+) -> dict[str, Difference]:
+    """Both figures of both models, and the interval of their difference over the same draws of patients."""
+    models = (champion, challenger)
+    names = ("accuracy", "auroc_macro")
+    values = [metrics.overall(probabilities, labels) for probabilities in models]
+    drawn: dict[str, list[npt.NDArray[np.float64]]] = {name: [] for name in names}
+    if len(np.unique(groups)) > 1:
+        right = [probabilities.argmax(axis=1) == labels for probabilities in models]
+        for weights in bootstrap.draws(groups, resamples=config.resamples, seed=config.seed):
+            accuracies = [bootstrap.weighted_accuracy(each, weights) for each in right]
+            areas = [bootstrap.macro_auroc(probabilities, labels, weights) for probabilities in models]
+            drawn["accuracy"].append(accuracies[1] - accuracies[0])
+            drawn["auroc_macro"].append(areas[1] - areas[0])
+    found = {}
+    for name in names:
+        before, after = values[0][name], values[1][name]
+        bounds = bootstrap.percentile(np.concatenate([np.empty(0), *drawn[name]]), config.level)
+        found[name] = Difference(before, after, after - before, bounds.low, bounds.high)
+    return found
+
+
+def _binomial_p(fewer: int, images: int) -> float:
+    """Two-sided p-value of at most `fewer` of `images` coin tosses on one side; whole numbers until the last step."""
+    ways, total = 1, 0
+    for count in range(fewer + 1):
+        total += ways
+        ways = ways * (images - count) // (count + 1)
+    return min(1.0, float(2 * total / 2**images))
