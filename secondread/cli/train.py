@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from secondread.cli import cross_validate
+from secondread.cli import cross_validate, track
 from secondread.cli.output import Json, example, print_facts, print_json
 from secondread.cli.settings import parse_settings
 from secondread.config.environment import Environment
@@ -43,16 +43,18 @@ def train(
     if data is None or output is None:
         raise InputError("train needs --data and --output. `secondread train --help` shows an example.")
     from secondread.data.versions.dataset import DatasetVersion
+    from secondread.pipeline.tags import run_tags
     from secondread.tracking.datasets import TrackedDataset
     from secondread.tracking.origin import Origin
     from secondread.tracking.runs import TrackingConfig
     from secondread.training.train import train as run
 
     version = DatasetVersion.open(data)
+    environment = Environment.read()
     tracking = TrackingConfig(
-        uri=Environment.read().mlflow_tracking_uri,
+        uri=environment.mlflow_tracking_uri,
         experiment=name,
-        tags={"dataset_version": version.content_hash},
+        tags=run_tags(version, environment),
         dataset=TrackedDataset(version, str(data.resolve())),
     )
     config = from_mapping(TrainConfig, {"name": name, **parse_settings(settings)["train"]})
@@ -66,3 +68,4 @@ def train(
 
 
 cross_validate.add_to(app)
+track.add_to(app)

@@ -1,4 +1,4 @@
-"""What the registry is told of a version, as text: see `secondread.tracking.registry`."""
+"""What the registry is told of a version, and MLflow of a training run, as text: see `secondread.tracking`."""
 
 from __future__ import annotations
 
@@ -6,7 +6,9 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
+import secondread
 from secondread.config.environment import Environment
+from secondread.data.versions.dataset import DatasetVersion
 from secondread.model.folder import ModelFolder
 from secondread.pipeline.code import code_fingerprint, git_revision
 
@@ -21,6 +23,17 @@ def model_tags(model: ModelFolder, environment: Environment) -> dict[str, str]:
         "git_revision": git_revision(environment),
         "registered_at": datetime.now(UTC).isoformat(timespec="seconds"),
     }
+
+
+def run_tags(version: DatasetVersion, environment: Environment) -> dict[str, str]:
+    """Tags of a training run: what it is made of. Code that no git knows is named by the library's version."""
+    tags = {
+        "dataset_version": version.content_hash,
+        "synthetic": str(version.synthetic).lower(),
+        "git_revision": git_revision(environment) or f"secondread {secondread.__version__}",
+        "pipeline_run": environment.pipeline_run,
+    }
+    return {name: value for name, value in tags.items() if value}
 
 
 def verdict_tags(verdict: Mapping[str, Any]) -> dict[str, str]:

@@ -10,13 +10,15 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 from mlflow import MlflowClient
 
-from secondread.errors import InputError
+from secondread.errors import InputError, StoppedError
 from secondread.logging import get_logger
 from secondread.tracking.datasets import log_training_data
+from secondread.tracking.delivery import deliver
 from secondread.tracking.record import RUN_FILE, RunRecord
 from secondread.tracking.runs import (
     LONGEST_PARAM,
@@ -126,8 +128,9 @@ def open_training_run(config: TrackingConfig, folder: Path, *, left: Path) -> It
     try:
         yield run
     except BaseException as error:
+        failed = isinstance(error, Exception) and not isinstance(error, StoppedError)
         # nobody waits for long when something went wrong: a pod that is told to end has half a minute
-        whole = run.close("FAILED" if isinstance(error, Exception) else "KILLED", patient=False)
+        whole = run.close("FAILED" if failed else "KILLED", patient=False)
         if isinstance(error, InputError):  # else the same run may be tried again, and goes on with this record
             _leave(record, left, whole=whole)
         elif not whole:
@@ -146,14 +149,25 @@ def join_training_run(uri: str, folder: Path) -> TrainingRun:
     return TrainingRun(lambda: open_client(uri), RunRecord.open(folder))
 
 
-def complete(folder: Path, uri: str) -> bool:
+@dataclass(frozen=True)
+class Sent:
+    """What MLflow was given.
+
+    Attributes:
+        run_id: of the run.
+        ended: the run has ended, and its folder is gone; else it may go on, and the folder stays.
+    """
+
+    run_id: str
+    ended: bool
+
+
+def complete(folder: Path, uri: str) -> Sent:
     """Send MLflow what it lacks of a run.
 
     Args:
         folder: that a training left.
         uri: of the MLflow that the run was begun in.
-    Returns:
-        Whether the run has ended; its folder is removed then. Of a run that was killed and may go on, it stays.
     Raises:
         InputError: the folder holds no record, or the run is not in this MLflow.
         DependencyError: MLflow does not answer.
@@ -165,12 +179,13 @@ def complete(folder: Path, uri: str) -> bool:
             f"MLflow at {without_password(uri)} has no run {record.run_id}, which was begun at {record.place}. "
             "Set MLFLOW_TRACKING_URI to that one."
         )
-    run = TrainingRun(lambda: client, record)
-    run.confirm()
+    with mlflow_errors(client):
+        if not deliver(client, record):
+            raise InputError(f"another process is sending {folder} just now. Wait until it has ended.")
     ended = record.ended() is not None
-    if ended and record.is_sent():
+    if ended:
         shutil.rmtree(folder)
-    return ended
+    return Sent(record.run_id, ended)
 
 
 def _begun(client: MlflowClient, config: TrackingConfig, folder: Path) -> RunRecord:

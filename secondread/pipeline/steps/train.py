@@ -82,12 +82,13 @@ def _preset_of(start: Path) -> str:
 
 
 def _tracking(environment: Environment, version: DatasetVersion, dataset_uri: str, name: str) -> Any:
+    from secondread.pipeline.tags import run_tags
     from secondread.tracking.datasets import TrackedDataset
     from secondread.tracking.runs import TrackingConfig
 
     return TrackingConfig(
         uri=environment.mlflow_tracking_uri,
         experiment=name,
-        tags={"dataset_version": version.content_hash, "synthetic": str(version.synthetic).lower()},
+        tags=run_tags(version, environment),
         dataset=TrackedDataset(version, object_uri(dataset_uri)),
     )
