@@ -110,8 +110,8 @@ class Gallery:
         return cls(tuple(map(show, wrong[:count])), tuple(show(int(index)) for index in order[:count]))
 
 
-def render_html(evaluation: Evaluation, gallery: Gallery) -> str:
-    """The report as one HTML document."""
+def templates() -> Environment:
+    """The pages of this folder, safe whatever is put into them."""
     environment = Environment(
         loader=FileSystemLoader(_TEMPLATES),
         autoescape=True,
@@ -120,13 +120,22 @@ def render_html(evaluation: Evaluation, gallery: Gallery) -> str:
         lstrip_blocks=True,
     )
     environment.filters["figure"] = format_figure
-    document: str = environment.get_template("report.html").render(
-        evaluation=evaluation,
-        gallery=gallery,
-        notice=NOTICE,
-        titles=TITLES,
-        figures=figures,
-        version=secondread.__version__,
+    return environment
+
+
+def render_html(evaluation: Evaluation, gallery: Gallery) -> str:
+    """The report as one HTML document."""
+    document: str = (
+        templates()
+        .get_template("report.html")
+        .render(
+            evaluation=evaluation,
+            gallery=gallery,
+            notice=NOTICE,
+            titles=TITLES,
+            figures=figures,
+            version=secondread.__version__,
+        )
     )
     return document
 

@@ -16,6 +16,7 @@ from secondread.config.paired import PairedConfig
 from secondread.errors import InputError
 from secondread.evaluation.evaluate import LabelledImages, evaluate
 from secondread.evaluation.paired import PairedComparison, compare, compare_models, mcnemar
+from secondread.evaluation.paired_report import comparison_markdown, render_comparison
 from secondread.model.folder import FP32_GRAPH, ModelFolder
 
 DRAWS = EvaluateConfig(resamples=200, seed=3)
@@ -151,3 +152,20 @@ def test_models_of_other_classes_are_not_compared(
 def test_a_margin_that_is_none_is_refused() -> None:
     with pytest.raises(InputError, match="accuracy_margin_points must be from 0 to 100"):
         PairedConfig(accuracy_margin_points=-1)
+
+
+def test_the_page_has_the_table_and_the_verdict(
+    quarters: Callable[..., ModelFolder], pictures: Callable[..., LabelledImages]
+) -> None:
+    model, images = quarters(synthetic=True), pictures(40)
+    result = compare_models(model, model, images, policy=PairedConfig(), config=DRAWS)
+    page = render_comparison(result, champion=model, challenger=model, data=images)
+    text = comparison_markdown(result, synthetic=True)
+    for document in (page, text):
+        assert "SYNTHETIC" in document
+        assert "+0.00 to +0.00" in document
+        assert "not a medical device" in document
+        assert "secret" not in document
+    assert page.count("<tr>") == (1 + 2) + (1 + 3)  # of the two tables
+    assert "http://" not in page
+    assert model.digest()[:12] in page

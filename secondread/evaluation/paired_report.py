@@ -1,0 +1,65 @@
+"""A comparison for people: one page that needs nothing else, and the headline as Markdown."""
+
+from __future__ import annotations
+
+import math
+
+import secondread
+from secondread.evaluation.evaluate import LabelledImages
+from secondread.evaluation.paired import PairedComparison
+from secondread.evaluation.report import NOTICE, TITLES, format_figure, templates
+from secondread.model.folder import ModelFolder
+
+
+def render_comparison(
+    comparison: PairedComparison, *, champion: ModelFolder, challenger: ModelFolder, data: LabelledImages
+) -> str:
+    """The comparison as one HTML document."""
+    environment = templates()
+    environment.filters["points"] = format_points
+    document: str = environment.get_template("paired.html").render(
+        comparison=comparison,
+        champion=champion,
+        challenger=challenger,
+        name=challenger.config.name,
+        dataset=data.name,
+        split=data.split,
+        synthetic=data.synthetic or champion.config.synthetic or challenger.config.synthetic,
+        notice=NOTICE,
+        titles=TITLES,
+        version=secondread.__version__,
+    )
+    return document
+
+
+def comparison_markdown(comparison: PairedComparison, *, synthetic: bool) -> str:
+    """The headline, table and verdict as Markdown."""
+    verdict = "not worse than the champion" if comparison.gate.passed else "refused: the champion stays alone"
+    test = comparison.mcnemar
+    lines = [
+        f"## Challenger: {verdict}",
+        "",
+        *(["**SYNTHETIC IMAGES: these figures say nothing about patients.**", ""] if synthetic else []),
+        f"The same {comparison.n} images of {comparison.groups} patients or independent groups for both.",
+        "",
+        "| figure | champion | challenger | difference (points) | interval |",
+        "|---|---:|---:|---:|---|",
+        *(
+            f"| {TITLES[name]} | {format_figure(item.champion)} | {format_figure(item.challenger)} "
+            f"| {format_points(item.value)} | {format_points(item.low)} to {format_points(item.high)} |"
+            for name, item in comparison.differences.items()
+        ),
+        "",
+        f"The challenger alone is right on {test.challenger_only} images, the champion alone on {test.champion_only}: "
+        f"McNemar's exact p = {test.p_value:.4f}.",
+        "",
+        *(f"- {reason}" for reason in comparison.gate.reasons),
+        "",
+        f"*{NOTICE}*",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def format_points(difference: float) -> str:
+    """A difference of shares in percentage points with its sign, or a dash where it is not known."""
+    return f"{100 * difference:+.2f}" if math.isfinite(difference) else "-"
