@@ -66,6 +66,13 @@ def test_attention_is_torchs_own() -> None:
         torch.testing.assert_close(ours(tokens), theirs(tokens, tokens, tokens)[0], atol=1e-5, rtol=1e-5)
 
 
+def test_training_attends_as_inference_does() -> None:
+    config = ViTConfig(image_size=64, classes=3)
+    torch.manual_seed(0)
+    attention, tokens = Attention(config), torch.randn(2, 17, config.dim)
+    assert torch.allclose(attention.train()(tokens), attention.eval()(tokens), atol=1e-6)
+
+
 def test_images_of_a_batch_do_not_see_each_other() -> None:
     model = ViT(TEST).eval()
     images = torch.rand(4, 1, 32, 32)
