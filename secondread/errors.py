@@ -6,7 +6,8 @@
     │   ├── TooLargeError          2  413  more bytes, pixels or images than the limit
     │   └── IntegrityError         2  400  a stored artifact is not what its own record says
     ├── DependencyError            3  503  something that is needed is missing or down
-    │   └── OverloadedError        3  503  busy: ask again later
+    │   ├── OverloadedError        3  503  busy: ask again later
+    │   └── StoppedError           3  503  asked to end before it was done: run it again
     └── GateRefused                4  409  a gate said no
 
 Exit code 0 means done. Every message is one line that says what is wrong, where, and how to fix it.
@@ -62,6 +63,10 @@ class OverloadedError(DependencyError):
     def __init__(self, message: str, *, retry_after_seconds: int = 1) -> None:
         super().__init__(message)
         self.retry_after_seconds = retry_after_seconds
+
+
+class StoppedError(DependencyError):
+    """The process was asked to end and kept what it had: the same command goes on."""
 
 
 class GateRefused(SecondReadError):  # noqa: N818 - the gate's answer, not a fault

@@ -64,6 +64,13 @@ class TrainOrder(Sampler[npt.NDArray[np.int64]]):
         self._seed = seed
         self._share = share
         self._epoch = 0
+        self._shuffled = -1, np.empty(0, np.int64)  # an epoch and its order
+        self._first = (0, 0)  # epoch and the steps of it that were done before
+
+    def go_on(self, epoch: int, step: int) -> None:
+        """Leave out the steps of an epoch that were done before a run was cut."""
+        self._epoch = epoch
+        self._first = (epoch, step)
 
     def set_epoch(self, epoch: int) -> None:
         """Choose the order of an epoch; the trainer calls it."""
@@ -73,12 +80,18 @@ class TrainOrder(Sampler[npt.NDArray[np.int64]]):
         return self._images // self._batch_size
 
     def __iter__(self) -> Iterator[npt.NDArray[np.int64]]:
-        order = np.random.default_rng((self._seed, self._epoch)).permutation(self._images)
-        for start in range(0, len(self) * self._batch_size, self._batch_size):
-            batch = order[start : start + self._batch_size]
-            # whole parts only: processes with fewer images would wait for the others
-            even = len(batch) // self._share.processes * self._share.processes
-            yield batch[self._share.rank : even : self._share.processes]
+        epoch, done = self._first
+        for step in range(done if epoch == self._epoch else 0, len(self)):
+            yield self.batch(self._epoch, step)
+
+    def batch(self, epoch: int, step: int) -> npt.NDArray[np.int64]:
+        """This process's positions in one step, both counted from 0."""
+        if epoch != self._shuffled[0]:
+            self._shuffled = epoch, np.random.default_rng((self._seed, epoch)).permutation(self._images)
+        batch = self._shuffled[1][step * self._batch_size : (step + 1) * self._batch_size]
+        # whole parts only: processes with fewer images would wait for the others
+        even = len(batch) // self._share.processes * self._share.processes
+        return batch[self._share.rank : even : self._share.processes]
 
 
 class EvenOrder(Sampler[npt.NDArray[np.int64]]):

@@ -159,12 +159,10 @@ def _module(dataset: DatasetVersion, train: SplitData, architecture: ViTConfig, 
 
 
 def _with_a_way_out(error: LossError, images: list[str], config: TrainConfig) -> str:
-    named = ", ".join(images[:_NAMED_IMAGES]) + (
-        f" and {len(images) - _NAMED_IMAGES} more" * (len(images) > _NAMED_IMAGES)
-    )
+    named, more = ", ".join(images[:_NAMED_IMAGES]), len(images) - _NAMED_IMAGES
     return (
-        f"{error}. Lower learning_rate (now {config.learning_rate:g}), set precision to 32-true, or look at the batch's "
-        f"images {named}."
+        f"{error}. Lower learning_rate (now {config.learning_rate:g}), set precision to 32-true, or look at the images "
+        f"of the batch: {named}{f' and {more} more' if more > 0 else ''}."
     )
 
 

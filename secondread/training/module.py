@@ -174,7 +174,7 @@ class Classifier(lightning.LightningModule):
         confusion = np.reshape(cells, self._confusion.shape).astype(int)
         return {
             "train_loss": train_loss / trained,
-            "val_loss": val_loss / confusion.sum(),
+            "val_loss": val_loss / int(confusion.sum()),
             "val_accuracy": float(confusion.trace() / confusion.sum()),
             "val_confusion": confusion.tolist(),
             "peak_memory_megabytes": memory,
