@@ -101,6 +101,25 @@ def read_contents(store: Store, name: str) -> Contents | None:
     return contents
 
 
+def read_part(store: Store, contents: Contents, part: Part) -> bytes:
+    """An object of a published version, checked.
+
+    Raises:
+        IntegrityError: it is missing or damaged.
+    """
+    data = store.read(f"{contents.content_hash}/{part.key}")
+    if data is None or hashlib.sha256(data).hexdigest() != part.sha256:
+        state = "is missing" if data is None else "is damaged"
+        where = f"{store.uri}/{contents.content_hash}/{part.key}"
+        raise IntegrityError(f"{where} {state}. Remove {COMPLETE} beside it and publish the version again.")
+    return data
+
+
+def read_file(store: Store, contents: Contents, name: str) -> bytes:
+    """A whole file of a published version, such as a record; empty where it has none. As `read_part` otherwise."""
+    return b"".join(read_part(store, contents, part) for part in contents.parts if part.file == name)
+
+
 def _is_inside(name: str) -> bool:
     path = PurePosixPath(name)
     return bool(path.parts) and not path.is_absolute() and ".." not in path.parts and "\\" not in name

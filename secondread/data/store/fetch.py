@@ -5,8 +5,8 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-from secondread.atomic import atomic_file, atomic_folder, one_at_a_time, sha256_bytes, sha256_file
-from secondread.data.store.contents import Contents, Part, read_contents
+from secondread.atomic import atomic_file, atomic_folder, one_at_a_time, sha256_file
+from secondread.data.store.contents import Contents, Part, read_contents, read_part
 from secondread.data.store.publish import in_parallel
 from secondread.data.store.store import Store
 from secondread.data.versions.dataset import DATASET_FILE, DatasetVersion
@@ -88,10 +88,7 @@ def _fetch(store: Store, contents: Contents, part: Part, arrived: Path) -> None:
     path = arrived / part.sha256
     if path.is_file() and sha256_file(path) == part.sha256:
         return
-    data = store.read(f"{contents.content_hash}/{part.key}")
-    if data is None or sha256_bytes(data) != part.sha256:
-        state = "is missing" if data is None else "is damaged"
-        raise IntegrityError(f"{store.uri}/{contents.content_hash}/{part.key} {state}. Publish the version again.")
+    data = read_part(store, contents, part)
     with atomic_file(path) as aside:
         aside.write_bytes(data)
 

@@ -6,9 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from secondread.config.environment import Environment
+from secondread.data.manifest import MANIFEST_FILE
 from secondread.data.store.contents import COMPLETE
 from secondread.data.store.fetch import fetch, find
 from secondread.data.store.open import is_stored, open_store
+from secondread.data.store.same import holds
 from secondread.data.versions.dataset import DATASET_FILE, DatasetVersion
 from secondread.errors import InputError
 
@@ -52,11 +54,14 @@ def open_version(uri: str, environment: Environment) -> DatasetVersion:
     folder = _plain_folder(uri)
     if folder:
         return DatasetVersion.open(folder)
-    named = name_version(uri, environment)
-    kept = environment.home / "sources" / "versions" / named.content_hash
-    if (kept / DATASET_FILE).is_file():
+    root, name = _root_and_name(uri)
+    store = open_store(root, environment)
+    contents = find(store, name)
+    kept = environment.home / "sources" / "versions" / contents.content_hash
+    # its name does not tell the ages and patients of one place from those of another
+    if all(holds(kept, contents, record) for record in (DATASET_FILE, MANIFEST_FILE)):
         return DatasetVersion.open(kept)
-    return fetch(open_store(_root_and_name(uri)[0], environment), named.content_hash, kept)
+    return fetch(store, contents.content_hash, kept)
 
 
 def _plain_folder(uri: str) -> Path | None:

@@ -20,6 +20,7 @@ from secondread.data.store.contents import (
     version_files,
     with_audit,
 )
+from secondread.data.store.same import check_same
 from secondread.data.store.store import THREADS, Store, Stored
 from secondread.data.versions.dataset import DatasetVersion
 from secondread.errors import IntegrityError
@@ -62,12 +63,14 @@ def publish(version: DatasetVersion, store: Store, *, audit: Path | None = None)
         store: at the root of the versions.
         audit: folder of the version's audit; None: the folder `audit` of the version, if there is one.
     Raises:
-        InputError, DependencyError: as the store says.
+        InputError, DependencyError: as the store says; or what is published under this name has other metadata.
         IntegrityError: a file changed while it was sent, or the audit is of another version.
     """
     _tell_of_others(version)
     uri, files = f"{store.uri}/{version.content_hash}", version_files(version, audit)
     done = read_contents(store, version.content_hash)
+    if done:
+        check_same(version, done, store)
     contents = describe(version, files) if done is None else with_audit(done, files)
     missing = contents.parts[len(done.parts) :] if done else contents.parts
     if not missing:

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from secondread.config.environment import Environment
+from secondread.data.manifest import write_manifest
 from secondread.data.store import contents
 from secondread.data.store.lookup import name_version, open_version
 from secondread.data.store.open import open_store
@@ -46,6 +47,16 @@ def test_a_published_version_is_fetched_once(version: DatasetVersion, root: Path
     assert first.root.is_relative_to(environment.home)
     made = first.root.stat().st_ino
     assert open_version(uri, environment).root.stat().st_ino == made
+
+
+def test_what_was_fetched_is_not_taken_for_what_another_root_has_under_the_same_name(
+    version: DatasetVersion, root: Path, environment: Environment, tmp_path: Path
+) -> None:
+    assert open_version(f"{root}/{version.content_hash}", environment).manifest["age"].isna().all()
+    write_manifest(version.manifest.assign(age=61.0), version.root / "manifest.parquet")
+    publish(DatasetVersion.open(version.root), open_store(str(tmp_path / "corrected"), environment))
+    opened = open_version(f"{tmp_path}/corrected/{version.content_hash}", environment)
+    assert set(opened.manifest["age"]) == {61.0}
 
 
 def test_what_is_no_version_is_said(root: Path, tmp_path: Path, environment: Environment) -> None:
