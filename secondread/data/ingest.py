@@ -20,7 +20,7 @@ from typing import Any
 
 import pandas as pd
 
-from secondread.atomic import resumable_folder, write_json
+from secondread.atomic import read_json, resumable_folder, write_json
 from secondread.config.engine import EngineConfig
 from secondread.config.ingest import IngestConfig
 from secondread.data.cleaning.contradictions import join_near_duplicates
@@ -30,7 +30,7 @@ from secondread.data.engines.engine import open_engine
 from secondread.data.engines.journal import Journal, resume_key
 from secondread.data.manifest import MANIFEST_FILE, REJECTED_FILE, typed, write_manifest, write_rejected
 from secondread.data.reading import OutgoingIds, read_images
-from secondread.data.sources.names import examples_hidden
+from secondread.data.sources.names import examples_hidden, readable_name
 from secondread.data.sources.open import local_path, open_source
 from secondread.data.sources.source import Source
 from secondread.errors import InputError, IntegrityError
@@ -76,7 +76,8 @@ def ingest(
 
     Args:
         config: which source.
-        output: folder to write; it appears whole or not at all.
+        output: folder to write; it appears whole or not at all. Images of another source that it holds are replaced
+            by then; a line in the log says so before the work begins.
         patient_key: file of the secret that patient ids are hashed with; made on first use; needed where a source
             that is not public has patient ids.
         engine: what does the work; it changes nothing that is written.
@@ -93,6 +94,7 @@ def ingest(
     fingerprint = expected_fingerprint or source.fingerprint()
     key = resume_key("ingest", fingerprint, asdict(config))
     with resumable_folder(output, marker=SOURCE_FILE, key=key, inputs=inputs) as folder:
+        _tell_what_is_replaced(output, config, fingerprint)
         rows = _rows(source, folder, config, patient_key, engine)
         kept, left_out = rows[rows["reason"] == ""], _left_out(rows, hide_names=config.hide_names)
         write_manifest(typed(kept), folder / MANIFEST_FILE)
@@ -114,6 +116,25 @@ def ingest(
     for row in left_out[:20].itertuples():
         log.warning("left out %s: %s", row.name, row.reason)
     return result
+
+
+def _tell_what_is_replaced(output: Path, config: IngestConfig, fingerprint: str) -> None:
+    """Say before the work begins that the folder holds another source's images; until it ends they stay."""
+    if not (output / SOURCE_FILE).is_file():
+        return
+    try:
+        earlier = read_json(output / SOURCE_FILE)
+        uri, known, images = earlier["uri"], earlier["fingerprint"], sum(earlier["kept"].values())
+    except (IntegrityError, KeyError, TypeError, AttributeError):
+        return  # damaged: nobody can use them
+    if config.source != uri and fingerprint != known:
+        log.warning(
+            "%s holds %s images of %s, which those of %s will replace. To keep them, stop now and name another folder.",
+            output,
+            f"{images:,}",
+            readable_name(uri),
+            readable_name(config.source),
+        )
 
 
 def _rows(

@@ -45,6 +45,27 @@ def test_a_file_name_is_not_kept_since_it_may_name_a_patient(
     assert not any(b"Jane_Doe" in path.read_bytes() or "Jane" in path.name for path in everything)
 
 
+def test_what_is_replaced_of_another_source_is_said_before_the_work_begins(
+    films: Callable[..., Path], tmp_path: Path, film: Callable[[int], bytes], caplog: pytest.LogCaptureFixture
+) -> None:
+    first, second, out = films("first", a=2, b=3), films("second", a=4, b=3), tmp_path / "out"
+    ingest(IngestConfig(source=str(first)), out)
+    (first / "a" / "more.png").write_bytes(film(99))
+    ingest(IngestConfig(source=str(first)), out)  # the same source, which has grown
+    first.rename(tmp_path / "moved")
+    ingest(IngestConfig(source=str(tmp_path / "moved")), out)  # the same content in another place
+    assert caplog.messages == []
+    (second / "a" / "bad.png").write_bytes(b"")
+    ingest(IngestConfig(source=str(second)), out)
+    told, left_out = caplog.messages
+    assert told == (
+        f"{out} holds 6 images of {tmp_path / 'moved'}, which those of {second} will replace. "
+        "To keep them, stop now and name another folder."
+    )
+    assert left_out.startswith("left out a/bad.png")
+    assert len(read_manifest(out / "manifest.parquet")) == 7
+
+
 def test_dicom_leaves_only_its_pixels(shared_data: Path, tmp_path: Path) -> None:
     for label, name in (("a", "udacity-test1"), ("b", "udacity-test2")):
         (tmp_path / "in" / label).mkdir(parents=True)
