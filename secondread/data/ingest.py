@@ -150,7 +150,7 @@ def _rows(
     with open_engine(engine) as running:
         with examples_hidden(config.hide_names):
             images = list(source.images())
-        rows = read_images(images, folder, checks, ids=ids, engine=running)
+        rows = read_images(images, folder, checks, ids=ids, engine=running, hide_names=config.hide_names)
     rows = join_near_duplicates(mark_duplicates(rows), folder, config)
     if (rows["reason"] != "").all():
         reasons = ", ".join(f"{count} {reason}" for reason, count in _by_reason(rows["reason"]).items())

@@ -22,9 +22,10 @@ from secondread.data.pixels.dicom_facts import DicomFacts, dicom_facts
 from secondread.data.pixels.dicom_file import HEAD_BYTES, looks_like_dicom
 from secondread.data.pixels.strip import strip_jpeg, strip_png
 from secondread.data.sources.source import SourceImage
-from secondread.errors import ImageError, InputError, TooLargeError
+from secondread.errors import DependencyError, ImageError, InputError, TooLargeError
 
 DEFAULT_CHECKS = PictureChecks()
+_SHOWN_HASH = 12  # hex digits; enough to find an image by its hash
 UNREAD = "cannot be read"  # the reason why a file is left out whose bytes do not come
 
 
@@ -63,14 +64,18 @@ class StoredImage:
     reason: str = ""
 
 
-def store_images(images: Sequence[SourceImage], folder: Path, checks: PictureChecks) -> list[StoredImage]:
+def store_images(
+    images: Sequence[SourceImage], folder: Path, checks: PictureChecks, *, hide_names: bool = False
+) -> list[StoredImage]:
     """Read, check and copy a batch of images, wherever it is done.
 
     Args:
         images: of a source.
         folder: as for `store_image`.
         checks: what each picture must have.
+        hide_names: an error names an image by the start of its hash.
     Raises:
+        DependencyError: something is missing or fails that an image needs to be decoded; it names the image.
         InputError: the folder is not there: another machine does the work, which does not have it.
         OSError: the folder cannot be written, such as on a full disk.
     """
@@ -79,16 +84,19 @@ def store_images(images: Sequence[SourceImage], folder: Path, checks: PictureChe
             f"{folder} does not exist on {socket.gethostname()}. Where several machines do the work, read from and "
             "write to a folder that all of them have under the same path."
         )
-    return [store_image(image, folder, checks=checks) for image in images]
+    return [store_image(image, folder, checks=checks, hide_names=hide_names) for image in images]
 
 
-def store_image(image: SourceImage, folder: Path, *, checks: PictureChecks = DEFAULT_CHECKS) -> StoredImage:
+def store_image(
+    image: SourceImage, folder: Path, *, checks: PictureChecks = DEFAULT_CHECKS, hide_names: bool = False
+) -> StoredImage:
     """Read and check one image and copy it.
 
     Args:
         image: of a source.
         folder: its `images/` gets the copy, named by the hash of the stored bytes.
         checks: what the picture must have.
+        hide_names: as of `store_images`.
     """
     try:
         data = image.read()
@@ -109,6 +117,10 @@ def store_image(image: SourceImage, folder: Path, *, checks: PictureChecks = DEF
         suffix, content = _copy(data, grey)
     except (ImageError, TooLargeError) as error:
         return StoredImage(image_id, reason=str(error))
+    except DependencyError as error:
+        # nothing is wrong with the image, so it is not left out; but which one it was tells what must be mended
+        name = f"the image with the hash {image_id[:_SHOWN_HASH]}" if hide_names else image.name
+        raise DependencyError(f"{name}: {error}") from error
     return StoredImage(
         image_id=image_id,
         pixel_hash=pixel_hash(grey),

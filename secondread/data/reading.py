@@ -66,7 +66,13 @@ class OutgoingIds:
 
 
 def read_images(
-    images: Sequence[SourceImage], folder: Path, checks: PictureChecks, *, ids: OutgoingIds, engine: Engine
+    images: Sequence[SourceImage],
+    folder: Path,
+    checks: PictureChecks,
+    *,
+    ids: OutgoingIds,
+    engine: Engine,
+    hide_names: bool,
 ) -> pd.DataFrame:
     """Read, check and copy every image, in batches. What a cut run has done already is not done again.
 
@@ -77,6 +83,7 @@ def read_images(
         checks: what each picture must have.
         ids: how ids leave the source.
         engine: does the work.
+        hide_names: no error names a file.
     Returns:
         One row an image, in order: the fields of `SourceImage` and `StoredImage`, ids as they may leave, and `key`,
         the fingerprint of the key that hashed them.
@@ -86,7 +93,7 @@ def read_images(
     columns: dict[str, list[Any]] = {name: [] for name in (*_FOUND, "key")}
     documents = work_through(
         engine,
-        partial(store_images, folder=folder.resolve(), checks=checks),
+        partial(store_images, folder=folder.resolve(), checks=checks, hide_names=hide_names),
         batches,
         journal,
         finish=partial(_document, ids=ids),

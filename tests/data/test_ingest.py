@@ -4,6 +4,7 @@ import hashlib
 import io
 import re
 import stat
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
@@ -16,9 +17,10 @@ from secondread.config.ingest import IngestConfig
 from secondread.config.preprocess import PreprocessConfig
 from secondread.data.ingest import ingest
 from secondread.data.manifest import read_manifest
+from secondread.data.pixels import gdcm_frame
 from secondread.data.pixels.decode import DEFAULT_LIMITS, decode
 from secondread.data.versions.version import write_dataset_version
-from secondread.errors import InputError
+from secondread.errors import DependencyError, InputError
 
 
 def rejected(folder: Path) -> dict[str, str]:
@@ -64,6 +66,28 @@ def test_what_is_replaced_of_another_source_is_said_before_the_work_begins(
     )
     assert left_out.startswith("left out a/bad.png")
     assert len(read_manifest(out / "manifest.parquet")) == 7
+
+
+@pytest.mark.parametrize("hide_names", [False, True], ids=["named", "hidden"])
+def test_a_film_whose_decoder_does_not_start_is_named_and_not_left_out(
+    films: Callable[..., Path],
+    tmp_path: Path,
+    dicom: Callable[..., bytes],
+    monkeypatch: pytest.MonkeyPatch,
+    hide_names: bool,
+) -> None:
+    root, plain = films(a=3, b=3), tmp_path / "plain.dcm"
+    plain.write_bytes(dicom(np.arange(64 * 64, dtype=np.uint16).reshape(64, 64)))
+    film = root / "b" / "Jane_Doe.dcm"
+    subprocess.run(["dcmcjpls", plain, film], check=True)
+    (tmp_path / "child.py").write_text("import os, signal; os.kill(os.getpid(), signal.SIGILL)")
+    monkeypatch.setattr(gdcm_frame, "_PROGRAM", tmp_path / "child.py")
+    name = f"the image with the hash {hashlib.sha256(film.read_bytes()).hexdigest()[:12]}"
+    with pytest.raises(DependencyError, match=r"GDCM does not start here \(ended by SIGILL\)") as error:
+        ingest(IngestConfig(source=str(root), hide_names=hide_names), tmp_path / "out", patient_key=tmp_path / "key")
+    assert str(error.value).startswith(f"{name if hide_names else 'b/Jane_Doe.dcm'}: ")
+    assert "\n" not in str(error.value)
+    assert ("Jane" in str(error.value)) is not hide_names
 
 
 def test_dicom_leaves_only_its_pixels(shared_data: Path, tmp_path: Path) -> None:

@@ -4,7 +4,8 @@ GDCM's decoders are not made for damaged files: a few changed bytes end the proc
 own, without the secrets of the environment, and with bounds on its memory and time.
 
 Arguments: the folder that GDCM lies in, then the layout as JSON. Input: the frame. Output: its pixels, native order.
-Exit codes: 0 done, 1 the frame is damaged, 3 GDCM cannot be loaded here.
+Exit codes: 0 done, 1 the frame is damaged, 3 GDCM cannot be loaded here. Standard error begins with a line that says
+that GDCM is loaded: what ends before it did not end because of the frame.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import resource
 import sys
 
 _MEMORY_BYTES = 4 << 30  # address space; the largest frame that is let through needs a fifth of it
+_LOADED = b"secondread: GDCM is loaded\n"  # as `gdcm_frame` knows it
 _CPU_SECONDS = 60  # the largest frame takes 4
 
 
@@ -30,6 +32,7 @@ def main() -> None:
     except ImportError as error:
         sys.stderr.write(str(error))
         sys.exit(3)  # as of `DependencyError`: no frame could be decoded
+    os.write(2, _LOADED)
 
     layout = json.loads(sys.argv[2])
     fragment = gdcm.Fragment()

@@ -24,6 +24,8 @@ from secondread.errors import DependencyError, ImageError
 _PROGRAM = Path(__file__).with_name("gdcm_child.py")
 _TIMEOUT_SECONDS = 120.0  # twice the processor time that the child allows itself, since cores are shared
 _CANNOT_LOAD = 3  # the child's exit code
+_LOADED = b"secondread: GDCM is loaded\n"  # the child's first words
+_LONGEST_REASON = 200  # characters of what the child said last
 # how the kernel, short of memory, and an operator end a process; what a damaged frame does to it ends otherwise
 _ENDED_BY_OTHERS = frozenset({-signal.SIGKILL, -signal.SIGTERM, -signal.SIGINT, -signal.SIGHUP})
 
@@ -62,7 +64,8 @@ def decode_frame(frame: bytes, layout: FrameLayout) -> npt.NDArray[Any]:
         uint8, uint16, int8 or int16 (rows, columns), or (rows, columns, 3).
     Raises:
         ImageError: the frame is damaged.
-        DependencyError: GDCM is not installed, or this machine lacks the memory or the time: the frame may be whole.
+        DependencyError: GDCM is not installed or does not start, or this machine lacks the memory or the time: the
+            frame may be whole.
     """
     found = importlib.util.find_spec("gdcm")
     if found is None or found.origin is None:
@@ -97,3 +100,16 @@ def _check_ended(done: subprocess.CompletedProcess[bytes]) -> None:
             "a DICOM frame was not decoded: its process was ended from outside, as when memory runs out. Free memory, "
             "then start again."
         )
+    if done.returncode != 0 and _LOADED not in done.stderr:
+        raise DependencyError(
+            f"GDCM does not start here ({_how_it_ended(done)}), so the frame was not decoded. Run `pip install "
+            "--force-reinstall python-gdcm`, or look what ends its process."
+        )
+
+
+def _how_it_ended(done: subprocess.CompletedProcess[bytes]) -> str:
+    said = done.stderr.decode(errors="replace").split("\n")
+    last = next((" ".join(line.split()) for line in reversed(said) if line.strip()), "")
+    code = done.returncode
+    ended = f"ended by {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
+    return f"{ended}: {last[:_LONGEST_REASON]}" if last else ended

@@ -159,6 +159,8 @@ def test_a_frame_that_is_cut_off_is_refused(tmp_path: Path, dicom: Dicom, encode
     [
         ("import os, signal; os.kill(os.getpid(), signal.SIGKILL)", "ended from outside"),
         ("import sys; sys.stderr.write('libgdcm.so: no such file'); sys.exit(3)", "cannot be loaded .libgdcm.so"),
+        ("import os, signal; os.kill(os.getpid(), signal.SIGSEGV)", "does not start here .ended by SIGSEGV."),
+        ("raise MemoryError('of the loader')", "does not start here .exit code 1: MemoryError: of the loader."),
     ],
 )
 def test_a_film_is_not_called_damaged_for_what_the_machine_lacks(
@@ -168,6 +170,17 @@ def test_a_film_is_not_called_damaged_for_what_the_machine_lacks(
     (tmp_path / "child.py").write_text(program)
     monkeypatch.setattr(gdcm_frame, "_PROGRAM", tmp_path / "child.py")
     with pytest.raises(DependencyError, match=said):
+        decode(data)
+
+
+def test_a_child_that_dies_at_a_frame_and_not_before_is_the_frames_fault(
+    tmp_path: Path, dicom: Dicom, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = encode(tmp_path, dicom(*KINDS["8-bit"][:1], bits=8), "jpeg-ls").read_bytes()
+    lines = ("import os, signal", f"os.write(2, {gdcm_frame._LOADED!r})", "os.kill(os.getpid(), signal.SIGSEGV)")
+    (tmp_path / "child.py").write_text("\n".join(lines))
+    monkeypatch.setattr(gdcm_frame, "_PROGRAM", tmp_path / "child.py")
+    with pytest.raises(ImageError, match="damaged or cut off"):
         decode(data)
 
 
