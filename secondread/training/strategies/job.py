@@ -12,9 +12,11 @@ from typing import Any
 from safetensors.torch import load_file, save, save_file
 from torch import Tensor
 
+from secondread import errors
 from secondread.atomic import read_json, write_json
 from secondread.config.mapping import from_mapping
 from secondread.config.train import TrainConfig
+from secondread.errors import SecondReadError
 from secondread.training.epochs import EpochFigures
 from secondread.training.fit import Fitted
 
@@ -95,3 +97,10 @@ def read_fitted(work: Path, *, processes: int) -> Fitted:
 def digest_file(work: Path, rank: int) -> Path:
     """Where a process leaves the SHA-256 of its weights."""
     return work / f"weights-{rank}.sha256"
+
+
+def error_from(document: Mapping[str, str]) -> SecondReadError:
+    """The error that a process left behind as `ERROR_FILE`, of the class it had there."""
+    kind = getattr(errors, document["kind"], SecondReadError)
+    made = kind(document["message"])
+    return made if isinstance(made, SecondReadError) else SecondReadError(document["message"])

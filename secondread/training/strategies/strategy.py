@@ -33,4 +33,8 @@ def fit_with_strategy(job: Job, dataset: DatasetVersion, *, tracker: RunTracker 
         from secondread.training.strategies.torchrun import fit_distributed
 
         return fit_distributed(job)
+    if config.strategy == "ray":
+        from secondread.training.strategies.ray_train import fit_with_ray
+
+        return fit_with_ray(job)
     return fit(dataset, config, share=Share(), tracker=tracker, work=Path(job.work), start=job.start_weights())

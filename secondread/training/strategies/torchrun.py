@@ -14,13 +14,11 @@ from collections import deque
 from pathlib import Path
 
 import secondread
-from secondread import errors
 from secondread.atomic import read_json
 from secondread.config.train import TrainConfig
 from secondread.cpus import cpu_limit
-from secondread.errors import SecondReadError
 from secondread.training.fit import Fitted
-from secondread.training.strategies.job import ERROR_FILE, Job, read_fitted
+from secondread.training.strategies.job import ERROR_FILE, Job, error_from, read_fitted
 
 # our own log lines, plain or as ECS documents; the launcher's chatter is kept for the case of a failure
 _OWN_LINE = re.compile(r'^([DIWE] secondread[\w.]*: |\{"@timestamp")')
@@ -44,7 +42,7 @@ def fit_distributed(job: Job) -> Fitted:
     (work / ERROR_FILE).unlink(missing_ok=True)  # of an earlier try
     code, last_lines = _run(_command(job.write(), config.processes), _environment(config))
     if (work / ERROR_FILE).is_file():
-        raise _error(read_json(work / ERROR_FILE))
+        raise error_from(read_json(work / ERROR_FILE))
     if code != 0:
         raise RuntimeError(f"distributed training ended with exit code {code}:\n{last_lines}")
     return read_fitted(work, processes=config.processes)
@@ -106,10 +104,3 @@ def _stop(process: subprocess.Popen[str]) -> None:
             process.wait()
     if process.stderr is not None:
         process.stderr.close()
-
-
-def _error(document: dict[str, str]) -> SecondReadError:
-    """The error that a process left behind, of the class it had there."""
-    kind = getattr(errors, document["kind"], SecondReadError)
-    made = kind(document["message"])
-    return made if isinstance(made, SecondReadError) else SecondReadError(document["message"])

@@ -1,0 +1,55 @@
+"""A running Ray cluster with a job server, as somebody else has started it."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import pytest
+
+# read when Ray is imported; without it anyone on the network could use the cluster
+os.environ.setdefault("RAY_AUTH_MODE", "token")
+os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
+
+_CLUSTER = """
+import json, logging, sys, ray
+context = ray.init(address="local", num_cpus=3, object_store_memory=200_000_000, include_dashboard=True,
+                   dashboard_host="127.0.0.1", dashboard_port=0, log_to_driver=False, logging_level=logging.ERROR,
+                   _temp_dir=sys.argv[1])
+print(json.dumps([ray.get_runtime_context().gcs_address, context.dashboard_url]), flush=True)
+sys.stdin.read()
+"""
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """Where it is.
+
+    Attributes:
+        address: host:port of its head.
+        job_server: URL.
+    """
+
+    address: str
+    job_server: str
+
+
+@pytest.fixture(scope="session")
+def ray_cluster() -> Iterator[Cluster]:
+    """Ends when the last test has."""
+    environment = {**os.environ, "RAY_USAGE_STATS_ENABLED": "0"}
+    with tempfile.TemporaryDirectory(prefix="ray-", dir="/tmp", ignore_cleanup_errors=True) as folder:
+        command = [sys.executable, "-c", _CLUSTER, folder]
+        with subprocess.Popen(command, env=environment, stdin=-1, stdout=-1, text=True) as cluster:
+            assert cluster.stdin is not None
+            assert cluster.stdout is not None
+            address, dashboard = json.loads(cluster.stdout.readline())
+            yield Cluster(address, f"http://{dashboard}")
+            cluster.stdin.close()
+            assert cluster.wait(timeout=60) == 0
