@@ -22,6 +22,10 @@ app = typer.Typer(
     no_args_is_help=True,
 )
 _SHOWN_HASH = 12
+_SHOWN = (
+    *("version", "image_id", "label", "split", "source", "sex", "age", "view"),
+    *("body_part", "laterality", "burnt_in_text"),
+)
 
 
 @contextmanager
@@ -75,6 +79,9 @@ def query(
     source: Annotated[str, typer.Option(help="Where the image is from.")] = "",
     sex: Annotated[str, typer.Option(help="As the source gives it.")] = "",
     view: Annotated[str, typer.Option(help="Such as PA or AP.")] = "",
+    body_part: Annotated[str, typer.Option(help="As DICOM says it, such as CHEST.")] = "",
+    laterality: Annotated[str, typer.Option(help="R, L, B (both) or U (unpaired).")] = "",
+    burnt_in_text: Annotated[str, typer.Option(help="stated (by the header), seen or none.")] = "",
     limit: Annotated[int, typer.Option(min=0, help="Images to show at most.")] = 20,
     json: Json = False,
 ) -> None:
@@ -83,12 +90,13 @@ def query(
 
     require(not split or split in SPLITS, f"--split is '{split}', but must be one of {', '.join(SPLITS)}.")
     wanted = {"label": label, "split": split, "modality": modality, "source": source, "sex": sex, "view": view}
+    wanted |= {"body_part": body_part, "laterality": laterality, "burnt_in_text": burnt_in_text}
     with _opened() as catalogue:
         total, images = catalogue.query(version=version, limit=limit, **wanted)
     if json:
         print_json({"images": total, "shown": images})
         return
-    _print_images(images, ("version", "image_id", "label", "split", "source", "sex", "age", "view"))
+    _print_images(images, _SHOWN)
     shown = f", {len(images)} shown" if len(images) < total else ""
     print_line(f"{total} images{shown}" + (", once each over all versions" if total and not version else ""))
 

@@ -9,12 +9,15 @@ import numpy as np
 import pandas as pd
 
 from secondread.dashboard.shelf import Held, document_of
-from secondread.data.manifest import MANIFEST_FILE, SPLITS
+from secondread.data.manifest import LATER_COLUMNS, MANIFEST_FILE, SPLITS
 from secondread.data.versions.split import split_counts
 from secondread.errors import IntegrityError
 from secondread.taxonomy import Taxonomy
 
-CATEGORIES = ("label", "split", "source", "site", "license", "modality", "sex", "view", "original_split")
+CATEGORIES = (
+    *("label", "split", "source", "site", "license", "modality", "sex", "view", "original_split"),
+    *("body_part", "laterality", "burnt_in_text"),
+)
 NUMBERS = ("age", "width", "height")
 IDS = ("patient_id", "study_id", "acquired_at")  # of these only whether they are known is kept
 
@@ -83,15 +86,18 @@ def read_table(manifest: Path) -> pd.DataFrame:
 
     wanted = [*CATEGORIES, *NUMBERS, *IDS, "group_id"]
     try:
-        missing = sorted(set(wanted) - set(pq.read_schema(manifest).names))
-        if missing:
-            raise IntegrityError(f"{manifest} lacks the columns {', '.join(missing)}. Run preprocess again.")
-        with pq.ParquetFile(manifest, read_dictionary=[*CATEGORIES, "group_id"]) as file:
-            read = file.read(columns=wanted)
+        missing = set(wanted) - set(pq.read_schema(manifest).names)
+        if missing - LATER_COLUMNS:
+            columns = ", ".join(sorted(missing - LATER_COLUMNS))
+            raise IntegrityError(f"{manifest} lacks the columns {columns}. Run preprocess again.")
+        categories = [name for name in CATEGORIES if name not in missing]
+        with pq.ParquetFile(manifest, read_dictionary=[*categories, "group_id"]) as file:
+            read = file.read(columns=[name for name in wanted if name not in missing])
     except (pa.ArrowException, OSError) as error:
         reason = str(error).splitlines()[0]
         raise IntegrityError(f"{manifest} is damaged ({reason}). Run preprocess again.") from error
-    columns: dict[str, object] = {name: _category(read[name].to_pandas()) for name in CATEGORIES}
+    columns: dict[str, object] = {name: _category(read[name].to_pandas()) for name in categories}
+    columns |= {name: _category(pd.Series([""] * len(read))) for name in missing}
     columns |= {name: read[name].to_pandas().astype("float32") for name in NUMBERS}
     columns |= {f"has_{name}": np.asarray(read[name].to_pandas() != "", bool) for name in IDS}
     columns["group"] = read["group_id"].to_pandas().cat.codes.astype("int64")

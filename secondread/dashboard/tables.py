@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from secondread.dashboard.images import Images
-from secondread.data.audit.counts import NOT_KNOWN, age_bands
+from secondread.data.audit.counts import NOT_KNOWN, OF_HEADERS, age_bands
 
 ALL = "all"
 
@@ -22,6 +22,8 @@ MISSING = {
     "license": "licence",
     "has_acquired_at": "date",
     "original_split": "published split",
+    "body_part": "body part",
+    "laterality": "side",
 }
 MOST_ROWS = 30  # of a table by source; the rest are one row
 OTHER = "other"
@@ -68,10 +70,13 @@ def missing_shares(images: Images, by: str) -> pd.DataFrame:
         images: of a version.
         by: `label` or `source`.
     Returns:
-        A row for each class or source, then `all`; a column for each of `MISSING`, under the name people call it.
+        A row for each class or source, then `all`; a column for each of `MISSING`, under the name people call it. What
+        only headers of DICOM say is left out where no image has it.
     """
     table = images.table
-    absent = pd.DataFrame({title: is_missing(table, name) for name, title in MISSING.items()})
+    unasked = [name for name in OF_HEADERS if (table[name] == "").all()]
+    asked = {name: title for name, title in MISSING.items() if name not in unasked}
+    absent = pd.DataFrame({title: is_missing(table, name) for name, title in asked.items()})
     names = list(images.taxonomy.names) if by == "label" else None
     keys = table[by].astype(str)
     shares = absent.groupby(keys if names else _few(keys.replace("", NOT_KNOWN))).mean()

@@ -41,7 +41,7 @@ COLUMNS = {
     "burnt_in_text": "string",  # stated by the header, else `seen` or `none`; empty in a picture too small to tell
 }
 # A manifest of an earlier version lacks these, and is read as if nothing were known.
-_LATER = frozenset({"body_part", "laterality", "burnt_in_text"})
+LATER_COLUMNS = frozenset({"body_part", "laterality", "burnt_in_text"})
 # Hash, cluster and splits let the audit say what was twice in a set after the copies are gone.
 REJECTED_COLUMNS = (
     *("name", "label", "image_id", "reason"),
@@ -84,7 +84,7 @@ def read_manifest(path: Path) -> pd.DataFrame:
         raise IntegrityError(f"{path} is missing. Run the step that writes it again.") from error
     except (OSError, ValueError) as error:
         raise IntegrityError(f"{path} is damaged ({_reason(error)}). Run the step that writes it again.") from error
-    missing = [name for name in COLUMNS if name not in frame and name not in _LATER]
+    missing = [name for name in COLUMNS if name not in frame and name not in LATER_COLUMNS]
     if missing:
         raise IntegrityError(f"{path} lacks the columns {', '.join(missing)}. Write it with this version again.")
     return typed(frame)

@@ -61,7 +61,7 @@ def test_a_share_is_missing_where_the_manifest_is_empty(tmp_path: Path, shelf_ro
     rows.loc[rows.index[:20], "source"] = "elsewhere"
     rows.to_parquet(path)
     shares = missing_shares(read_images(held(tmp_path / "root", "first")), "label")
-    assert list(shares.columns) == list(MISSING.values())
+    assert list(shares.columns) == [title for title in MISSING.values() if title not in ("body part", "side")]
     assert shares.loc["cxr-normal", "sex"] == shares.loc["cxr-normal", "patient"] == 1
     assert shares.loc["oct-dme", "sex"] == 0
     assert shares.loc["all", "sex"] == pytest.approx(normal.mean())
@@ -95,6 +95,36 @@ def test_a_manifest_without_a_column_says_which(tmp_path: Path, shelf_root: Path
     pd.read_parquet(path).drop(columns=["view", "site"]).to_parquet(path)
     with pytest.raises(IntegrityError, match="lacks the columns site, view"):
         read_images(held(tmp_path / "root", "first"))
+
+
+def test_what_headers_say_is_shown_where_some_images_have_it(tmp_path: Path, shelf_root: Path, held) -> None:
+    shutil.copytree(shelf_root / "first", tmp_path / "root" / "first")
+    path = tmp_path / "root" / "first" / MANIFEST_FILE
+    rows = read_manifest(path)
+    rows.loc[rows.index[:90], "body_part"] = "CHEST"
+    rows.loc[rows.index[:30], "laterality"] = "L"
+    rows.loc[rows.index[:5], "burnt_in_text"] = "seen"
+    rows.to_parquet(path)
+    images = read_images(held(tmp_path / "root", "first"))
+    assert images_by(images, "body_part")["all"].to_dict() == {"not known": len(rows) - 90, "CHEST": 90}
+    assert images_by(images, "laterality").loc["L", "all"] == 30
+    assert images_by(images, "burnt_in_text").loc["seen", "all"] == 5
+    shares = missing_shares(images, "label").loc["all"]
+    assert shares["body part"] == pytest.approx(1 - 90 / len(rows))
+    assert shares["side"] == pytest.approx(1 - 30 / len(rows))
+
+
+def test_a_manifest_of_an_earlier_version_says_nothing_of_headers(
+    tmp_path: Path, shelf_root: Path, held: Callable[..., Held]
+) -> None:
+    shutil.copytree(shelf_root / "first", tmp_path / "root" / "first")
+    path = tmp_path / "root" / "first" / MANIFEST_FILE
+    rows = pd.read_parquet(path)
+    rows.drop(columns=["body_part", "laterality", "burnt_in_text"]).to_parquet(path)
+    images = read_images(held(tmp_path / "root", "first"))
+    assert images_by(images, "body_part").empty
+    assert images_by(images, "burnt_in_text").empty
+    assert images_by(images, "sex")["all"].sum() == len(rows)
 
 
 def test_a_hundred_thousand_images_are_counted_too(large_root: Path, held: Callable[..., Held]) -> None:

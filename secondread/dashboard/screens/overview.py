@@ -17,6 +17,9 @@ _BY = {
     "view": "View",
     "original_split": "Split as published",
     "modality": "Modality",
+    "body_part": "Body part",
+    "laterality": "Side",
+    "burnt_in_text": "Text in the picture",
 }
 
 

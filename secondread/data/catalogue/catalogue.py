@@ -18,7 +18,10 @@ from secondread.data.versions.dataset import DATASET_FILE, DatasetVersion
 from secondread.errors import InputError
 
 # What can be asked for; each is a column of `Image`.
-FILTERS = ("label", "split", "modality", "source", "sex", "view", "image_id", "pixel_hash", "group_id")
+FILTERS = (
+    *("label", "split", "modality", "source", "sex", "view", "body_part", "laterality", "burnt_in_text"),
+    *("image_id", "pixel_hash", "group_id"),
+)
 _COLUMNS = (*FILTERS, "patient_id", "age")
 _CHUNK_ROWS = 10_000  # rows on their way to the database at a time
 

@@ -58,3 +58,7 @@ class Image(Base):
     sex: Mapped[str] = mapped_column(String)
     age: Mapped[float | None] = mapped_column(Float)  # years
     view: Mapped[str] = mapped_column(String)
+    # of versions that were added before the catalogue had them, and of manifests that lack them, empty: not known
+    body_part: Mapped[str] = mapped_column(String, server_default="")
+    laterality: Mapped[str] = mapped_column(String, server_default="")
+    burnt_in_text: Mapped[str] = mapped_column(String, server_default="")

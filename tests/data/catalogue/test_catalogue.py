@@ -8,14 +8,17 @@ import sys
 import time
 from collections.abc import Callable
 from contextlib import closing
+from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+from alembic import command
 from alembic.autogenerate import compare_metadata
+from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
-from sqlalchemy import text
+from sqlalchemy import inspect, text
 from typer.testing import CliRunner
 
 from secondread.atomic import write_json
@@ -23,11 +26,12 @@ from secondread.cli.main import app
 from secondread.config.augment import AugmentConfig
 from secondread.config.ingest import IngestConfig
 from secondread.config.preprocess import PreprocessConfig
+from secondread.data.catalogue import migrations
 from secondread.data.catalogue.catalogue import Catalogue, public_uri
 from secondread.data.catalogue.engine import open_engine, writer
 from secondread.data.catalogue.models import Base
 from secondread.data.ingest import ingest
-from secondread.data.manifest import write_manifest
+from secondread.data.manifest import MANIFEST_FILE, read_manifest, write_manifest
 from secondread.data.versions.augment import augment
 from secondread.data.versions.dataset import DatasetVersion
 from secondread.data.versions.version import write_dataset_version
@@ -47,6 +51,9 @@ def versions(tmp_path_factory: pytest.TempPathFactory, film: Callable[..., bytes
         lines.append(f"{number}.png,{('covid', 'normal')[number % 2]},{number},{('AP', 'PA')[number % 4 > 1]},{age}")
     (films / "manifest.csv").write_text("\n".join(lines))
     ingest(IngestConfig(source=str(films), public_ids=True), root / "ingested")
+    rows = read_manifest(root / "ingested" / MANIFEST_FILE)
+    rows["body_part"], rows["laterality"] = "CHEST", [("R", "L", "")[number % 3] for number in rows.index]
+    write_manifest(rows, root / "ingested" / MANIFEST_FILE)  # as if headers of DICOM had said it
     config = PreprocessConfig(image_size=16, final_eval_min_images=10, final_eval_share=0.3)
     first = write_dataset_version(root / "ingested", root / "one", config)
     return [first, augment(first, root / "two", AugmentConfig(label="covid", fraction=0.5))]
@@ -167,6 +174,51 @@ def test_the_migrations_make_what_the_models_say(uri: str) -> None:
     engine.dispose()
 
 
+def test_a_catalogue_of_the_former_revision_is_brought_up_to_date(uri: str, versions: list[DatasetVersion]) -> None:
+    """What was added then stays, and nothing is known of it that was not kept then."""
+    engine = open_engine(uri)
+    config = Config()
+    config.set_main_option("script_location", str(Path(migrations.__file__).parent))
+    with writer(engine).begin() as connection:
+        config.attributes["connection"] = connection
+        command.downgrade(config, "0001")
+        there = {column["name"] for column in inspect(connection).get_columns("images")}
+        assert "view" in there
+        assert not there & {"body_part", "laterality", "burnt_in_text"}
+        former = Base.metadata.tables
+        connection.execute(
+            former["versions"].insert(),
+            {
+                **{"content_hash": "a" * 64, "parent": "", "added_at": datetime(2026, 1, 1, tzinfo=UTC), "images": 1},
+                **{"synthetic": False, "counts": {}, "preprocessing": {}, "taxonomy": {}, "source_uri": "local"},
+            },
+        )
+        words = ("image_id", "pixel_hash", "label", "split", "group_id", "patient_id", "modality", "source", "sex")
+        connection.execute(
+            former["images"].insert(),
+            {"version": "a" * 64, "position": 0, "age": 40.0, "view": "PA", **dict.fromkeys(words, "x")},
+        )
+    engine.dispose()
+    with closing(Catalogue(uri)) as catalogue:
+        assert catalogue.add(versions[0])
+        total, (old,) = catalogue.query(version="aaaa")
+        assert (total, old["view"], old["label"], old["age"]) == (1, "PA", "x", 40)
+        assert {old[name] for name in ("body_part", "laterality", "burnt_in_text")} == {""}
+    test_the_migrations_make_what_the_models_say(uri)
+
+
+def test_what_headers_say_can_be_asked_for(uri: str, versions: list[DatasetVersion]) -> None:
+    rows = versions[0].manifest
+    expected = rows[rows["laterality"] == "R"]
+    with closing(Catalogue(uri)) as catalogue:
+        catalogue.add(versions[0])
+        total, found = catalogue.query(body_part="CHEST", laterality="R", limit=100)
+        assert catalogue.query(body_part="HAND") == (0, [])
+    assert total == len(expected) == 20
+    for name in ("image_id", "body_part", "laterality", "burnt_in_text"):
+        assert [row[name] for row in found] == list(expected[name])
+
+
 def test_a_newer_catalogue_is_refused(uri: str) -> None:
     engine = open_engine(uri)
     with writer(engine).begin() as connection:
@@ -249,6 +301,9 @@ def test_the_commands(versions: list[DatasetVersion]) -> None:
     assert run("query", "--limit", "0", "--version", first.name) == "60 images, 0 shown\n"
     image = asked["shown"][0]["image_id"]
     assert run("query", "--label", "tuberculosis") == "0 images\n"
+    sides = run("query", "--laterality", "L", "--limit", "1", "--version", first.name).splitlines()
+    assert sides[0].split()[-3:] == ["body_part", "laterality", "burnt_in_text"]
+    assert {"CHEST", "L"} < set(sides[1].split())
     refused = CliRunner().invoke(app, ["data", "catalogue", "query", "--split", "tset"])
     assert isinstance(refused.exception, InputError)
     assert str(refused.exception).startswith("--split is 'tset'")
