@@ -11,6 +11,7 @@ import re
 import subprocess
 import sys
 from collections import deque
+from dataclasses import dataclass
 from pathlib import Path
 
 import secondread
@@ -38,37 +39,69 @@ def fit_distributed(job: Job) -> Fitted:
         SecondReadError: the one that a process raised.
         RuntimeError: a process ended in another way; with its last lines.
     """
-    config, work = job.train_config, Path(job.work)
-    (work / ERROR_FILE).unlink(missing_ok=True)  # of an earlier try
-    code, last_lines = _run(_command(job.write(), config.processes), _environment(config))
-    if (work / ERROR_FILE).is_file():
-        raise error_from(read_json(work / ERROR_FILE))
+    (Path(job.work) / ERROR_FILE).unlink(missing_ok=True)  # of an earlier try
+    run_processes(job, job.write())
+    return read_fitted(Path(job.work), processes=job.train_config.processes)
+
+
+@dataclass(frozen=True)
+class Meeting:
+    """Where the processes of several machines find each other.
+
+    Attributes:
+        nodes: machines.
+        node: this one, from 0.
+        address: of the first one.
+        port: that it listens on.
+    """
+
+    nodes: int
+    node: int
+    address: str
+    port: int
+
+
+def run_processes(job: Job, job_file: Path, meeting: Meeting | None = None) -> None:
+    """Run this machine's processes to the end; their results lie in the job's work folder.
+
+    Args:
+        job: what every process is told.
+        job_file: has it.
+        meeting: of several machines; None for this one alone.
+    Raises:
+        SecondReadError: the one that a process raised.
+        RuntimeError: a process ended in another way; with its last lines.
+    """
+    error_file = Path(job.work) / ERROR_FILE
+    code, last_lines = _run(
+        _command(job_file, job.train_config.processes, meeting), _environment(job.train_config, meeting)
+    )
+    if error_file.is_file():
+        raise error_from(read_json(error_file))
     if code != 0:
         raise RuntimeError(f"distributed training ended with exit code {code}:\n{last_lines}")
-    return read_fitted(work, processes=config.processes)
 
 
-def _command(job_file: Path, processes: int) -> list[str]:
-    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--local-addr", "127.0.0.1"]
+def _command(job_file: Path, processes: int, meeting: Meeting | None) -> list[str]:
+    where = ["--standalone", "--local-addr", "127.0.0.1"]
+    if meeting:
+        where = ["--nnodes", str(meeting.nodes), "--node-rank", str(meeting.node)]
+        where += ["--master-addr", meeting.address, "--master-port", str(meeting.port)]
     return [
-        *launcher,
-        "--nproc-per-node",
-        str(processes),
-        "--max-restarts",
-        "0",
-        "-m",
-        "secondread.training.strategies.worker",
-        str(job_file),
+        *(sys.executable, "-m", "torch.distributed.run", *where),
+        *("--nproc-per-node", str(processes), "--max-restarts", "0"),
+        *("-m", "secondread.training.strategies.worker", str(job_file)),
     ]
 
 
-def _environment(config: TrainConfig) -> dict[str, str]:
+def _environment(config: TrainConfig, meeting: Meeting | None) -> dict[str, str]:
     """The caller's, with each process's part of the CPUs, and this very library first on the path."""
     library = str(Path(secondread.__file__).parents[1])
     path = os.pathsep.join(filter(None, [library, os.environ.get("PYTHONPATH", "")]))
     threads = max(1, (config.threads or cpu_limit()) // config.processes)
-    # one machine only, so the processes meet on its loopback interface, whatever its host name resolves to
-    return {"GLOO_SOCKET_IFNAME": "lo"} | os.environ | {"PYTHONPATH": path, "OMP_NUM_THREADS": str(threads)}
+    # on one machine the processes meet on its loopback interface, whatever its host name resolves to
+    alone = {} if meeting else {"GLOO_SOCKET_IFNAME": "lo"}
+    return alone | os.environ | {"PYTHONPATH": path, "OMP_NUM_THREADS": str(threads)}
 
 
 def _run(command: list[str], environment: dict[str, str]) -> tuple[int, str]:
