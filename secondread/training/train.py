@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-import tempfile
+import shutil
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -16,7 +16,7 @@ import torch
 from safetensors.torch import save
 
 from secondread import __version__
-from secondread.atomic import atomic_folder, write_json
+from secondread.atomic import resumable_folder, write_json
 from secondread.config.train import TrainConfig
 from secondread.data.versions.dataset import DatasetVersion, SplitData
 from secondread.errors import InputError
@@ -40,6 +40,7 @@ from secondread.training.batches import Share, even_batches
 from secondread.training.card import model_card
 from secondread.training.fit import Fitted, architecture_for
 from secondread.training.out_of_distribution import OutOfDistribution, fit_out_of_distribution, threshold
+from secondread.training.run_folder import empty_folder, run_folder, run_key
 from secondread.training.strategies.job import Job
 from secondread.training.strategies.strategy import fit_with_strategy
 from secondread.training.temperature import fit_temperature
@@ -75,10 +76,12 @@ def train(
     config: TrainConfig,
     *,
     tracking: TrackingConfig | None = None,
-    resume: bool = True,  # noqa: ARG001
+    resume: bool = True,
     start: Path | None = None,
 ) -> TrainResult:
     """Train a model; test is not looked at.
+
+    What a run that was cut leaves lies beside `output`, or in the recipe's `storage`, until it is gone on with.
 
     Args:
         dataset: with a train and a val split.
@@ -90,28 +93,37 @@ def train(
     Raises:
         InputError: `start` is of other classes or another architecture, the loss is no number any more, a class has no
             training image, or `output` cannot be written.
-        DependencyError: the tracker does not answer.
+        StoppedError: the process was asked to end.
+        DependencyError: the tracker does not answer, or memory ran out.
     """
+    weights = _start_weights(start, dataset, config)
+    key = run_key(dataset, config, weights)
     with (
-        tempfile.TemporaryDirectory(prefix="secondread-train-") as work,
-        open_tracker(tracking, Path(work), output=output) as tracker,
+        resumable_folder(output, marker=CONFIG_FILE, key=key, inputs=[dataset.root]) as folder,
+        run_folder(folder, config.storage, key) as work,
     ):
-        run_id = tracker.run_id if tracker else ""
-        with atomic_folder(output, marker=CONFIG_FILE, inputs=[dataset.root]) as folder:
+        if not resume:
+            empty_folder(work)
+        with open_tracker(tracking, work, output=output) as tracker:
+            run_id = tracker.run_id if tracker else ""
             if tracker:
                 tell_start(tracker, dataset, config)
             job = Job(
                 str(dataset.root.resolve()),
                 asdict(config),
-                work,
+                str(work.resolve()),
                 tracking_uri=tracking.uri if tracking else "",
                 run_id=run_id,
-                start=_start_weights(start, dataset, config),
+                start=weights,
             )
             fitted = fit_with_strategy(job, dataset, tracker=tracker)
-            metrics = _write_folder(folder, dataset, config, fitted)
-        if tracker:
-            tell_end(tracker, dataset, output, metrics=metrics, fitted=fitted)
+            made = work / "model" / output.name  # the tracker keeps it under its own name
+            empty_folder(made)
+            metrics = _write_folder(made, dataset, config, fitted)
+            if tracker:
+                tell_end(tracker, dataset, made, metrics=metrics, fitted=fitted)
+        for path in made.iterdir():
+            shutil.move(path, folder / path.name)
     return TrainResult(ModelFolder.open(output), metrics, run_id)
 
 
