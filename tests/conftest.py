@@ -1,14 +1,17 @@
-"""What every test may use: real images, a small set of films made on the spot, and a real OpenStack Swift."""
+"""What every test may use: real images, films made on the spot, a real OpenStack Swift and a real PostgreSQL."""
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import io
 import os
 import shutil
 import socket
 import subprocess
+import tempfile
 import time
+import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from urllib.request import Request, urlopen
@@ -297,3 +300,98 @@ def store_root(request: pytest.FixtureRequest, swift: Swift, tmp_path: Path) -> 
     name = f"films-{tmp_path.name.lower().replace('_', '-')}-{_free_port()}"[-60:].lstrip("-")
     swift.make_container(name)
     return f"{request.param}://{name}/some/versions"
+
+
+def _postgres_program(name: str) -> str:
+    """A program of PostgreSQL, which Debian keeps out of the PATH."""
+    found = [shutil.which(name), *sorted(map(str, Path("/usr/lib/postgresql").glob(f"*/bin/{name}")), reverse=True)]
+    for path in found:
+        if path and Path(path).exists():
+            return path
+    pytest.fail(f"{name} is not installed: scripts/debian-packages.sh test brings it (Debian's postgresql)")
+
+
+class Postgres:
+    """A PostgreSQL of our own, on a socket in a folder of its own; killed and started again on the same data.
+
+    PostgreSQL refuses to run as root, so root hands it to the user that Debian's package makes.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        as_user = {"user": "postgres"} if os.getuid() == 0 else {}
+        if as_user:
+            shutil.chown(folder, "postgres")
+        self._where = {"cwd": folder, "check": True, "stdout": subprocess.DEVNULL, **as_user}
+        self._data = folder / "data"
+        initdb = [_postgres_program("initdb"), "--pgdata", str(self._data), "--auth", "trust", "--username", "reader"]
+        subprocess.run([*initdb, "--no-sync"], **self._where)
+
+    @property
+    def url(self) -> str:
+        """Of its database `postgres`."""
+        return f"postgresql://reader@/postgres?host={self.folder}"
+
+    def start(self) -> None:
+        self._control("--options", f"-k {self.folder} -c listen_addresses='' -c fsync=off", "start")
+
+    def stop(self) -> None:
+        self._control("--mode", "immediate", "stop")
+
+    def _control(self, *words: str) -> None:
+        control = [
+            _postgres_program("pg_ctl"),
+            "--pgdata",
+            str(self._data),
+            "--wait",
+            "--log",
+            str(self.folder / "log"),
+        ]
+        subprocess.run([*control, *words], **self._where)
+
+    def is_running(self) -> bool:
+        return (self._data / "postmaster.pid").exists() and psutil.pid_exists(self._pid())
+
+    def _pid(self) -> int:
+        return int((self._data / "postmaster.pid").read_text().split()[0])
+
+    def kill(self) -> None:
+        """SIGKILL to all of it, as a machine that loses its power."""
+        postmaster = psutil.Process(self._pid())
+        family = [postmaster, *postmaster.children(recursive=True)]
+        for process in family:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.kill()
+        psutil.wait_procs(family, timeout=20)
+
+    def new_database(self) -> str:
+        """URL of an empty database."""
+        import psycopg
+
+        name = f"test_{uuid.uuid4().hex}"
+        with psycopg.connect(self.url, autocommit=True) as connection:
+            connection.execute(f"CREATE DATABASE {name}")
+        return self.url.replace("/postgres?", f"/{name}?")
+
+
+@pytest.fixture(scope="session")
+def running_postgres() -> Iterator[Postgres]:
+    folder = Path(tempfile.mkdtemp(prefix="secondread-postgres-", dir="/tmp"))  # a socket's path must be short
+    try:
+        server = Postgres(folder)
+        try:
+            server.start()
+            yield server
+        finally:
+            if server.is_running():
+                server.stop()
+    finally:
+        shutil.rmtree(folder)
+
+
+@pytest.fixture
+def postgres(running_postgres: Postgres) -> Postgres:
+    """The server, started again where a test ended it."""
+    if not running_postgres.is_running():
+        running_postgres.start()
+    return running_postgres

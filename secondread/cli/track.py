@@ -30,6 +30,6 @@ def track(
         print_line(f"MLflow has everything of run {sent.run_id}; {complete} is not needed any more and was removed.")
     else:
         print_line(
-            f"MLflow has everything of run {sent.run_id} so far. The run did not end: {complete} stays for the training "
-            "that goes on with it."
+            f"MLflow has everything of run {sent.run_id} so far. The run did not end: {complete} stays for the "
+            "training that goes on with it."
         )

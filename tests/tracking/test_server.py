@@ -1,18 +1,10 @@
 """Runs and registry of a real MLflow server, as a team has one: it takes no path of somebody's laptop."""
 
-import contextlib
-import os
-import signal
-import socket
-import subprocess
-import sys
-import time
-from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
+from urllib.request import Request, urlopen
 
-import psutil
 import pytest
-import urllib3
 from mlflow import MlflowClient
 
 from secondread.errors import DependencyError, InputError
@@ -21,56 +13,18 @@ from secondread.tracking.origin import Origin
 from secondread.tracking.registry import Registry
 from secondread.tracking.runs import MlflowRun, TrackingConfig, has_run, open_client, open_run
 
-START_SECONDS = 60.0
+
+@pytest.fixture
+def server(mlflow_server: Any) -> str:
+    """Its URL."""
+    return str(mlflow_server.url)
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """Its URL. One worker, and no job runner: each would import all of MLflow again."""
-    folder = tmp_path_factory.mktemp("server")
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
-    command += ["--backend-store-uri", f"sqlite:///{folder}/server.db", "--artifacts-destination", str(folder / "kept")]
-    environment = {**os.environ, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
-    with (folder / "log.txt").open("wb") as log:
-        process = subprocess.Popen(command, env=environment, stdout=log, stderr=log, start_new_session=True)
-    try:
-        wait_until_ready(f"http://127.0.0.1:{port}/health", process, folder / "log.txt")
-        yield f"http://127.0.0.1:{port}"
-    finally:
-        stop(process)
-
-
-def wait_until_ready(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
-    deadline = time.monotonic() + START_SECONDS
-    while time.monotonic() < deadline:
-        with contextlib.suppress(urllib3.exceptions.HTTPError):
-            if urllib3.request("GET", url, timeout=1, retries=False).status == 200:
-                return
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            process.wait(timeout=0.1)
-            break
-    pytest.fail(f"the server did not start: {log.read_text()}")
-
-
-def stop(process: subprocess.Popen[bytes]) -> None:
-    """End the server and its worker, which a killed parent would leave behind."""
-    family = [process.pid, *(child.pid for child in psutil.Process(process.pid).children(recursive=True))]
-    process.send_signal(signal.SIGTERM)
-    try:
-        process.wait(timeout=20)
-    finally:
-        for pid in family:
-            if psutil.pid_exists(pid):
-                os.kill(pid, signal.SIGKILL)
-        process.wait()
-
-
-@pytest.fixture(scope="module")
-def origin(server: str, tiny_model: ModelFolder) -> Origin:
+def origin(running_mlflow: Any, tiny_model: ModelFolder) -> Origin:
     """A run that trained the model."""
-    with open_run(TrackingConfig(uri=server, experiment="cxr", tags={})) as run:
+    running_mlflow.start()
+    with open_run(TrackingConfig(uri=running_mlflow.url, experiment="cxr", tags={})) as run:
         run.log_metrics({"loss": 0.5}, step=1)
         run.log_folder(tiny_model.root)
     return Origin(run.run_id, artifacts=tiny_model.root.name)
@@ -130,3 +84,19 @@ def test_a_server_that_goes_down_in_between_is_a_missing_dependency(monkeypatch:
     with pytest.raises(DependencyError, match=r"MLflow at http://127\.0\.0\.1:9 does not do as it is asked") as caught:
         MlflowRun(client, "0" * 32).log_metrics({"loss": 0.5}, step=1)
     assert "hunter2" not in str(caught.value)
+
+
+def test_files_lie_in_the_object_store_although_clients_have_no_key_to_it(
+    server: str, swift: Any, tiny_model: ModelFolder, origin: Origin, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The server passes them on."""
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "MLFLOW_S3_ENDPOINT_URL"):
+        monkeypatch.delenv(name, raising=False)
+    client = open_client(server)
+    kept = client.download_artifacts(origin.run_id, origin.artifacts, str(tmp_path))
+    assert (Path(kept) / "fp32.onnx").read_bytes() == (tiny_model.root / "fp32.onnx").read_bytes()
+    storage_url, token = swift.sign_in()
+    with urlopen(Request(f"{storage_url}/mlflow", headers={"X-Auth-Token": token}), timeout=20) as answer:
+        stored = answer.read().decode().split()
+    experiment = client.get_run(origin.run_id).info.experiment_id
+    assert f"artifacts/{experiment}/{origin.run_id}/artifacts/{origin.artifacts}/fp32.onnx" in stored
