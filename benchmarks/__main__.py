@@ -63,6 +63,9 @@ def run(selected: Sequence[tuple[Benchmark, frozenset[str]]], home: Path) -> res
     measured: results.Results = {}
     for number, (benchmark, keys) in enumerate(selected, start=1):
         progress.print(f"[bold]{number} of {len(selected)}[/bold]  {', '.join(sorted(keys))}")
+        if missing := benchmark.missing():
+            progress.print(f"        passed over: {missing}")
+            continue
         start = time.perf_counter()
         figures = [figure for figure in benchmark.measure(place) if figure.key in keys]
         fresh = {figure.key: results.document(figure, commit=what, machine=where) for figure in figures}
@@ -86,6 +89,8 @@ def _parser() -> argparse.ArgumentParser:
 
 def _show(measured: results.Results) -> None:
     """The table, on stdout."""
+    if not measured:
+        return
     values = {key: results.shown(row) for key, row in measured.items()}
     width, value_width = max(map(len, values)), max(map(len, values.values()))
     for key, row in measured.items():

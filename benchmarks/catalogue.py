@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from benchmarks import data, phantom, quantize, scale, serve, train
+from benchmarks import data, phantom, quantize, scale, serve, train, train_accuracy, train_gpu, train_memory
 from benchmarks.measure import Measurement
 from benchmarks.workplace import Workplace
 from secondread.errors import InputError
@@ -19,11 +19,15 @@ class Benchmark:
         measure: the function; it gives all of the figures.
         figures: key to what it says, for the table in the docs.
         apart: group that it is in, where it takes so long that it is run only when it is asked for; else empty.
+        needs: what it cannot do without, where that is not everywhere; else empty.
+        missing: says of this machine that it is not there; else empty. Such a figure is passed over.
     """
 
     measure: Callable[[Workplace], Sequence[Measurement]]
     figures: Mapping[str, str]
     apart: str = ""
+    needs: str = ""
+    missing: Callable[[], str] = str
 
     @property
     def group(self) -> str:
@@ -57,12 +61,59 @@ BENCHMARKS = (
         {"data.phantom_128.images_per_second": "Drawing phantoms of 128 px: images a second on one core"},
     ),
     Benchmark(
-        train.images_per_second,
-        {"train.images_per_second": "Training the default preset: images a second"},
+        train.at(64),
+        {
+            "train.milliseconds_per_image_64": "Training the default preset at 64 px: time an image",
+            "train.data_wait_share": "Training at 64 px: share of the time that steps wait for data",
+        },
+    ),
+    Benchmark(
+        train.at(96),
+        {
+            "train.images_per_second": "Training the default preset: images a second",
+            "train.milliseconds_per_image_96": "Training the default preset at 96 px: time an image",
+        },
+    ),
+    Benchmark(
+        train.at(224),
+        {"train.milliseconds_per_image_224": "Training the default preset at 224 px: time an image"},
     ),
     Benchmark(
         train.speedup_vs_seed_config,
-        {"train.speedup_vs_seed_config": "Training the default preset: how many times the seed's images a second"},
+        {
+            "train.speedup_vs_seed_config": "Training at 64 px: how many times as fast as the seed's network",
+            "train.speedup_vs_seed_preset": "Training at 64 px: the same against our own preset of that network",
+        },
+    ),
+    *(
+        Benchmark(
+            train_memory.at(batch_size),
+            {f"train.peak_memory_mib_batch_{batch_size}": f"Training in batches of {batch_size}: memory at its peak"},
+        )
+        for batch_size in train_memory.BATCH_SIZES
+    ),
+    Benchmark(
+        train_accuracy.minus_seed_config,
+        {
+            "train.accuracy_minus_seed_config_points": "Accuracy minus the seed's network's, after as many epochs",
+            "train.accuracy_minus_seed_config_low_points": "The same accuracy: lower end of the 95 % interval",
+        },
+        apart="accuracy",
+    ),
+    Benchmark(
+        train_gpu.throughput,
+        {
+            "train.gpu.images_per_second": "Training at 64 px on one GPU: images a second",
+            "train.gpu.share_of_bf16_peak": "Training at 64 px on one GPU: share of its bf16 peak",
+        },
+        needs=train_gpu.NEEDS,
+        missing=train_gpu.missing,
+    ),
+    Benchmark(
+        train_gpu.seconds_to_seed_accuracy,
+        {"train.gpu.seconds_to_seed_accuracy": "One GPU: from the first step to the seeds' accuracy on val"},
+        needs=train_gpu.NEEDS,
+        missing=train_gpu.missing,
     ),
     Benchmark(
         quantize.int8,
@@ -96,6 +147,12 @@ BENCHMARKS = (
 )
 WORDS: dict[str, str] = {key: words for benchmark in BENCHMARKS for key, words in benchmark.figures.items()}
 KEYS = tuple(WORDS)
+# Why a figure may not be there: what it needs, or that it is measured only when it is asked for.
+UNMEASURED: dict[str, str] = {
+    key: f"needs {each.needs}" if each.needs else f"takes long: `make bench ONLY={each.apart}`" if each.apart else ""
+    for each in BENCHMARKS
+    for key in each.figures
+}
 GROUPS = tuple(dict.fromkeys(benchmark.group for benchmark in BENCHMARKS))
 
 

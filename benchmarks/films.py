@@ -52,7 +52,7 @@ def find_films(home: Path, *, root: Path) -> Films:
         home: folder for phantoms, which are drawn once.
         root: the checkout.
     """
-    public = Path(os.environ.get(VARIABLE) or root.parent / "shared" / "data") / PUBLIC_SET
+    public = public_folder(root) / PUBLIC_SET
     if public.is_dir():
         return Films(public, f"512-pixel films of {PUBLIC_SET}")
     source = PhantomSource(PHANTOMS)
@@ -62,6 +62,11 @@ def find_films(home: Path, *, root: Path) -> Films:
         log.info("%s is not there (%s names its parent): drawing %d phantom films instead", public, VARIABLE, count)
         _draw(source, folder)
     return Films(folder, "512-pixel phantom films")
+
+
+def public_folder(root: Path) -> Path:
+    """Where the public sets are, if they are: SECONDREAD_TEST_DATA, or shared/data beside the checkout."""
+    return Path(os.environ.get(VARIABLE) or root.parent / "shared" / "data")
 
 
 def _draw(source: PhantomSource, output: Path) -> None:

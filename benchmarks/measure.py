@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 
@@ -41,6 +41,31 @@ def paired_ratio(ours: Callable[[], object], theirs: Callable[[], object], *, ro
         if number:
             ratios.append(other / mine)
     return statistics.median(ratios)
+
+
+def between(
+    ours: Callable[[], float], theirs: Sequence[Callable[[], float]], *, rounds: int
+) -> tuple[list[float], ...]:
+    """Our rate over each of theirs, round by round: ours, theirs, ours, theirs, ours.
+
+    The machine's speed drifts, so each round of theirs is compared with the mean of ours before it and after it.
+
+    Args:
+        ours: measures our rate, such as images a second.
+        theirs: each measures another's.
+        rounds: how often.
+    Returns:
+        For each of `theirs` the ratios of all rounds.
+    """
+    ratios: tuple[list[float], ...] = tuple([] for _ in theirs)
+    before = ours()
+    for _ in range(rounds):
+        rates = [measure() for measure in theirs]
+        after = ours()
+        for found, rate in zip(ratios, rates, strict=True):
+            found.append((before + after) / 2 / rate)
+        before = after
+    return ratios
 
 
 def _timed(function: Callable[[], object]) -> float:

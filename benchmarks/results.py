@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from benchmarks.catalogue import KEYS, WORDS
+from benchmarks.catalogue import KEYS, UNMEASURED, WORDS
 from benchmarks.measure import Measurement
 from secondread.atomic import atomic_file, read_json, write_json
 
@@ -30,7 +30,7 @@ def document(measurement: Measurement, *, commit: str, machine: str) -> dict[str
         "unit": measurement.unit,
         "peer": measurement.peer,
         "n": measurement.n,
-        "command": f"make bench KEY={measurement.key}",
+        "command": command(measurement.key),
         "commit": commit,
         "machine": machine,
     }
@@ -66,7 +66,21 @@ def page(results: Results) -> str:
     for machine, commit in origins:
         rows = {key: row for key, row in results.items() if (row["machine"], row["commit"]) == (machine, commit)}
         parts += [f"\nMeasured on {machine}; commit `{commit}`:\n\n", *_table(rows)]
-    return "".join(parts)
+    return "".join([*parts, *_missing(results)])
+
+
+def _missing(results: Results) -> Iterable[str]:
+    """What has not been measured, and why where there is a reason."""
+    missing = [key for key in KEYS if key not in results]
+    if missing:
+        yield "\nNot measured so far:\n\n| figure | command | |\n|---|---|---|\n"
+    for key in missing:
+        yield f"| {WORDS[key]} | `{command(key)}` | {UNMEASURED[key]} |\n"
+
+
+def command(key: str) -> str:
+    """What measures a figure."""
+    return f"make bench KEY={key}"
 
 
 def _table(rows: Results) -> Iterable[str]:

@@ -62,7 +62,16 @@ def _train(folder: Path) -> None:
 
 def phantom_version(uri: str, folder: Path, config: PreprocessConfig) -> DatasetVersion:
     """Draw phantoms and make a dataset version of them, `<folder>/dataset`."""
-    ingest(IngestConfig(source=uri), folder / "images")
+    return _version(IngestConfig(source=uri), folder, config)
+
+
+def public_version(films: Path, folder: Path, *, image_size: int) -> DatasetVersion:
+    """Make a dataset version of one of the public sets, `<folder>/dataset`; its patient ids are published already."""
+    return _version(IngestConfig(str(films), public_ids=True), folder, PreprocessConfig(image_size=image_size))
+
+
+def _version(source: IngestConfig, folder: Path, config: PreprocessConfig) -> DatasetVersion:
+    ingest(source, folder / "images")
     dataset = write_dataset_version(folder / "images", folder / "dataset", config)
     shutil.rmtree(folder / "images")
     return dataset

@@ -1,4 +1,4 @@
-"""The peer of `train.speedup_vs_seed_config` is the network that it stands for, and our preset of it is the same one."""
+"""The peer of `train.speedup_vs_seed_config` is the network it stands for, and so is our preset of it."""
 
 from __future__ import annotations
 
@@ -74,5 +74,5 @@ def test_a_missing_package_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
         raise peer.importlib.metadata.PackageNotFoundError(name)
 
     monkeypatch.setattr(peer.importlib.metadata, "distribution", missing)
-    with pytest.raises(DependencyError, match="vit-pytorch.* is missing: run `make setup`"):
+    with pytest.raises(DependencyError, match=r"vit-pytorch.* is missing: run `make setup`"):
         peer.SeedViT(CLASSES)
