@@ -1,7 +1,8 @@
 """What a tracker is told of a training, apart from its epochs: settings before, model and misread images after.
 
 Best and last checkpoint of a run are `<model>/model.safetensors` and `checkpoints/last.safetensors`: weights alone. The
-optimiser's state, which going on from a checkpoint needs too, is of use to the same training only and stays beside it.
+optimiser's state, which going on from a checkpoint needs too, is of use to the same training only: it stays in its work
+folder, and goes when the training has ended.
 """
 
 from __future__ import annotations
@@ -14,11 +15,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pandas as pd
+from safetensors.torch import save
 
 from secondread.config.train import TrainConfig
 from secondread.data.versions.dataset import DatasetVersion
 from secondread.model.folder import REFERENCE_FILE
-from secondread.training.fit import Fitted, run_parameters
+from secondread.training.checkpoint import CheckpointFolder
+from secondread.training.fit import CHECKPOINTS, Fitted, run_parameters
 from secondread.training.misread import MISREAD_FILE, misread_sheet
 
 if TYPE_CHECKING:
@@ -26,6 +29,7 @@ if TYPE_CHECKING:
     from secondread.tracking.runs import RunTracker, TrackingConfig
 
 SETTINGS_FILE = "train-config.json"
+LAST_FILE = "checkpoints/last.safetensors"
 RECORD = "tracking"  # folder of the run's record in the work folder: every process and every later try sees it
 
 
@@ -88,8 +92,9 @@ def tell_end(
     *,
     metrics: Mapping[str, float | int | None],
     fitted: Fitted,
+    work: Path,
 ) -> None:
-    """Write down what came of it: figures of the served graph, the model, and what it reads wrong.
+    """Write down what came of it: figures of the served graph, the model, its last weights, and what it reads wrong.
 
     Args:
         tracker: of the run.
@@ -97,10 +102,14 @@ def tell_end(
         output: model folder.
         metrics: figures on val, by name; None where val cannot tell.
         fitted: what the training gave.
+        work: folder of the training, with its checkpoints.
     """
     known = {f"served_val_{name}": float(value) for name, value in metrics.items() if value is not None}
     tracker.log_metrics(known, fitted.best_epoch)
     tracker.log_folder(output)
+    last = CheckpointFolder(work / CHECKPOINTS).latest()
+    if last:
+        tracker.log_file(LAST_FILE, save({name: tensor.contiguous() for name, tensor in last["model"].items()}))
     sheet = misread_sheet(dataset.split("val"), pd.read_parquet(output / REFERENCE_FILE))
     if sheet:
         tracker.log_file(MISREAD_FILE, sheet)

@@ -121,7 +121,7 @@ def train(
             empty_folder(made)
             metrics = _write_folder(made, dataset, config, fitted)
             if tracker:
-                tell_end(tracker, dataset, made, metrics=metrics, fitted=fitted)
+                tell_end(tracker, dataset, made, metrics=metrics, fitted=fitted, work=work)
         for path in made.iterdir():
             shutil.move(path, folder / path.name)
     return TrainResult(ModelFolder.open(output), metrics, run_id)
