@@ -269,12 +269,16 @@ class ViT(nn.Module):
         Args:
             images: float (batch, 1, image_size, image_size), grey values in [0, 1].
         """
+        embedding = self.norm(self.encode(images)[:, 0])
+        return Prediction(logits=self.head(embedding), embedding=embedding)
+
+    def encode(self, images: Tensor) -> Tensor:
+        """Images, as `forward` takes them, to tokens before the last LayerNorm: float (batch, tokens, dim), [CLS] first."""
         grid = self.stem((images - _PIXEL_MEAN) / _PIXEL_STD)
         pixels = rearrange(grid, "batch dim row column -> batch (row column) dim")
         cls = repeat(self.cls, "dim -> batch 1 dim", batch=pixels.shape[0])
-        tokens = torch.cat([cls.to(pixels.dtype), pixels], dim=1) + self.positions
-        embedding = self.norm(self.blocks(tokens)[:, 0])
-        return Prediction(logits=self.head(embedding), embedding=embedding)
+        tokens: Tensor = self.blocks(torch.cat([cls.to(pixels.dtype), pixels], dim=1) + self.positions)
+        return tokens
 
 
 def _initialise(module: nn.Module) -> None:

@@ -1,0 +1,76 @@
+"""From a train split and a folder of pictures to weights to start from."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+import pytest
+import torch
+from PIL import Image
+from typer.testing import CliRunner
+
+from secondread.cli.main import app
+from secondread.config.pretrain import PretrainConfig
+from secondread.data.versions.dataset import DatasetVersion
+from secondread.errors import InputError, IntegrityError
+from secondread.training.pretraining.pretrain import PRETRAINED_FILE, pretrain, read_pretrained
+
+QUICK = PretrainConfig(preset="vit-test-32", image_presentations=1500, batch_size=16, learning_rate=3e-3, threads=1)
+
+
+def test_the_network_learns_to_draw_what_is_hidden(dataset: DatasetVersion, tmp_path: Path) -> None:
+    result = pretrain(dataset, tmp_path / "weights", QUICK)
+    assert result.images == sum(dataset.counts["train"].values())
+    assert result.losses[-1] < 0.97 * result.losses[0]
+
+    document, weights = read_pretrained(tmp_path / "weights")
+    assert document["dataset_version"] == dataset.content_hash
+    assert "stem.0.weight" in weights
+    assert not [name for name in weights if name.startswith("head.")]
+
+
+def test_the_same_seed_gives_the_same_weights(dataset: DatasetVersion, tmp_path: Path) -> None:
+    config = PretrainConfig(preset="vit-test-32", image_presentations=200, batch_size=16, threads=1)
+    for name in ("a", "b"):
+        pretrain(dataset, tmp_path / name, config)
+    first, second = (read_pretrained(tmp_path / name)[1] for name in ("a", "b"))
+    assert all(torch.equal(first[name], second[name]) for name in first)
+
+
+def test_other_pictures_join_but_for_those_that_are_judged_later(
+    dataset: DatasetVersion, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    folder = tmp_path / "films" / "of any name"
+    folder.mkdir(parents=True)
+    Image.fromarray(dataset.split("val").images[0, 0]).save(folder / "judged.png")
+    Image.effect_noise((40, 40), 60).save(folder / "new.png")
+    (folder / "broken.png").write_bytes(b"\x89PNG nothing")
+    config = PretrainConfig(preset="vit-test-32", image_presentations=100, batch_size=16, threads=1)
+    with caplog.at_level(logging.WARNING):
+        result = pretrain(dataset, tmp_path / "weights", config, unlabelled=[str(tmp_path / "films")])
+    assert result.images == sum(dataset.counts["train"].values()) + 1
+    assert "left out 1 images that are in val, test or final_eval" in caplog.text
+    assert "left out 1 of 3 images, which cannot be read" in caplog.text
+
+
+def test_a_place_without_pictures_is_refused(dataset: DatasetVersion, tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(InputError, match="none of its 0 images can be read"):
+        pretrain(dataset, tmp_path / "weights", QUICK, unlabelled=[str(tmp_path / "empty")])
+    assert not (tmp_path / "weights").exists()
+
+
+def test_damaged_weights_are_refused_by_name(tmp_path: Path) -> None:
+    (tmp_path / PRETRAINED_FILE).write_text("{}")
+    (tmp_path / "model.safetensors").write_bytes(b"nonsense")
+    with pytest.raises(IntegrityError, match=r"model\.safetensors is damaged"):
+        read_pretrained(tmp_path)
+
+
+def test_the_command_says_what_it_learned_from(dataset: DatasetVersion, tmp_path: Path) -> None:
+    settings = ["preset=vit-test-32", "image_presentations=50", "batch_size=16", "threads=1"]
+    arguments = ["train", "pretrain", "--data", str(dataset.root), "--output", str(tmp_path / "weights")]
+    done = CliRunner().invoke(app, [*arguments, *(f"--set=pretrain.{item}" for item in settings), "--json"])
+    assert done.exit_code == 0, done.output
+    assert f'"images": {sum(dataset.counts["train"].values())}' in done.stdout
