@@ -44,6 +44,27 @@ def name_version(uri: str, environment: Environment) -> NamedVersion:
     return NamedVersion(f"{store.uri}/{content_hash}", content_hash)
 
 
+def name_parent(uri: str, environment: Environment) -> NamedVersion:
+    """The version that a published one grew from, where both are published in one place.
+
+    Args:
+        uri: of the child, as `name_version` takes it.
+        environment: endpoints and credentials.
+    Raises:
+        InputError: the child has no parent, its parent is not published there, or it is a folder, whose parent is
+            anywhere.
+        DependencyError: as the store says.
+    """
+    folder = _plain_folder(uri)
+    if folder:
+        raise InputError(f"{uri} does not say where the version is that it grew from. Name it with --parent.")
+    root, name = _root_and_name(uri)
+    parent = find(open_store(root, environment), name).summary.get("parent")
+    if not parent:
+        raise InputError(f"the dataset version {uri} grew from no other. Name a child version, or --parent.")
+    return name_version(f"{root}/{parent}", environment)
+
+
 def open_version(uri: str, environment: Environment) -> DatasetVersion:
     """Open it; one that is published is fetched to `<home>/sources/versions/`, once.
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +12,7 @@ import pytest
 from secondread.config.environment import Environment
 from secondread.data.manifest import write_manifest
 from secondread.data.store import contents
-from secondread.data.store.lookup import name_version, open_version
+from secondread.data.store.lookup import name_parent, name_version, open_version
 from secondread.data.store.open import open_store
 from secondread.data.store.publish import publish
 from secondread.data.versions.dataset import DatasetVersion
@@ -67,3 +69,18 @@ def test_what_is_no_version_is_said(root: Path, tmp_path: Path, environment: Env
         open_version(f"{root}/ffffffffff", environment)
     with pytest.raises(InputError, match="'nothing' names no dataset version"):
         open_version("nothing", environment)
+
+
+def test_a_childs_parent_is_found_where_both_are_published(
+    version: DatasetVersion, root: Path, environment: Environment, tmp_path: Path
+) -> None:
+    shutil.copytree(version.root, tmp_path / "child")
+    document = json.loads((tmp_path / "child" / "dataset.json").read_text())
+    document |= {"content_hash": "c" * 64, "parent": version.content_hash}
+    (tmp_path / "child" / "dataset.json").write_text(json.dumps(document))
+    publish(DatasetVersion.open(tmp_path / "child"), open_store(str(root), environment))
+    assert name_parent(f"{root}/{'c' * 64}", environment).content_hash == version.content_hash
+    with pytest.raises(InputError, match="grew from no other"):
+        name_parent(f"{root}/{version.content_hash}", environment)
+    with pytest.raises(InputError, match="Name it with --parent"):
+        name_parent(str(tmp_path / "child"), environment)
