@@ -88,8 +88,8 @@ def read_table(manifest: Path) -> pd.DataFrame:
     try:
         missing = set(wanted) - set(pq.read_schema(manifest).names)
         if missing - LATER_COLUMNS:
-            columns = ", ".join(sorted(missing - LATER_COLUMNS))
-            raise IntegrityError(f"{manifest} lacks the columns {columns}. Run preprocess again.")
+            lacking = ", ".join(sorted(missing - LATER_COLUMNS))
+            raise IntegrityError(f"{manifest} lacks the columns {lacking}. Run preprocess again.")
         categories = [name for name in CATEGORIES if name not in missing]
         with pq.ParquetFile(manifest, read_dictionary=[*categories, "group_id"]) as file:
             read = file.read(columns=[name for name in wanted if name not in missing])
@@ -97,7 +97,7 @@ def read_table(manifest: Path) -> pd.DataFrame:
         reason = str(error).splitlines()[0]
         raise IntegrityError(f"{manifest} is damaged ({reason}). Run preprocess again.") from error
     columns: dict[str, object] = {name: _category(read[name].to_pandas()) for name in categories}
-    columns |= {name: _category(pd.Series([""] * len(read))) for name in missing}
+    columns.update((name, _category(pd.Series([""] * len(read)))) for name in missing)
     columns |= {name: read[name].to_pandas().astype("float32") for name in NUMBERS}
     columns |= {f"has_{name}": np.asarray(read[name].to_pandas() != "", bool) for name in IDS}
     columns["group"] = read["group_id"].to_pandas().cat.codes.astype("int64")
