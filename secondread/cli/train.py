@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from secondread.cli import cross_validate, track
+from secondread.cli import compare, cross_validate, pretrain, track
 from secondread.cli.output import Json, example, print_facts, print_json
 from secondread.cli.settings import parse_settings
 from secondread.config.environment import Environment
@@ -35,6 +35,12 @@ def train(
     ] = None,
     name: str = "secondread",
     settings: Set = [],  # noqa: B006
+    start: Annotated[
+        Path | None, typer.Option(help="Model folder whose weights to begin with: of the same preset and classes.")
+    ] = None,
+    resume: Annotated[
+        bool, typer.Option("--resume/--fresh", help="Go on from what the same run left when it was cut, or begin anew.")
+    ] = True,
     json: Json = False,
 ) -> None:
     """Train a model on a dataset version."""
@@ -58,7 +64,7 @@ def train(
         dataset=TrackedDataset(version, str(data.resolve())),
     )
     config = from_mapping(TrainConfig, {"name": name, **parse_settings(settings)["train"]})
-    result = run(version, output, config, tracking=tracking)
+    result = run(version, output, config, tracking=tracking, resume=resume, start=start)
     Origin(result.run_id, artifacts=output.name).write(output)
     if json:
         print_json({"model": str(output), "metrics": dict(result.metrics), "mlflow_run": result.run_id})
@@ -68,4 +74,6 @@ def train(
 
 
 cross_validate.add_to(app)
+compare.add_to(app)
 track.add_to(app)
+pretrain.add_to(app)

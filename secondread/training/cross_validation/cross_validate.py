@@ -31,9 +31,9 @@ from secondread.data.versions.folds import deal_folds, divided
 from secondread.logging import get_logger
 from secondread.progress import track
 from secondread.training.child import RESULT_FILE, Child
-from secondread.training.cross_validation.fold import PREDICTIONS_FILE
 from secondread.training.cross_validation.schedule import Machine, Schedule, schedule
-from secondread.training.cross_validation.summary import LEVEL, over_folds, pooled
+from secondread.training.cross_validation.summary import PREDICTIONS_FILE, over_folds, pooled
+from secondread.training.interval import LEVEL
 
 RECORD_FILE = "cross-validation.json"
 _FOLD_MODULE = "secondread.training.cross_validation.fold"

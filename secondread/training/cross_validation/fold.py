@@ -9,7 +9,6 @@ result.json           the figures; written last
 
 from __future__ import annotations
 
-import math
 import shutil
 import sys
 from collections.abc import Mapping
@@ -26,13 +25,11 @@ from secondread.config.train import TrainConfig
 from secondread.data.versions.dataset import DATASET_FILE, DatasetVersion, SplitData
 from secondread.data.versions.folds import deal_folds, fold_splits
 from secondread.data.versions.resplit import resplit
-from secondread.evaluation import metrics
-from secondread.evaluation.calibration import nll
-from secondread.model.session import GraphSession
 from secondread.training.child import answer
+from secondread.training.cross_validation.summary import PREDICTIONS_FILE
+from secondread.training.judge import judge
 from secondread.training.train import train
 
-PREDICTIONS_FILE = "predictions.parquet"
 MODEL_FOLDER = "model"
 _DATA_FOLDER = "data"
 
@@ -51,17 +48,15 @@ def run_fold(job: Mapping[str, Any], folder: Path) -> dict[str, Any]:
     config = from_mapping(TrainConfig, job["config"])
     trained = train(version, folder / MODEL_FOLDER, config)
     held_out = version.split("test")
-    session = GraphSession(trained.model.graph_path(), threads=config.threads or None)
-    probabilities = session.run(held_out.images).probabilities
+    probabilities, figures = judge(trained.model, held_out, threads=config.threads)
     with atomic_file(folder / PREDICTIONS_FILE) as aside:
         _predictions(parent, held_out, probabilities).to_parquet(aside, index=False, compression="zstd")
-    figures = {**metrics.overall(probabilities, held_out.labels), "loss": nll(probabilities, held_out.labels)}
     cost = {name: trained.metrics[name] for name in ("seconds", "epochs", "best_epoch", "images_per_second")}
     shutil.rmtree(folder / _DATA_FOLDER)
     return {
         "fold": job["fold"],
         "images": {split: sum(version.counts[split].values()) for split in ("train", "val", "test")},
-        "metrics": {name: value if math.isfinite(value) else None for name, value in figures.items()},
+        "metrics": figures,
         "val_accuracy": trained.metrics["accuracy"],
         "threads": config.threads,
         **cost,

@@ -9,36 +9,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from scipy.stats import t as student_t
 
 from secondread.evaluation.bootstrap import intervals
 from secondread.evaluation.metrics import confusion, overall
+from secondread.training.interval import LEVEL, bounds_of, mean_with_interval
 
-LEVEL = 0.95
-_SHARES = ("accuracy", "auroc_macro", "balanced_accuracy", "f1_macro")
-
-
-def mean_with_interval(
-    values: Sequence[float], *, level: float = LEVEL, share: bool = False
-) -> dict[str, float | None]:
-    """Mean, sample standard deviation and Student's t interval of the mean.
-
-    Args:
-        values: one a fold, or a seed; at least one.
-        level: of the interval.
-        share: they lie in [0, 1], and so does the interval.
-    Returns:
-        `value`, `sd`, `low`, `high`; of a single value only `value`, the others None.
-    """
-    mean, count = float(np.mean(values)), len(values)
-    if count < 2:
-        return {"value": mean, "sd": None, "low": None, "high": None}
-    deviation = float(np.std(values, ddof=1))
-    half = float(student_t.ppf((1 + level) / 2, count - 1)) * deviation / math.sqrt(count)
-    low, high = mean - half, mean + half
-    if share:
-        low, high = max(0.0, low), min(1.0, high)
-    return {"value": mean, "sd": deviation, "low": low, "high": high}
+PREDICTIONS_FILE = "predictions.parquet"
 
 
 def over_folds(folds: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, float | None]]:
@@ -54,7 +30,7 @@ def over_folds(folds: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, float 
     for name in folds[0]["metrics"]:
         values = [fold["metrics"][name] for fold in folds]
         if None not in values:
-            means[name] = mean_with_interval(values, share=name in _SHARES)
+            means[name] = mean_with_interval(values, bounds=bounds_of(name))
     return means
 
 

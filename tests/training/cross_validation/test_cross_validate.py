@@ -22,7 +22,7 @@ from secondread.model.session import GraphSession
 from secondread.training.child import Child
 
 SETTINGS = ("preset=vit-test-32", "epochs=2", "batch_size=8", "learning_rate=0.01", "threads=1")
-DEADLINE_SECONDS = 120
+DEADLINE_SECONDS = 300
 
 
 def command(dataset: DatasetVersion, output: Path) -> list[str]:
@@ -31,11 +31,11 @@ def command(dataset: DatasetVersion, output: Path) -> list[str]:
     return [sys.executable, "-m", "secondread", "train", "cv", *words, *settings]
 
 
-def wait_for(condition: Callable[[], object], running: subprocess.Popen[bytes]) -> None:
+def wait_for(condition: Callable[[], object], running: subprocess.Popen[bytes], log: Path) -> None:
     deadline = time.monotonic() + DEADLINE_SECONDS
     while not condition():
-        assert running.poll() is None, "it ended before it could be killed"
-        assert time.monotonic() < deadline
+        assert running.poll() is None, log.read_text()
+        assert time.monotonic() < deadline, log.read_text()
         os.sched_yield()
 
 
@@ -45,11 +45,12 @@ def killed_and_done(
 ) -> tuple[Path, dict, list[psutil.Process], float]:
     """The output, what it printed, the processes that ran when it was killed, and when fold 1 was done."""
     output = tmp_path_factory.mktemp("cv") / "out"
-    with (output.parent / "first.log").open("wb") as log:
-        first = subprocess.Popen(command(dataset, output), stdout=log, stderr=log)
+    log = output.parent / "first.log"
+    with log.open("wb") as file:
+        first = subprocess.Popen(command(dataset, output), stdout=file, stderr=file)
         try:
             # the first fold is done, and the second has begun to train
-            wait_for(lambda: list(output.parent.glob(".out.resume-*/fold-2/data/dataset.json")), first)
+            wait_for(lambda: list(output.parent.glob(".out.resume-*/fold-2/data/dataset.json")), first, log)
             children = psutil.Process(first.pid).children(recursive=True)
         finally:
             first.kill()

@@ -1,0 +1,32 @@
+"""How good the graph of a model that was just trained is on some images."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import numpy.typing as npt
+
+from secondread.data.versions.dataset import SplitData
+from secondread.evaluation.calibration import nll
+from secondread.evaluation.metrics import overall
+from secondread.model.folder import ModelFolder
+from secondread.model.session import GraphSession
+
+
+def judge(
+    model: ModelFolder, data: SplitData, *, threads: int = 0
+) -> tuple[npt.NDArray[np.float32], dict[str, float | None]]:
+    """Run the graph that would be served.
+
+    Args:
+        model: of the data's own classes, in their order.
+        data: the images.
+        threads: of ONNX Runtime; 0: the CPUs of the container.
+    Returns:
+        Probabilities, float32 (images, classes); and `accuracy`, `auroc_macro`, `balanced_accuracy`, `f1_macro` and
+        `loss` (nats), None where the images cannot tell.
+    """
+    probabilities = GraphSession(model.graph_path(), threads=threads or None).run(data.images).probabilities
+    figures = {**overall(probabilities, data.labels), "loss": nll(probabilities, data.labels)}
+    return probabilities, {name: value if math.isfinite(value) else None for name, value in figures.items()}
