@@ -9,8 +9,6 @@ from __future__ import annotations
 
 import logging
 import os
-import signal
-import threading
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -26,12 +24,13 @@ from secondread.config.environment import Environment
 from secondread.config.require import require
 from secondread.config.train import TrainConfig
 from secondread.data.fingerprint import code_fingerprint
-from secondread.errors import DependencyError, SecondReadError, StoppedError
+from secondread.errors import DependencyError, SecondReadError
 from secondread.logging import ROOT, get_logger
 from secondread.ray_cluster import installation, lost, other_code, ray, ray_cluster
 from secondread.training.batches import Share
 from secondread.training.fit import Fitted
 from secondread.training.preflight import Machine, check_gpus
+from secondread.training.strategies.interrupted import stopped_by_sigterm
 from secondread.training.strategies.job import ERROR_FILE, Job, error_from, read_fitted
 from secondread.training.strategies.worker import run
 from secondread.training.trainer import TrainerParts
@@ -83,7 +82,7 @@ def fit_with_ray(job: Job) -> Fitted:
     )
     (work / ERROR_FILE).unlink(missing_ok=True)  # of an earlier try
     with (
-        _stopped_by_sigterm(),
+        stopped_by_sigterm(),
         ray_cluster(address, instead="use the strategy 'ddp'", cpus=config.world_size),
         _log_lines() as lines,
     ):
@@ -211,25 +210,6 @@ def _check(order: _Order, job: Job, work: Path) -> None:
             )
     gpus = torch.cuda.device_count()
     check_gpus(job.train_config, processes=1, gpus=gpus, torch_build=Machine.look().torch_build)
-
-
-@contextmanager
-def _stopped_by_sigterm() -> Iterator[None]:
-    """Let SIGTERM end the run as an error does, so that nothing is left behind; the last checkpoint is."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-
-    def stop(*_: object) -> None:
-        raise StoppedError(
-            "training was stopped by SIGTERM. The same command, run again, goes on from the last checkpoint."
-        )
-
-    before = signal.signal(signal.SIGTERM, stop)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
 
 
 @contextmanager

@@ -29,7 +29,7 @@ def fit_with_strategy(job: Job, dataset: DatasetVersion, *, tracker: RunTracker 
     """
     config = job.train_config
     check_machine(config)
-    if config.strategy == "ddp":
+    if config.strategy in ("ddp", "fsdp"):
         from secondread.training.strategies.torchrun import fit_distributed
 
         return fit_distributed(job)
@@ -37,4 +37,8 @@ def fit_with_strategy(job: Job, dataset: DatasetVersion, *, tracker: RunTracker 
         from secondread.training.strategies.ray_train import fit_with_ray
 
         return fit_with_ray(job)
+    if config.strategy == "trainjob":
+        from secondread.training.strategies.trainjob import fit_with_trainjob
+
+        return fit_with_trainjob(job)
     return fit(dataset, config, share=Share(), tracker=tracker, work=Path(job.work), start=job.start_weights())
