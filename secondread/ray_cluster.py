@@ -12,7 +12,7 @@ import shutil
 import socket
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, redirect_stdout
 from typing import Any
 
@@ -107,11 +107,11 @@ def installation() -> str:
     return f"{socket.gethostname()}:{secondread.__file__}"
 
 
-def other_code() -> DependencyError:
-    """What a worker says whose code is not the driver's."""
+def other_code(packages: Sequence[str] = ("secondread",)) -> DependencyError:
+    """What a worker says whose code, or whose version of some packages, is not the driver's."""
     return DependencyError(
-        f"{socket.gethostname()} runs another version of secondread than this machine, which might give other results. "
-        "Install the same on every machine of the cluster."
+        f"{socket.gethostname()} runs another version of {', '.join(packages)} than this machine, which might give "
+        "other results. Install the same on every machine of the cluster."
     )
 
 

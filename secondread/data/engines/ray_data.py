@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import pickle
 import warnings
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, TypeVar
 
-from secondread.data.fingerprint import code_fingerprint
+from secondread.data.fingerprint import code_fingerprint, pixel_packages
 from secondread.errors import SecondReadError
 from secondread.ray_cluster import installation, lost, other_code, ray, ray_cluster
 
@@ -34,11 +34,13 @@ class _Task:
         function: pickled.
         installation: of the driver.
         code: the driver's `code_fingerprint`.
+        packages: the driver's `pixel_packages`.
     """
 
     function: bytes
     installation: str
     code: str
+    packages: Mapping[str, str]
 
     def run(self, row: dict[str, bytes]) -> dict[str, bytes]:
         """The result of an item, or the error that the driver is to raise, pickled."""
@@ -51,8 +53,13 @@ class _Task:
         return {"result": _packed(result)}
 
     def _check_code(self) -> None:
-        if self.installation != installation() and self.code != code_fingerprint():
+        if self.installation == installation():
+            return
+        if self.code != code_fingerprint():
             raise other_code()
+        others = [name for name, version in pixel_packages().items() if self.packages[name] != version]
+        if others:
+            raise other_code(others)
 
 
 class RayEngine:
@@ -88,7 +95,7 @@ class RayEngine:
     def _results(self, function: Callable[[A], B], items: Sequence[A]) -> Generator[B, None, None]:
         if not items:
             return
-        task = _Task(_packed(function), installation(), code_fingerprint())
+        task = _Task(_packed(function), installation(), code_fingerprint(), pixel_packages())
         try:
             with closing(_run(task, [{"item": _packed(item)} for item in items])) as blocks:
                 for block in blocks:

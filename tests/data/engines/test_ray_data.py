@@ -24,6 +24,7 @@ from secondread.data import reading
 from secondread.data.engines import ray_data
 from secondread.data.engines.engine import Engine, open_engine
 from secondread.data.engines.local import LocalEngine
+from secondread.data.fingerprint import pixel_packages
 from secondread.data.ingest import ingest
 from secondread.data.sources.open import open_source
 from secondread.data.sources.source import SourceImage
@@ -206,6 +207,13 @@ def test_a_worker_with_other_code_is_refused(engine: Engine, monkeypatch: pytest
     assert list(engine.map(abs, [-1])) == [1]
     monkeypatch.setattr(ray_data, "code_fingerprint", lambda: "another")
     with pytest.raises(DependencyError, match="runs another version of secondread"):
+        list(engine.map(abs, [1]))
+
+
+def test_a_worker_with_other_codecs_is_refused(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ray_data, "installation", lambda: "another machine's")
+    monkeypatch.setattr(ray_data, "pixel_packages", lambda: pixel_packages() | {"pillow": "1.0"})
+    with pytest.raises(DependencyError, match="runs another version of pillow than this machine, which might give"):
         list(engine.map(abs, [1]))
 
 
