@@ -21,6 +21,7 @@ from secondread.taxonomy import Taxonomy
 from secondread.training.augment import Batch, augment, mirror_allowed, mix
 from secondread.training.batches import PADDING
 from secondread.training.memory import peak_gpu_memory_megabytes, peak_memory_megabytes
+from secondread.training.sharded import same_buffers, shard
 
 _LAST_RATE = 1e-3  # share of the peak at which the cosine ends; at 0 the last steps would be for nothing
 
@@ -92,6 +93,17 @@ class Classifier(lightning.LightningModule):
         self.train_sums = torch.zeros(2, dtype=torch.float64)  # of the loss and of the images of the epoch so far
         self._val_loss = 0.0
         self._confusion = torch.zeros(len(weights), len(weights), dtype=torch.float64)
+
+    def configure_model(self) -> None:
+        """Spread the weights over the processes, where the recipe says so."""
+        if self.config.strategy == "fsdp":
+            assert self.device_mesh is not None  # noqa: S101 - the strategy makes it
+            shard(self.model, self.device_mesh["data_parallel"])
+
+    def on_validation_start(self) -> None:
+        """Let all processes judge the same network."""
+        if self.config.strategy == "fsdp":
+            same_buffers(self.model)
 
     def on_train_epoch_start(self) -> None:
         """Begin to count."""

@@ -10,8 +10,12 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.distributed.device_mesh import DeviceMesh
+from torch.distributed.fsdp import fully_shard
 from torch.distributed.tensor import DTensor, distribute_tensor
 from torch.optim import Optimizer
+
+from secondread.model.vit import ViT
 
 
 def whole(tensor: Tensor) -> Tensor:
@@ -53,6 +57,20 @@ def load_optimizer(optimizer: Optimizer, document: Mapping[str, Any]) -> None:
         for index, state in document["state"].items()
     }
     optimizer.load_state_dict({"state": states, "param_groups": document["param_groups"]})
+
+
+def shard(model: ViT, mesh: DeviceMesh) -> None:
+    """Spread a network's weights, gradients and optimiser state over processes (FSDP, Zhao et al. 2023).
+
+    The weights of one block at a time are whole in every process.
+
+    Args:
+        model: is changed in place.
+        mesh: of the processes, one dimension.
+    """
+    for block in model.blocks:
+        fully_shard(block, mesh=mesh)
+    fully_shard(model, mesh=mesh)
 
 
 def same_buffers(model: nn.Module) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 import lightning
 import torch
 from lightning.pytorch.callbacks import Callback
-from lightning.pytorch.strategies import DDPStrategy, Strategy
+from lightning.pytorch.strategies import DDPStrategy, ModelParallelStrategy, Strategy
 
 from secondread.config.train import TrainConfig
 from secondread.training.batches import Share
@@ -43,8 +43,16 @@ def parts_for(config: TrainConfig, share: Share) -> TrainerParts:
     """Parts for this process alone, or for one of those that `torch.distributed.run` started."""
     on_this_machine = share.processes if share.processes == 1 else share.processes // config.nodes
     cuda = config.accelerator != "cpu" and torch.cuda.device_count() >= on_this_machine
+    strategy: Strategy | str = "auto"
+    if share.processes > 1:
+        backend = "nccl" if cuda else "gloo"
+        strategy = DDPStrategy(process_group_backend=backend)
+        if config.strategy == "fsdp":
+            strategy = ModelParallelStrategy(
+                data_parallel_size=share.processes, tensor_parallel_size=1, process_group_backend=backend
+            )
     return TrainerParts(
-        strategy=DDPStrategy(process_group_backend="nccl" if cuda else "gloo") if share.processes > 1 else "auto",
+        strategy=strategy,
         accelerator="cuda" if cuda else "cpu",
         devices=on_this_machine,
         nodes=config.nodes if share.processes > 1 else 1,

@@ -8,9 +8,13 @@ from __future__ import annotations
 
 import os
 import re
+import signal
 import subprocess
 import sys
+import threading
 from collections import deque
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,13 +22,19 @@ import secondread
 from secondread.atomic import read_json
 from secondread.config.train import TrainConfig
 from secondread.cpus import cpu_limit
+from secondread.errors import DependencyError
+from secondread.logging import get_logger
 from secondread.training.fit import Fitted
 from secondread.training.strategies.job import ERROR_FILE, Job, error_from, read_fitted
 
+log = get_logger(__name__)
+
 # our own log lines, plain or as ECS documents; the launcher's chatter is kept for the case of a failure
 _OWN_LINE = re.compile(r'^([DIWE] secondread[\w.]*: |\{"@timestamp")')
-_KEPT_LINES = 40
-_TERMINATE_SECONDS = 20.0
+_KEPT_LINES = 80
+_TERMINATE_SECONDS = 40.0  # the launcher gives its workers 30 s to finish a step and write a checkpoint
+# how the launcher tells of a worker that a signal ended; SIGTERM is its own way to end them
+_KILLED = re.compile(r"exitcode\s*:\s*-(?!15\b)(\d+)")
 # The launcher is asked to end when this process dies, however it dies, so that a killed step leaves nothing. A command
 # of util-linux does it, since a `preexec_fn` makes Python fork, and gRPC breaks in the fork of a process that uses it.
 _END_WITH_PARENT = ("setpriv", "--pdeathsig", "TERM", "--")
@@ -33,15 +43,33 @@ _END_WITH_PARENT = ("setpriv", "--pdeathsig", "TERM", "--")
 def fit_distributed(job: Job) -> Fitted:
     """Train with the recipe's `processes` processes on this machine, gradients averaged.
 
+    When one of them is killed, all are started again, up to `max_failures` times; they go on from the last checkpoint.
+
     Args:
         job: what every process is told; results go into its work folder.
     Raises:
         SecondReadError: the one that a process raised.
+        DependencyError: processes were killed more often than that.
         RuntimeError: a process ended in another way; with its last lines.
     """
+    config = job.train_config
     (Path(job.work) / ERROR_FILE).unlink(missing_ok=True)  # of an earlier try
-    run_processes(job, job.write())
-    return read_fitted(Path(job.work), processes=job.train_config.processes)
+    for failures in range(config.max_failures + 1):
+        try:
+            run_processes(job, job.write())
+            break
+        except KilledError as error:
+            if failures == config.max_failures:
+                raise DependencyError(
+                    f"{error} more than {config.max_failures} times. Look for what kills it, such as a lack of memory, "
+                    "and start the run again: it goes on from there."
+                ) from None
+            log.warning("%s. All are started again (%d of %d)", error, failures + 1, config.max_failures)
+    return read_fitted(Path(job.work), processes=config.processes)
+
+
+class KilledError(RuntimeError):
+    """A training process was killed from outside."""
 
 
 @dataclass(frozen=True)
@@ -70,6 +98,7 @@ def run_processes(job: Job, job_file: Path, meeting: Meeting | None = None) -> N
         meeting: of several machines; None for this one alone.
     Raises:
         SecondReadError: the one that a process raised.
+        KilledError: a process was killed.
         RuntimeError: a process ended in another way; with its last lines.
     """
     error_file = Path(job.work) / ERROR_FILE
@@ -78,6 +107,8 @@ def run_processes(job: Job, job_file: Path, meeting: Meeting | None = None) -> N
     )
     if error_file.is_file():
         raise error_from(read_json(error_file))
+    if code != 0 and (killed := _KILLED.search(last_lines)):
+        raise KilledError(f"a training process was killed ({signal.Signals(int(killed[1])).name})")
     if code != 0:
         raise RuntimeError(f"distributed training ended with exit code {code}:\n{last_lines}")
 
@@ -105,7 +136,10 @@ def _environment(config: TrainConfig, meeting: Meeting | None) -> dict[str, str]
 
 
 def _run(command: list[str], environment: dict[str, str]) -> tuple[int, str]:
-    """Run to the end, passing our own log lines on; gives the exit code and the last other lines."""
+    """Run to the end, passing our own log lines on; gives the exit code and the last other lines.
+
+    When this process is asked to end, the launcher is, and the workers write a checkpoint first.
+    """
     last: deque[str] = deque(maxlen=_KEPT_LINES)
     process = subprocess.Popen(  # noqa: S603 - our own command
         [*_END_WITH_PARENT, *command],
@@ -113,17 +147,34 @@ def _run(command: list[str], environment: dict[str, str]) -> tuple[int, str]:
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         text=True,
+        start_new_session=True,  # Ctrl-C reaches this process alone, which passes it on
     )
     try:
         assert process.stderr is not None  # noqa: S101 - it was asked for
-        for line in process.stderr:
-            if _OWN_LINE.match(line):
-                sys.stderr.write(line)
-            else:
-                last.append(line)
-        return process.wait(), "".join(last)
+        with _passed_on(process):
+            for line in process.stderr:
+                if _OWN_LINE.match(line):
+                    sys.stderr.write(line)
+                else:
+                    last.append(line)
+            return process.wait(), "".join(last)
     finally:
         _stop(process)
+
+
+@contextmanager
+def _passed_on(process: subprocess.Popen[str]) -> Iterator[None]:
+    """Pass SIGTERM and Ctrl-C on as SIGTERM; in a thread, which gets no signals, do nothing."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    heard = (signal.SIGTERM, signal.SIGINT)
+    before = {number: signal.signal(number, lambda *_: process.terminate()) for number in heard}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _stop(process: subprocess.Popen[str]) -> None:
