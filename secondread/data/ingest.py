@@ -97,10 +97,10 @@ def ingest(
         _tell_what_is_replaced(output, config, fingerprint)
         rows = _rows(source, folder, config, patient_key, engine)
         kept, left_out = rows[rows["reason"] == ""], _left_out(rows, hide_names=config.hide_names)
-        write_manifest(typed(kept), folder / MANIFEST_FILE)
-        write_rejected(left_out, folder / REJECTED_FILE)
         if expected_fingerprint and source.fingerprint() != expected_fingerprint:
             raise IntegrityError(f"{config.source} changed while it was read. Run it again when it no longer changes.")
+        write_manifest(typed(kept), folder / MANIFEST_FILE)
+        write_rejected(left_out, folder / REJECTED_FILE)
         result = IngestResult(
             kept=dict(sorted(Counter(kept["label"]).items())),
             rejected=_by_reason(left_out["reason"]),
