@@ -15,7 +15,7 @@ _SHAPES = ("circle", "square", "diamond", "triangle", "star")  # so that no mean
 
 
 def accuracy_against_time(runs: Sequence[Mapping[str, Any]], means: Mapping[str, Mapping[str, Any]]) -> Markup:
-    """Every run as a small mark, every strategy's mean as a large one with its interval.
+    """Every run as a small mark, every strategy's mean as a large, paler one with its interval.
 
     Args:
         runs: with `strategy`, `seconds` and `metrics`.
@@ -26,17 +26,17 @@ def accuracy_against_time(runs: Sequence[Mapping[str, Any]], means: Mapping[str,
     axes = _Axes(most_seconds=max(xs), least=min(ys), most=max(ys))
     order = list(means)
     parts = axes.frame()
-    for run in runs:
-        place = axes.x(run["seconds"]), axes.y(run["metrics"]["accuracy"])
-        text = f"{run['strategy']}, seed {run['seed']}: {run['metrics']['accuracy']:.4f} in {run['seconds']:.0f} s"
-        parts.append(_mark(order.index(run["strategy"]), *place, size=4.5, text=text, strength=0.55))
     for index, (name, mean) in enumerate(means.items()):
         x, y = axes.x(mean["seconds"]["value"]), axes.y(mean["accuracy"]["value"])
         colour = colour_class(index)
         if mean["accuracy"]["low"] is not None:
             low, high = axes.y(mean["accuracy"]["low"]), axes.y(mean["accuracy"]["high"])
             parts.append(f'<line class="{colour}" stroke-width="2" x1="{x}" x2="{x}" y1="{low}" y2="{high}"/>')
-        parts.append(_mark(index, x, y, size=8, text=f"mean of {name}", strength=1))
+        parts.append(_mark(index, x, y, size=9, text=f"mean of {name}", strength=0.55))
+    for run in runs:
+        place = axes.x(run["seconds"]), axes.y(run["metrics"]["accuracy"])
+        text = f"{run['strategy']}, seed {run['seed']}: {run['metrics']['accuracy']:.4f} in {run['seconds']:.0f} s"
+        parts.append(_mark(order.index(run["strategy"]), *place, size=4.5, text=text, strength=1))
     label = "Accuracy against seconds of training, by strategy"
     view = f"0 0 {_LEFT + _WIDTH + 16:.0f} {_TOP + _HEIGHT + 48:.0f}"
     head = f'<svg class="plot wide" viewBox="{view}" font-size="13" role="img" aria-label="{label}">'
