@@ -33,10 +33,12 @@ class TrainConfig:
     shift_share: float = 0.06  # share of the side, either way
     contrast_share: float = 0.25  # share, either way, of contrast and of gamma: detectors differ by more
     brightness_share: float = 0.1  # share of full white, either way
+    noise_share: float = 0.0  # share of full white: greatest spread of noise, drawn anew for each image
     erase_share: float = 0.25  # share of images with a covered rectangle
     mixup_alpha: float = 0.0  # of the Beta distribution that images are blended by; 0: none
     out_of_distribution_share: float = 0.05  # share of val that the out-of-distribution threshold may turn away
     abstain_share: float = 0.10  # share of val, the least confident, that is below the threshold for abstention
+    drop_path: float = 0.0  # share of images that skip the last block of the transformer; earlier blocks less
     ema_decay: float = 0.0  # share of the averaged weights kept each step, and the average is judged and kept; 0: none
     early_stopping_epochs: int = 0  # epochs without a lower val loss after which it stops; 0: the schedule is run whole
     accumulate: int = 1  # parts a step's batch is computed in, one after another: the same batch in less memory
@@ -65,7 +67,8 @@ class TrainConfig:
         shares = [field.name for field in fields(self) if field.name.endswith("_share")]
         for name in (*shares, "label_smoothing", "class_balance"):
             require(0 <= getattr(self, name) <= 1, f"{name} must be from 0 to 1, not {getattr(self, name)}.")
-        require(0 <= self.ema_decay < 1, f"ema_decay must be from 0 to below 1, not {self.ema_decay}.")
+        for name in ("ema_decay", "drop_path"):
+            require(0 <= getattr(self, name) < 1, f"{name} must be from 0 to below 1, not {getattr(self, name)}.")
         strategies = ", ".join(STRATEGIES)
         require(self.strategy in STRATEGIES, f"strategy must be one of {strategies}, not '{self.strategy}'.")
         accelerators = ", ".join(ACCELERATORS)

@@ -1,8 +1,8 @@
 """Random changes to a batch of training images, on tensors: a whole batch costs less than one image in a data worker.
 
 What a film can differ in without meaning anything else: position, size, a few degrees of rotation, exposure, contrast,
-a covered corner. A chest film is never mirrored, since the heart's side is a finding; a retinal scan may be, since the
-left eye is the mirror of the right one.
+noise, a covered corner. A chest film is never mirrored, since the heart's side is a finding; a retinal scan may be,
+since the left eye is the mirror of the right one.
 """
 
 from __future__ import annotations
@@ -54,6 +54,7 @@ def augment(images: Tensor, mirrored: Tensor, config: TrainConfig, generator: to
     """
     images = _affine(images, mirrored, config, generator)
     images = _light(images, config, generator)
+    images = _noise(images, config, generator)
     return _erase(images, config, generator)
 
 
@@ -111,6 +112,15 @@ def _light(images: Tensor, config: TrainConfig, generator: torch.Generator) -> T
     images = images.clamp(min=1e-4) ** gamma
     mean = images.mean(dim=(1, 2, 3), keepdim=True)
     return ((images - mean) * contrast + mean + brightness).clamp(0, 1)
+
+
+def _noise(images: Tensor, config: TrainConfig, generator: torch.Generator) -> Tensor:
+    """Add normal noise, of another spread in each image: detectors and doses differ."""
+    if config.noise_share == 0:
+        return images
+    spread = _uniform(len(images), 0, config.noise_share, generator).view(-1, 1, 1, 1)
+    noise = torch.randn(images.shape, generator=generator, device=generator.device)
+    return (images + spread * noise).clamp(0, 1)
 
 
 def _erase(images: Tensor, config: TrainConfig, generator: torch.Generator) -> Tensor:

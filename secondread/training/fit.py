@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -62,7 +62,8 @@ def architecture_for(dataset: DatasetVersion, config: TrainConfig) -> ViTConfig:
     """
     if config.preset not in PRESETS:
         raise InputError(f"there is no preset '{config.preset}'. Choose one of {', '.join(PRESETS)}.")
-    return PRESETS[config.preset].fit_to(image_size=dataset.image_size, classes=len(dataset.taxonomy.names))
+    preset = replace(PRESETS[config.preset], drop_path=config.drop_path)
+    return preset.fit_to(image_size=dataset.image_size, classes=len(dataset.taxonomy.names))
 
 
 def epochs_for(images: int, config: TrainConfig) -> int:
@@ -98,7 +99,7 @@ def fit(
     lightning.seed_everything(config.seed, verbose=False)
     module = _module(dataset, train, architecture, config)
     if start is not None:
-        module.model.load_state_dict(dict(start))
+        module.model.load_state_dict({**module.model.state_dict(), **start})  # pre-trained ones have no head
     batches = train_batches(train, batch_size=config.batch_size, seed=config.seed, share=share)
     # those that do not fill a batch are not trained on in that epoch
     images = len(batches) * min(config.batch_size, len(train.labels))

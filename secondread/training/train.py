@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import shutil
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,7 +19,6 @@ from secondread import __version__
 from secondread.atomic import resumable_folder, write_json
 from secondread.config.train import TrainConfig
 from secondread.data.versions.dataset import DatasetVersion, SplitData
-from secondread.errors import InputError
 from secondread.evaluation.calibration import ece, nll, reliability
 from secondread.evaluation.metrics import overall
 from secondread.export.onnx import ServedGraph, export_onnx
@@ -35,12 +34,13 @@ from secondread.model.folder import (
     Thresholds,
 )
 from secondread.model.session import GraphSession, Outputs
-from secondread.model.vit import Prediction, ViT, ViTConfig, parameter_count
+from secondread.model.vit import Prediction, ViT, parameter_count
 from secondread.training.batches import Share, even_batches
 from secondread.training.card import model_card
 from secondread.training.fit import Fitted, architecture_for
 from secondread.training.out_of_distribution import OutOfDistribution, fit_out_of_distribution, threshold
 from secondread.training.run_folder import empty_folder, run_folder, run_key
+from secondread.training.start import start_weights
 from secondread.training.strategies.job import Job
 from secondread.training.strategies.strategy import fit_with_strategy
 from secondread.training.temperature import fit_temperature
@@ -96,7 +96,7 @@ def train(
         StoppedError: the process was asked to end.
         DependencyError: the tracker does not answer, or memory ran out.
     """
-    weights = _start_weights(start, dataset, config)
+    weights = start_weights(start, dataset, config)
     key = run_key(dataset, config, weights)
     with (
         resumable_folder(output, marker=CONFIG_FILE, key=key, inputs=[dataset.root]) as folder,
@@ -125,26 +125,6 @@ def train(
         for path in made.iterdir():
             shutil.move(path, folder / path.name)
     return TrainResult(ModelFolder.open(output), metrics, run_id)
-
-
-def _start_weights(start: Path | None, dataset: DatasetVersion, config: TrainConfig) -> str:
-    """File with the weights to begin with; empty for random ones."""
-    if start is None:
-        return ""
-    model = ModelFolder.open(start)
-    theirs, ours = model.config.taxonomy.names, dataset.taxonomy.names
-    if theirs != ours:
-        raise InputError(
-            f"the model in {start} tells {', '.join(theirs)} apart, the dataset {dataset.root} has {', '.join(ours)}. "
-            "Start from a model of the same classes."
-        )
-    architecture = replace(ViTConfig.from_dict(model.config.architecture), dropout=0.0, drop_path=0.0)
-    if architecture != replace(architecture_for(dataset, config), dropout=0.0, drop_path=0.0):
-        raise InputError(
-            f"the model in {start} is not of preset {config.preset} for images of {dataset.image_size} pixels. "
-            "Choose the preset that it was trained with, and a dataset of the same image size."
-        )
-    return str((start / WEIGHTS_FILE).resolve())
 
 
 def _write_folder(folder: Path, dataset: DatasetVersion, config: TrainConfig, fitted: Fitted) -> Metrics:

@@ -70,6 +70,17 @@ def test_a_shift_moves_by_at_most_the_share_and_black_comes_in() -> None:
         assert (centre - 20).abs().max() > 1
 
 
+def test_noise_is_as_strong_as_its_share_at_most_and_of_another_spread_in_each_image() -> None:
+    grey = torch.full((200, 1, 32, 32), 0.5)
+    config = TrainConfig(**{**STILL.__dict__, "noise_share": 0.04})
+    noisy = augment(grey, torch.zeros(200, dtype=torch.bool), config, generator())
+    spreads = (noisy - grey).flatten(1).std(dim=1)
+    assert spreads.max() < 0.043
+    assert spreads.min() < 0.004
+    assert spreads.mean() == pytest.approx(0.02, abs=0.003)
+    assert noisy.mean() == pytest.approx(0.5, abs=1e-3)
+
+
 def test_erasing_covers_a_rectangle_with_the_mean() -> None:
     images = torch.rand(16, 1, 40, 40, generator=generator(1))
     config = TrainConfig(**{**STILL.__dict__, "erase_share": 1.0})

@@ -2,36 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 import lightning
 import numpy as np
 import pandas as pd
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save
-from torch import Tensor
 
 from secondread import __version__
-from secondread.atomic import atomic_folder, read_json, sha256_bytes, write_json
+from secondread.atomic import atomic_folder, sha256_bytes
 from secondread.config.pretrain import PretrainConfig
 from secondread.config.train import TrainConfig
 from secondread.cpus import cpu_limit
 from secondread.data.manifest import SPLITS
 from secondread.data.versions.dataset import DatasetVersion, SplitData
-from secondread.errors import IntegrityError
 from secondread.logging import get_logger
-from secondread.model.folder import WEIGHTS_FILE
 from secondread.training.batches import Share, train_batches
 from secondread.training.fit import architecture_for
+from secondread.training.pretraining.folder import PRETRAINED_FILE, Pretrained
 from secondread.training.pretraining.masked import MaskedImages
 from secondread.training.pretraining.unlabelled import Pixels, read_unlabelled
 from secondread.training.trainer import TrainerParts, make_trainer, quiet
-
-PRETRAINED_FILE = "pretrained.json"
 
 log = get_logger(__name__)
 
@@ -71,7 +64,6 @@ def pretrain(
     with atomic_folder(output, marker=PRETRAINED_FILE, inputs=[dataset.root]) as folder:
         module = _fit(dataset, images, config)
         weights = {name: value for name, value in module.model.state_dict().items() if not name.startswith("head.")}
-        (folder / WEIGHTS_FILE).write_bytes(save(weights))
         document = {
             "architecture": module.model.config.to_dict(),
             "preprocessing": dataset.preprocessing.to_dict(),
@@ -81,21 +73,8 @@ def pretrain(
             "config": asdict(config),
             "library_version": __version__,
         }
-        write_json(folder / PRETRAINED_FILE, document)
+        Pretrained(document, weights).write(folder)
     return PretrainResult(output, len(images), module.losses)
-
-
-def read_pretrained(folder: Path) -> tuple[Mapping[str, Any], dict[str, Tensor]]:
-    """What `pretrain` wrote: its document, and weights by name, without the head.
-
-    Raises:
-        IntegrityError: it is damaged.
-    """
-    document = read_json(folder / PRETRAINED_FILE)
-    try:
-        return document, load_file(folder / WEIGHTS_FILE)
-    except (OSError, SafetensorError) as error:
-        raise IntegrityError(f"{folder / WEIGHTS_FILE} is damaged ({error}). Pre-train again.") from error
 
 
 def _images(dataset: DatasetVersion, others: Pixels) -> Pixels:

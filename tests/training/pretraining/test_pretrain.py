@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import torch
 from PIL import Image
+from safetensors.torch import load_file
 from typer.testing import CliRunner
 
 from secondread.cli.main import app
 from secondread.config.pretrain import PretrainConfig
+from secondread.config.train import TrainConfig
 from secondread.data.versions.dataset import DatasetVersion
 from secondread.errors import InputError, IntegrityError
-from secondread.training.pretraining.pretrain import PRETRAINED_FILE, pretrain, read_pretrained
+from secondread.training.pretraining.folder import PRETRAINED_FILE, read_pretrained
+from secondread.training.pretraining.pretrain import pretrain
+from secondread.training.train import train
 
 QUICK = PretrainConfig(preset="vit-test-32", image_presentations=1500, batch_size=16, learning_rate=3e-3, threads=1)
 
@@ -24,8 +29,9 @@ def test_the_network_learns_to_draw_what_is_hidden(dataset: DatasetVersion, tmp_
     assert result.images == sum(dataset.counts["train"].values())
     assert result.losses[-1] < 0.97 * result.losses[0]
 
-    document, weights = read_pretrained(tmp_path / "weights")
-    assert document["dataset_version"] == dataset.content_hash
+    pretrained = read_pretrained(tmp_path / "weights")
+    weights = pretrained.weights
+    assert pretrained.document["dataset_version"] == dataset.content_hash
     assert "stem.0.weight" in weights
     assert not [name for name in weights if name.startswith("head.")]
 
@@ -34,7 +40,7 @@ def test_the_same_seed_gives_the_same_weights(dataset: DatasetVersion, tmp_path:
     config = PretrainConfig(preset="vit-test-32", image_presentations=200, batch_size=16, threads=1)
     for name in ("a", "b"):
         pretrain(dataset, tmp_path / name, config)
-    first, second = (read_pretrained(tmp_path / name)[1] for name in ("a", "b"))
+    first, second = (read_pretrained(tmp_path / name).weights for name in ("a", "b"))
     assert all(torch.equal(first[name], second[name]) for name in first)
 
 
@@ -66,6 +72,20 @@ def test_damaged_weights_are_refused_by_name(tmp_path: Path) -> None:
     (tmp_path / "model.safetensors").write_bytes(b"nonsense")
     with pytest.raises(IntegrityError, match=r"model\.safetensors is damaged"):
         read_pretrained(tmp_path)
+
+
+def test_a_training_starts_from_what_was_learned(
+    dataset: DatasetVersion, quick: Callable[..., TrainConfig], tmp_path: Path
+) -> None:
+    pretrain(dataset, tmp_path / "weights", QUICK)
+    config = quick(learning_rate=1e-9, epochs=1)  # so that the weights stay what they were
+    model = train(dataset, tmp_path / "model", config, start=tmp_path / "weights").model
+    before = read_pretrained(tmp_path / "weights").weights
+    after = load_file(model.root / "model.safetensors")
+    assert torch.allclose(before["stem.0.weight"], after["stem.0.weight"], atol=1e-6)
+    assert set(after) - set(before) == {"head.weight", "head.bias"}
+    with pytest.raises(InputError, match="not of preset vit-tiny for images of 32 pixels"):
+        train(dataset, tmp_path / "other", quick(preset="vit-tiny"), start=tmp_path / "weights")
 
 
 def test_the_command_says_what_it_learned_from(dataset: DatasetVersion, tmp_path: Path) -> None:
