@@ -11,8 +11,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 from torch.nn import functional
-from torch.optim import AdamW, Optimizer
-from torch.optim.lr_scheduler import LambdaLR
+from torch.optim import Optimizer
 
 from secondread.config.train import TrainConfig
 from secondread.errors import InputError
@@ -21,9 +20,8 @@ from secondread.taxonomy import Taxonomy
 from secondread.training.augment import Batch, augment, mirror_allowed, mix
 from secondread.training.batches import PADDING
 from secondread.training.memory import peak_gpu_memory_megabytes, peak_memory_megabytes
+from secondread.training.optimizer import adamw
 from secondread.training.sharded import same_buffers, shard
-
-_LAST_RATE = 1e-3  # share of the peak at which the cosine ends; at 0 the last steps would be for nothing
 
 
 def class_weights(labels: npt.NDArray[np.int64], *, classes: int, exponent: float) -> Tensor:
@@ -195,28 +193,10 @@ class Classifier(lightning.LightningModule):
 
     def configure_optimizers(self) -> Any:
         """AdamW with decay on matrices only, and a rate that warms up and then falls along half a cosine."""
-        optimizer = AdamW(_parameter_groups(self.model, self.config.weight_decay), lr=self.config.learning_rate)
-        schedule = _warmup_cosine(optimizer, int(self.trainer.estimated_stepping_batches), self.config.warmup_share)
-        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
-
-
-def _parameter_groups(model: ViT, weight_decay: float) -> list[dict[str, Any]]:
-    """Matrices and kernels decay; gains, biases, [CLS] and positions do not."""
-    decayed: list[Tensor] = []
-    free: list[Tensor] = []
-    for name, parameter in model.named_parameters():
-        (free if parameter.ndim < 2 or name == "positions" else decayed).append(parameter)
-    return [{"params": decayed, "weight_decay": weight_decay}, {"params": free, "weight_decay": 0.0}]
-
-
-def _warmup_cosine(optimizer: Optimizer, steps: int, warmup_share: float) -> LambdaLR:
-    """Linear rise over the first share of the steps, then half a cosine (Loshchilov & Hutter 2017)."""
-    warmup = max(1, round(steps * warmup_share))
-
-    def share_of_peak(step: int) -> float:
-        if step < warmup:
-            return (step + 1) / warmup
-        done = min(1.0, (step - warmup) / max(1, steps - warmup))
-        return _LAST_RATE + (1 - _LAST_RATE) * 0.5 * (1 + math.cos(math.pi * done))
-
-    return LambdaLR(optimizer, share_of_peak)
+        return adamw(
+            self.model.named_parameters(),
+            learning_rate=self.config.learning_rate,
+            weight_decay=self.config.weight_decay,
+            steps=int(self.trainer.estimated_stepping_batches),
+            warmup_share=self.config.warmup_share,
+        )

@@ -38,11 +38,11 @@ def adamw(
         (free if parameter.ndim < 2 or name == "positions" else decayed).append(parameter)
     groups = [{"params": decayed, "weight_decay": weight_decay}, {"params": free, "weight_decay": 0.0}]
     optimizer = AdamW(groups, lr=learning_rate)
-    schedule = warmup_cosine(optimizer, steps, warmup_share)
+    schedule = _warmup_cosine(optimizer, steps, warmup_share)
     return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
 
-def warmup_cosine(optimizer: Optimizer, steps: int, warmup_share: float) -> LambdaLR:
+def _warmup_cosine(optimizer: Optimizer, steps: int, warmup_share: float) -> LambdaLR:
     """Linear rise over the first share of the steps, then half a cosine (Loshchilov & Hutter 2017)."""
     warmup = max(1, round(steps * warmup_share))
 

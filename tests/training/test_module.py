@@ -1,4 +1,4 @@
-"""Loss, class weights and learning rate, against torch's own and by hand."""
+"""Loss and class weights, against torch's own and by hand."""
 
 from __future__ import annotations
 
@@ -8,8 +8,7 @@ import torch
 from torch.nn import functional
 
 from secondread.config.train import TrainConfig
-from secondread.model.vit import PRESETS, ViT
-from secondread.training.module import _parameter_groups, _warmup_cosine, class_weights, smoothed_cross_entropy
+from secondread.training.module import class_weights, smoothed_cross_entropy
 
 
 @pytest.fixture
@@ -36,32 +35,6 @@ def test_class_weights_favour_rare_classes_and_average_to_one_over_the_images(ex
     weights = class_weights(labels, classes=3, exponent=exponent).numpy()
     assert weights[labels].mean() == pytest.approx(1)
     assert weights[2] / weights[0] == pytest.approx(25**exponent)
-
-
-def test_the_rate_rises_then_falls_along_half_a_cosine() -> None:
-    optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=0.5)
-    schedule = _warmup_cosine(optimizer, 100, 0.1)
-    rates = []
-    for _ in range(100):
-        rates.append(optimizer.param_groups[0]["lr"])
-        optimizer.step()
-        schedule.step()
-    assert rates[:10] == pytest.approx([0.05 * step for step in range(1, 11)])
-    assert max(rates) == 0.5
-    assert rates[55] == pytest.approx(0.25, abs=0.01)
-    assert rates[10:] == sorted(rates[10:], reverse=True)
-    assert 0 < rates[-1] < 0.005
-
-
-def test_only_matrices_and_kernels_decay() -> None:
-    model = ViT(PRESETS["vit-test-32"])
-    decayed, free = _parameter_groups(model, 0.05)
-    names = {id(parameter): name for name, parameter in model.named_parameters()}
-    assert decayed["weight_decay"] == 0.05
-    assert free["weight_decay"] == 0
-    assert {"positions", "cls"} <= {names[id(parameter)] for parameter in free["params"]}
-    assert all(names[id(parameter)].endswith("weight") for parameter in decayed["params"])
-    assert len(decayed["params"]) + len(free["params"]) == len(names)
 
 
 def test_defaults_are_valid_and_nonsense_is_refused() -> None:
