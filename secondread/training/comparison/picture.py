@@ -101,7 +101,8 @@ def _ticks(low: float, high: float) -> list[float]:
 
 def _mark(index: int, x: float, y: float, *, size: float, text: str, strength: float) -> str:
     title = f"<title>{escape(text)}</title>" if text else ""
-    style = f'class="mark {colour_class(index)}" opacity="{strength}"'
+    # filled here, not by a page's style, so that a notebook shows it too; its edge tells marks apart that overlap
+    style = f'style="fill:var(--{colour_class(index)});stroke:var(--card)" opacity="{strength}"'
     shape = _SHAPES[index % len(_SHAPES)]
     if shape == "circle":
         return f'<circle {style} cx="{x}" cy="{y}" r="{size}">{title}</circle>'

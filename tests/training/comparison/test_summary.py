@@ -61,8 +61,8 @@ def test_every_run_and_every_mean_is_in_the_picture_and_higher_accuracy_is_highe
     found = record(single=[0.80, 0.80, 0.80], ddp=[0.90, 0.90, 0.90])
     svg = accuracy_against_time(found["runs"], found["strategies"])
     assert svg.count("<circle") == svg.count("<polygon") == 4  # three runs and their mean
-    circle = float(svg.split('<circle class="mark c0" opacity="1" ')[1].split('cy="')[1].split('"')[0])
-    square = float(svg.split('<polygon class="mark c1" opacity="1" points="')[1].split(",")[1].split(" ")[0])
+    circle = float(svg.split("<circle ")[-1].split('cy="')[1].split('"')[0])
+    square = float(svg.split("<polygon ")[-1].split('points="')[1].split(",")[1].split(" ")[0])
     assert square < circle
 
 
