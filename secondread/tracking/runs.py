@@ -17,11 +17,15 @@ from mlflow import MlflowClient
 from mlflow.entities import LifecycleStage, Metric, Param
 from mlflow.exceptions import MlflowException
 from mlflow.protos.databricks_pb2 import INVALID_PARAMETER_VALUE, RESOURCE_DOES_NOT_EXIST, ErrorCode
+from sqlalchemy import create_engine
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.pool import NullPool
 
 from secondread.errors import DependencyError, InputError
 from secondread.tracking.datasets import TrackedDataset, log_training_data
 
 LONGEST_PARAM = 6000  # characters that MLflow stores
+_DATABASE_SERVERS = ("postgresql", "mysql", "mssql")
 
 
 class RunTracker(Protocol):
@@ -136,12 +140,25 @@ def open_client(uri: str) -> MlflowClient:
     logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)
     uri = re.sub(r"^postgres(ql)?://", "postgresql+psycopg://", uri)  # the driver that is installed
     try:
+        if uri.startswith(_DATABASE_SERVERS):
+            _connect_once(uri)
         client = MlflowClient(tracking_uri=uri, registry_uri=uri)
         client.search_experiments(max_results=1)
-    except MlflowException as error:
+    except (MlflowException, SQLAlchemyError) as error:
         reason = without_password(str(error).splitlines()[0])
         raise DependencyError(f"MLflow at {without_password(uri)} does not answer ({reason}). Start it.") from error
     return client
+
+
+def _connect_once(uri: str) -> None:
+    """Open and close a connection: MLflow itself asks a database that is down for two minutes.
+
+    Raises:
+        SQLAlchemyError: the database does not answer.
+    """
+    engine = create_engine(uri, poolclass=NullPool)
+    with engine.connect():
+        pass
 
 
 @contextmanager
@@ -154,7 +171,7 @@ def mlflow_errors(client: MlflowClient) -> Iterator[None]:
     """
     try:
         yield
-    except (MlflowException, OSError) as error:
+    except (MlflowException, SQLAlchemyError, OSError) as error:
         reason = without_password((str(error).splitlines() or [type(error).__name__])[0])
         uri = without_password(client.tracking_uri)
         status = error.get_http_status_code() if isinstance(error, MlflowException) else 503

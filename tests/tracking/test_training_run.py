@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -201,11 +202,21 @@ def test_a_store_of_files_that_fails_keeps_no_figure_back(
         monkeypatch.undo()
 
 
-def test_a_wrong_address_is_an_error_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("address", "shown"),
+    [
+        ("http://user:hunter2@127.0.0.1:9", r"MLflow at http://127\.0\.0\.1:9 does not answer"),
+        ("postgresql://user:hunter2@127.0.0.1:9/runs", r"postgresql\+psycopg://127\.0\.0\.1:9/runs does not answer"),
+        ("htp://mlflow", r"MLflow at htp://mlflow does not answer \(.*unsupported URI"),
+    ],
+)
+def test_a_wrong_address_is_an_error_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, address: str, shown: str
+) -> None:
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
-    with (
-        pytest.raises(DependencyError, match=r"http://127\.0\.0\.1:9 does not answer"),
-        opened("http://127.0.0.1:9", tmp_path),
-    ):
+    began = time.monotonic()
+    with pytest.raises(DependencyError, match=shown) as told, opened(address, tmp_path):
         pass
+    assert time.monotonic() - began < 20
+    assert "hunter2" not in str(told.value)
     assert not list(tmp_path.iterdir())

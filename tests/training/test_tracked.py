@@ -1,0 +1,80 @@
+"""What MLflow has of a training, also of one that was killed and run again."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+
+from mlflow import MlflowClient
+from PIL import Image
+from safetensors.torch import load_file
+
+from secondread.config.train import TrainConfig
+from secondread.data.versions.dataset import DatasetVersion
+from secondread.tracking.runs import TrackingConfig
+from secondread.training.batches import Share
+from secondread.training.fit import fit
+from secondread.training.train import train
+
+SCRIPT = """
+import json, sys
+from pathlib import Path
+from secondread.config.train import TrainConfig
+from secondread.data.versions.dataset import DatasetVersion
+from secondread.logging import configure
+from secondread.tracking.runs import TrackingConfig
+from secondread.training.train import train
+configure()
+data, output, config, uri = sys.argv[1:]
+train(DatasetVersion.open(data), Path(output), TrainConfig(**json.loads(config)), tracking=TrackingConfig(uri, "x", {}))
+"""
+
+
+def test_a_trainer_that_is_killed_goes_on_as_the_same_run(
+    dataset: DatasetVersion, quick: Callable[..., TrainConfig], tmp_path: Path
+) -> None:
+    config, uri = quick(epochs=8), f"sqlite:///{tmp_path}/mlflow/mlflow.db"
+    words = [str(dataset.root), str(tmp_path / "model"), json.dumps(asdict(config)), uri]
+    killed = subprocess.Popen([sys.executable, "-c", SCRIPT, *words], stderr=subprocess.PIPE, text=True)
+    assert killed.stderr is not None
+    told = []
+    for line in killed.stderr:
+        told.append(line)
+        if "epoch 3 of 8" in line:
+            os.kill(killed.pid, signal.SIGKILL)
+    assert killed.wait() == -signal.SIGKILL, "".join(told)
+    killed.stderr.close()
+    client = MlflowClient(uri)
+    (experiment,) = client.search_experiments(filter_string="name = 'x'")
+    (first,) = client.search_runs([experiment.experiment_id])
+    assert first.info.status == "RUNNING"
+
+    result = train(dataset, tmp_path / "model", config, tracking=TrackingConfig(uri, "x", {}))
+    (run,) = client.search_runs([experiment.experiment_id])
+    assert (run.info.run_id, run.info.status) == (first.info.run_id, "FINISHED")
+    assert result.run_id == first.info.run_id
+    whole = fit(dataset, config, share=Share(), tracker=None)
+    for name in ("train_loss", "val_loss", "val_accuracy", "learning_rate"):
+        points = client.get_metric_history(result.run_id, name)
+        assert [point.step for point in points] == list(range(1, 9)), name
+        assert [point.value for point in points] == [getattr(epoch, name) for epoch in whole.epochs], name
+
+    (tmp_path / "kept").mkdir()
+    kept = Path(client.download_artifacts(result.run_id, "", str(tmp_path / "kept")))
+    assert json.loads((kept / "train-config.json").read_text()) == asdict(config)
+    assert "# libraries" in (kept / "gpu-info.txt").read_text()
+    best = load_file(kept / "model" / "model.safetensors")
+    last = load_file(kept / "checkpoints" / "last.safetensors")
+    assert {name: tensor.shape for name, tensor in last.items()} == {
+        name: tensor.shape for name, tensor in best.items()
+    }
+    assert not [path for path in kept.rglob("*") if path.suffix in (".pt", ".pkl", ".ckpt", ".pth")]
+    if result.metrics["accuracy"] < 1:  # type: ignore[operator]
+        assert Image.open(kept / "misread-val.png").format == "PNG"
+    assert {path.name for path in tmp_path.iterdir()} == {"model", "mlflow", "kept"}
