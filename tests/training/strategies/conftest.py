@@ -10,6 +10,7 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 
@@ -43,7 +44,9 @@ class Cluster:
 @pytest.fixture(scope="session")
 def ray_cluster() -> Iterator[Cluster]:
     """Ends when the last test has."""
-    environment = {**os.environ, "RAY_USAGE_STATS_ENABLED": "0"}
+    # as with this environment activated: a job runs the `python` that the cluster finds
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    environment = {**os.environ, "RAY_USAGE_STATS_ENABLED": "0", "PATH": path}
     with tempfile.TemporaryDirectory(prefix="ray-", dir="/tmp", ignore_cleanup_errors=True) as folder:
         command = [sys.executable, "-c", _CLUSTER, folder]
         with subprocess.Popen(command, env=environment, stdin=-1, stdout=-1, text=True) as cluster:
