@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from secondread.cli import compare, cross_validate, pretrain, track
+from secondread.cli import compare, cross_validate, pretrain, submit_training, track
 from secondread.cli.output import Json, example, print_facts, print_json
 from secondread.cli.settings import parse_settings
 from secondread.config.environment import Environment
@@ -77,3 +77,4 @@ cross_validate.add_to(app)
 compare.add_to(app)
 track.add_to(app)
 pretrain.add_to(app)
+submit_training.add_to(app)
