@@ -395,3 +395,22 @@ def postgres(running_postgres: Postgres) -> Postgres:
     if not running_postgres.is_running():
         running_postgres.start()
     return running_postgres
+
+
+@pytest.fixture(scope="session")
+def _empty_mlflow(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A database of MLflow without runs, which takes MLflow seconds to make."""
+    from secondread.tracking.runs import open_client
+
+    path = tmp_path_factory.mktemp("empty-mlflow") / "mlflow.db"
+    open_client(f"sqlite:///{path}")
+    return path
+
+
+@pytest.fixture
+def mlflow_uri(_empty_mlflow: Path, tmp_path: Path) -> str:
+    """URI of an MLflow without runs, of the test's own."""
+    path = tmp_path / "mlflow" / "mlflow.db"
+    path.parent.mkdir()
+    shutil.copyfile(_empty_mlflow, path)
+    return f"sqlite:///{path}"

@@ -12,10 +12,11 @@ from secondread.tracking.runs import TrackingConfig, open_client
 from secondread.tracking.training_run import open_training_run
 
 
-def test_a_run_is_completed_and_its_folder_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    uri = f"sqlite:///{tmp_path}/mlflow/mlflow.db"
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
-    config = TrackingConfig(uri, "cxr", {})
+def test_a_run_is_completed_and_its_folder_removed(
+    mlflow_uri: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", mlflow_uri)
+    config = TrackingConfig(mlflow_uri, "cxr", {})
     killed = open_training_run(config, tmp_path / "record", left=tmp_path / "left")
     run = killed.__enter__()  # it never leaves the block
     words = ["train", "track", "--complete", str(tmp_path / "record")]
@@ -27,7 +28,7 @@ def test_a_run_is_completed_and_its_folder_removed(tmp_path: Path, monkeypatch: 
     run._record.end("FINISHED")
     told = CliRunner().invoke(app, [*words, "--json"])
     assert json.loads(told.stdout) == {"run": run.run_id, "ended": True}
-    assert open_client(uri).get_run(run.run_id).data.metrics == {"loss": 0.5}
+    assert open_client(mlflow_uri).get_run(run.run_id).data.metrics == {"loss": 0.5}
     again = CliRunner().invoke(app, words)
     assert isinstance(again.exception, InputError)
     assert str(again.exception).startswith(f"{tmp_path}/record holds no record of a run")

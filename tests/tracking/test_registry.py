@@ -12,8 +12,8 @@ from secondread.tracking.runs import TrackingConfig, open_client, open_run
 
 
 @pytest.fixture
-def uri(tmp_path: Path) -> str:
-    return f"sqlite:///{tmp_path}/mlflow/mlflow.db"
+def uri(mlflow_uri: str) -> str:
+    return mlflow_uri
 
 
 def changed(model: ModelFolder, to: Path) -> ModelFolder:

@@ -37,9 +37,9 @@ train(DatasetVersion.open(data), Path(output), TrainConfig(**json.loads(config))
 
 
 def test_a_trainer_that_is_killed_goes_on_as_the_same_run(
-    dataset: DatasetVersion, quick: Callable[..., TrainConfig], tmp_path: Path
+    dataset: DatasetVersion, quick: Callable[..., TrainConfig], mlflow_uri: str, tmp_path: Path
 ) -> None:
-    config, uri = quick(epochs=8), f"sqlite:///{tmp_path}/mlflow/mlflow.db"
+    config, uri = quick(epochs=8), mlflow_uri
     words = [str(dataset.root), str(tmp_path / "model"), json.dumps(asdict(config)), uri]
     killed = subprocess.Popen([sys.executable, "-c", SCRIPT, *words], stderr=subprocess.PIPE, text=True)
     assert killed.stderr is not None
