@@ -17,7 +17,8 @@ def of_kind(documents, kind):
 
 
 def test_the_namespaces_are_labelled_as_the_network_policy_asks(render):
-    policy = str(of_kind(render("manifests/base"), "NetworkPolicy"))
+    builds = ("manifests/base", "manifests/ray/cluster")
+    policy = " ".join(str(of_kind(render(build), "NetworkPolicy")) for build in builds)
     assert set(re.findall(r"label namespace \S+ (\S+)=true", README)) == set(re.findall(r"secondread/[a-z-]+", policy))
 
 

@@ -18,6 +18,7 @@ OVERLAYS = [build for build in BUILDS if build.startswith("manifests/overlays/")
 def test_the_builds_that_the_readme_names_are_there():
     services = {f"kserve/services/{name}" for name in ("standard", "standard-canary", "knative", "knative-canary")}
     assert services | {"kserve", "kserve/runtimes", "manifests/base", "manifests/overlays/dev"} <= set(BUILDS)
+    assert {"manifests/ray/cluster", "manifests/ray/job"} <= set(BUILDS)
 
 
 @pytest.mark.parametrize("build", BUILDS)
