@@ -34,13 +34,16 @@ RECORD = "tracking"  # folder of the run's record in the work folder: every proc
 
 
 @contextmanager
-def open_tracker(tracking: TrackingConfig | None, work: Path, *, output: Path) -> Iterator[RunTracker | None]:
+def open_tracker(
+    tracking: TrackingConfig | None, work: Path, *, output: Path, storage: str = ""
+) -> Iterator[RunTracker | None]:
     """The run to write to, begun or gone on with; None where nothing is tracked.
 
     Args:
         tracking: where.
         work: folder of the training.
-        output: model folder; a record that MLflow lacks some of is left beside it.
+        output: model folder; a record that MLflow lacks some of is left beside it, or in
+        storage: a folder on a volume, where a pod takes the output with it.
     Raises:
         DependencyError: the tracker does not answer at the start.
     """
@@ -49,7 +52,8 @@ def open_tracker(tracking: TrackingConfig | None, work: Path, *, output: Path) -
         return
     from secondread.tracking.training_run import open_training_run
 
-    with open_training_run(tracking, work / RECORD, left=output.with_name(f"{output.name}.tracking")) as run:
+    left = (Path(storage) if storage else output.parent) / f"{output.name}.tracking"
+    with open_training_run(tracking, work / RECORD, left=left) as run:
         yield run
 
 

@@ -104,7 +104,7 @@ def train(
     ):
         if not resume:
             empty_folder(work)
-        with open_tracker(tracking, work, output=output) as tracker:
+        with open_tracker(tracking, work, output=output, storage=config.storage) as tracker:
             run_id = tracker.run_id if tracker else ""
             if tracker:
                 tell_start(tracker, dataset, config)

@@ -48,6 +48,10 @@ def test_two_processes_make_one_model_and_one_run(
     assert run.data.params["strategy"] == "ddp"
     for key in ("train_loss", "val_loss", "val_accuracy", "learning_rate", "images_per_second"):
         assert [point.step for point in client.get_metric_history(result.run_id, key)] == [1, 2, 3]
+    # each process saw its share of val: recall of each class, weighted by its images, is the accuracy over all
+    images = dataset.counts["val"]
+    recalled = sum(run.data.metrics[f"val_recall/{name}"] * count for name, count in images.items())
+    assert run.data.metrics["val_accuracy"] == pytest.approx(recalled / sum(images.values()))
     assert run.data.metrics["served_val_auroc_macro"] == pytest.approx(result.metrics["auroc_macro"])
     artifacts = {Path(entry.path).name for entry in client.list_artifacts(result.run_id, "model")}
     assert {"fp32.onnx", "config.json", "MODEL_CARD.md"} <= artifacts
