@@ -163,7 +163,8 @@ class JobServer:
                 time.sleep(_POLL_SECONDS)
             info = self._ask(lambda: self.client.get_job_info(name))
             logs = self._ask(lambda: self.client.get_job_logs(name))
-            end = len(_told(logs)) if info.status in _ENDED else logs.rfind("\n") + 1
+            whole = info.status in ("FAILED", "STOPPED")
+            end = len(logs) if whole else min(len(_told(logs)), logs.rfind("\n") + 1)
             if end > shown:
                 show(logs[shown:end])
                 shown = end
