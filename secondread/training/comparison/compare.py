@@ -12,13 +12,14 @@ import json
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from secondread.atomic import read_json, resumable_folder, sha256_bytes, write_json
+from secondread.atomic import read_json, resumable_folder, write_json
 from secondread.config.require import require, require_seed
 from secondread.config.train import TrainConfig
-from secondread.data.fingerprint import code_fingerprint
+from secondread.data.engines.journal import resume_key
 from secondread.data.versions.dataset import DatasetVersion
 from secondread.errors import DependencyError
 from secondread.logging import get_logger
@@ -109,7 +110,7 @@ def compare(
         "level": LEVEL,
         "recipe": asdict(config),
     }
-    key = sha256_bytes(json.dumps([about, code_fingerprint()], sort_keys=True).encode())
+    key = resume_key("comparison", about, version("torch"))
     inputs = [dataset.root, retrain_on.root]
     tracked = Tracked(tracking_uri, config.name, name=f"compare {dataset.name}")
     with resumable_folder(output, marker=RECORD_FILE, key=key, inputs=inputs) as folder:

@@ -11,21 +11,21 @@ from otherwise. So a recipe is judged by this, never a model that is then compar
 from __future__ import annotations
 
 import contextlib
-import json
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import asdict, dataclass
+from importlib.metadata import version
 from pathlib import Path
 from queue import SimpleQueue
 from typing import Any
 
 import pandas as pd
 
-from secondread.atomic import atomic_file, read_json, resumable_folder, sha256_bytes, write_json
+from secondread.atomic import atomic_file, read_json, resumable_folder, write_json
 from secondread.config.require import require, require_seed
 from secondread.config.train import TrainConfig
-from secondread.data.fingerprint import code_fingerprint
+from secondread.data.engines.journal import resume_key
 from secondread.data.versions.dataset import DatasetVersion
 from secondread.data.versions.folds import deal_folds, divided
 from secondread.logging import get_logger
@@ -86,8 +86,10 @@ def cross_validate(
         "groups_in_several_folds": divided(dataset.manifest, dealt),
         "recipe": asdict(config),
     }
-    planned = schedule(config, plan.folds, Machine.here(), at_once=at_once)
-    with resumable_folder(output, marker=RECORD_FILE, key=_key(about, plan), inputs=[dataset.root]) as folder:
+    # of everything that decides what the folds come to
+    key = resume_key("cross-validation", about, plan.folds, version("torch"))
+    planned = schedule(config, plan.folds, Machine.here(), image_size=dataset.image_size, at_once=at_once)
+    with resumable_folder(output, marker=RECORD_FILE, key=key, inputs=[dataset.root]) as folder:
         jobs = [
             {
                 "dataset": str(dataset.root.resolve()),
@@ -106,12 +108,6 @@ def cross_validate(
         }
         write_json(folder / RECORD_FILE, record)
     return record
-
-
-def _key(about: Mapping[str, Any], plan: Plan) -> str:
-    """Of everything that decides what the folds come to."""
-    known = {**about, "folds": plan.folds, "code": code_fingerprint()}
-    return sha256_bytes(json.dumps(known, sort_keys=True).encode())
 
 
 def _fold_folder(folder: Path, fold: int) -> Path:

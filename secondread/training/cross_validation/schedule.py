@@ -13,7 +13,9 @@ import psutil
 from secondread.config.train import TrainConfig
 from secondread.cpus import CGROUP_ROOT, cpu_limit
 
-_PROCESS_BYTES = 1_500 << 20  # of one training process at its peak, at 64 pixels; most of it is the libraries
+# Of one training process at its peak, measured with the default network at 64 and 224 pixels and 64 and 128 images: the
+# libraries, and what a step keeps of each pixel of its batch
+_LIBRARY_BYTES, _BYTES_PER_PIXEL = 1_000_000_000, 250
 
 
 @dataclass(frozen=True)
@@ -53,17 +55,19 @@ class Schedule:
     devices: tuple[str, ...] = ()
 
 
-def schedule(config: TrainConfig, folds: int, machine: Machine, *, at_once: int = 0) -> Schedule:
+def schedule(config: TrainConfig, folds: int, machine: Machine, *, image_size: int, at_once: int = 0) -> Schedule:
     """Plan the folds. The plan hangs on nothing but this, so that a run that was cut goes on with the same threads.
 
     Args:
         config: recipe; `threads` and `processes` are those of one fold.
         folds: how many.
         machine: what they may use.
+        image_size: pixels of both sides.
         at_once: how many train at the same time; 0: as many as CPUs, GPUs and memory allow.
     """
     processes = 1 if config.strategy == "single" else config.processes
-    by_memory = machine.memory // (_PROCESS_BYTES * processes)
+    images = config.batch_size // config.accumulate  # of all processes of a fold together
+    by_memory = machine.memory // (_LIBRARY_BYTES * processes + _BYTES_PER_PIXEL * images * image_size**2)
     by_compute = machine.gpus // processes if machine.gpus else machine.cpus // max(config.threads, processes)
     at_once = min(folds, at_once or max(1, min(by_compute, by_memory)))
     last = folds % at_once  # those of the last round are fewer, and share all CPUs

@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 from secondread.config.train import TrainConfig
-from secondread.training.cross_validation.schedule import Machine, Schedule, schedule
+from secondread.training.cross_validation import schedule as module
+from secondread.training.cross_validation.schedule import Machine, Schedule
 
 GIB = 1 << 30
+
+
+def schedule(config: TrainConfig, folds: int, machine: Machine, *, image_size: int = 64, at_once: int = 0) -> Schedule:
+    return module.schedule(config, folds, machine, image_size=image_size, at_once=at_once)
 
 
 def test_two_cores_train_two_folds_with_a_thread_each_and_the_odd_one_with_both() -> None:
@@ -24,7 +29,8 @@ def test_what_the_recipe_says_of_threads_and_processes_holds_for_each_fold() -> 
 
 
 def test_memory_bounds_the_folds_and_one_always_trains() -> None:
-    assert schedule(TrainConfig(), 4, Machine(cpus=8, gpus=0, memory=4 * GIB)).at_once == 2
+    assert schedule(TrainConfig(), 4, Machine(cpus=8, gpus=0, memory=4 * GIB)).at_once == 4
+    assert schedule(TrainConfig(), 4, Machine(cpus=8, gpus=0, memory=4 * GIB), image_size=224).at_once == 2
     assert schedule(TrainConfig(), 4, Machine(cpus=8, gpus=0, memory=GIB // 2)).at_once == 1
 
 
