@@ -1,5 +1,7 @@
 """KFP component: register a model that passed its gate on test."""
 
+from typing import Optional
+
 from kfp import dsl
 
 from secondread_components.image import BASE_IMAGE
@@ -13,6 +15,7 @@ def register(
     name: str,
     root: str,
     pipeline_run: str,
+    comparison: Optional[dsl.Input[dsl.Artifact]] = None,  # noqa: UP045 - KFP does not read `| None`
 ):
     """Register a model that passed its gate on test.
 
@@ -23,6 +26,7 @@ def register(
         name: in the registry and in Triton.
         root: folder for <name>/<digest>/; empty for the pipeline's own object store.
         pipeline_run: id of the run, for the registry.
+        comparison: what compare wrote for that model; without it none is asked for.
     """
     from secondread.pipeline.steps.register import register as step
 
@@ -34,5 +38,6 @@ def register(
         name=name,
         root=root,
         pipeline_run=pipeline_run,
+        comparison=comparison.path if comparison else "",
     )
     repository.metadata.update(facts)

@@ -10,30 +10,45 @@ from typing import Annotated, Any
 import typer
 
 from secondread.cli.output import Json, example, print_facts, print_json, print_line
-from secondread.cli.settings import DATA_STAGES, parse_settings
+from secondread.cli.pipeline_options import Options
 from secondread.config.environment import Environment
-from secondread.config.require import require
 from secondread.errors import GateRefused, InputError
 
 app = typer.Typer(help="Compile a pipeline, run it here, or submit it to a Kubeflow.", no_args_is_help=True)
 
-Name = Annotated[str, typer.Argument(help="Pipeline: train or data.")]
+Name = Annotated[str, typer.Argument(help="Pipeline: train, retrain or data.")]
 Data = Annotated[
-    str, typer.Option(help="URI of labelled images: a folder, an archive, a .npz, s3://, swift://, or phantom://demo.")
+    str | None,
+    typer.Option(
+        help="Train, data: URI of labelled images: a folder, an archive, a .npz, s3://, swift://, or phantom://demo, "
+        "the default. Retrain: folder or URI of the dataset version to learn from, a child of the champion's."
+    ),
 ]
 RemoteData = Annotated[
-    str, typer.Option(help="URI of labelled images that pods can reach: s3://, swift:// or phantom://.")
+    str | None,
+    typer.Option(
+        help="Train, data: URI of labelled images that pods can reach: s3://, swift:// or phantom://demo, the default. "
+        "Retrain: URI of the published dataset version to learn from, a child of the champion's."
+    ),
 ]
-Model = Annotated[str | None, typer.Option("--name", help="Train: of the model, in the registry and in Triton.")]
+Model = Annotated[
+    str | None, typer.Option("--name", help="Train, retrain: of the model, in the registry and in Triton.")
+]
 Set = Annotated[list[str], typer.Option("--set", help="Any setting: STAGE.FIELD=VALUE, such as train.epochs=12.")]
-SplitSeed = Annotated[int | None, typer.Option(help="Picks one of the possible splits.")]
+SplitSeed = Annotated[int | None, typer.Option(help="Train, data: picks one of the possible splits.")]
 Cache = Annotated[bool, typer.Option(help="Take steps from the cache where nothing has changed.")]
-Gate = Annotated[float | None, typer.Option(help="Train: accuracy that the model must be above, on val and on test.")]
+Gate = Annotated[
+    float | None, typer.Option(help="Train, retrain: accuracy that the model must be above, on val and on test.")
+]
 PublishTo = Annotated[
     str | None, typer.Option(help="Data: store of versions: a folder, s3://bucket/prefix or swift://container/prefix.")
 ]
 Parent = Annotated[
-    str | None, typer.Option(help="Data: URI of the version that this one grows from: what it has keeps its split.")
+    str | None,
+    typer.Option(
+        help="Data: URI of the version that this one grows from: what it has keeps its split. Retrain: of the version "
+        "that --data grew from and the champion learned from; known where both are published in one place."
+    ),
 ]
 
 
@@ -52,12 +67,13 @@ def compile_(
     epilog=example(
         "secondread pipeline run train --data films/",
         "secondread pipeline run train --data phantom://demo --set train.epochs=12 --json",
+        "secondread pipeline run retrain --data var/retrain --parent var/dataset --set train.learning_rate=3e-4",
         "secondread pipeline run data --data films/ --publish-to s3://films/versions --set audit.fail_on=serious",
     )
 )
 def run(
     name: Name = "train",
-    data: Data = "phantom://demo",
+    data: Data = None,
     model_name: Model = None,
     publish_to: PublishTo = None,
     parent: Parent = None,
@@ -70,19 +86,27 @@ def run(
     """Run a pipeline on this machine: the very one that is compiled for Kubeflow."""
     environment = Environment.read()
     home = environment.home
-    arguments = _arguments(
-        *(name, data, settings, split_seed),
-        model={"name": model_name, "min_accuracy": min_accuracy, "root": str(home / "models")},
-        version={"publish_to": publish_to, "parent": parent, "default": str(home / "versions")},
+    arguments = Options(
+        data=data,
+        settings=settings,
+        name=model_name,
+        min_accuracy=min_accuracy,
+        publish_to=publish_to,
+        parent=parent,
+        split_seed=split_seed,
+        root=str(home / "models"),
+        versions=str(home / "versions"),
         remote=False,
-    )
-    show = _run_training if name == "train" else _run_data
+    ).arguments(name)
+    show = {"train": _run_training, "retrain": _run_retraining, "data": _run_data}[name]
     show(arguments, environment, cache=cache, json=json)
 
 
 @app.command(
     epilog=example(
         "secondread pipeline submit train --host https://kubeflow.example/pipeline --data phantom://demo --wait",
+        "secondread pipeline submit train --host https://kubeflow.example/pipeline --data s3://films/raw "
+        "--set train.strategy=ddp --set train.processes=4 --accelerator nvidia.com/gpu --node-selector pool=gpu",
         "secondread pipeline submit data --host https://kubeflow.example/pipeline --data s3://films/raw "
         "--publish-to s3://films/versions",
     )
@@ -90,13 +114,23 @@ def run(
 def submit(
     host: Annotated[str, typer.Option(help="URL of Kubeflow Pipelines.")],
     name: Name = "train",
-    data: RemoteData = "phantom://demo",
+    data: RemoteData = None,
     model_name: Model = None,
     publish_to: PublishTo = None,
     parent: Parent = None,
     settings: Set = [],  # noqa: B006
     split_seed: SplitSeed = None,
     min_accuracy: Gate = None,
+    accelerator: Annotated[
+        str,
+        typer.Option(
+            help="Train, retrain: resource name of what pods train on, such as nvidia.com/gpu or amd.com/gpu; as many "
+            "as train.processes says, one for train.strategy=single. By default the CPU."
+        ),
+    ] = "",
+    node_selector: Annotated[
+        list[str], typer.Option(help="Train, retrain: KEY=VALUE, a label of the nodes to train on; may be repeated.")
+    ] = [],  # noqa: B006
     cache: Cache = True,
     namespace: Annotated[str, typer.Option(help="Of a multi-user Kubeflow.")] = "",
     experiment: Annotated[str, typer.Option(help="That the run belongs to.")] = "secondread",
@@ -109,12 +143,20 @@ def submit(
     """Upload a pipeline as a new version and start a run of it on a Kubeflow."""
     from secondread.pipeline import submit as submission
 
-    arguments = _arguments(
-        *(name, data, settings, split_seed),
-        model={"name": model_name, "min_accuracy": min_accuracy, "root": ""},
-        version={"publish_to": publish_to, "parent": parent, "default": ""},
+    arguments = Options(
+        data=data,
+        settings=settings,
+        name=model_name,
+        min_accuracy=min_accuracy,
+        publish_to=publish_to,
+        parent=parent,
+        split_seed=split_seed,
+        root="",
+        versions="",
         remote=True,
-    )
+        accelerator=accelerator,
+        node_selector=tuple(node_selector),
+    ).arguments(name)
     token = _token(token_file)
     submitted = submission.submit(
         name, arguments, host=host, experiment=experiment, namespace=namespace, token=token, reuse=cache
@@ -126,43 +168,6 @@ def submit(
         document["status"] = submission.wait(submitted, token=token, namespace=namespace)
     if json:
         print_json(document)
-
-
-def _arguments(
-    pipeline: str,
-    data: str,
-    pairs: list[str],
-    split_seed: int | None,
-    *,
-    model: dict[str, Any],
-    version: dict[str, Any],
-    remote: bool,
-) -> dict[str, Any]:
-    """The parameters of either pipeline; an option that belongs to the other one is refused."""
-    from secondread.pipeline import arguments
-    from secondread.pipeline.compile import find_pipeline
-
-    find_pipeline(pipeline)
-    if pipeline == "data":
-        foreign = model["name"] is None and model["min_accuracy"] is None
-        require(foreign, "--name and --min-accuracy belong to the pipeline train. Leave them out.")
-        settings = parse_settings(pairs, DATA_STAGES)
-    else:
-        foreign = version["publish_to"] is None and version["parent"] is None
-        require(foreign, "--publish-to and --parent belong to the pipeline data. Leave them out.")
-        settings = parse_settings(pairs)
-    if split_seed is not None:
-        settings["preprocess"]["split_seed"] = split_seed
-    if pipeline == "data":
-        publish_to = version["publish_to"] or version["default"]
-        require(bool(publish_to), "say where the version goes: --publish-to s3://bucket/prefix or swift://...")
-        chosen = arguments.DataPipelineSettings(data, publish_to, version["parent"] or "", **settings)
-        return arguments.data_arguments(chosen, remote=remote)
-    if model["min_accuracy"] is not None:
-        settings["gate"]["accuracy_above"] = model["min_accuracy"]
-    name = model["name"] or "secondread"
-    training = arguments.TrainPipelineSettings(source=data, name=name, root=model["root"], **settings)
-    return arguments.pipeline_arguments(training, remote=remote)
 
 
 def _run_training(arguments: dict[str, Any], environment: Environment, *, cache: bool, json: bool) -> None:
@@ -188,6 +193,44 @@ def _run_training(arguments: dict[str, Any], environment: Environment, *, cache:
         )
     if result.status == "refused":
         raise GateRefused(f"the gate said no, so nothing was registered: {result.reason}. See {result.report}.")
+
+
+def _run_retraining(arguments: dict[str, Any], environment: Environment, *, cache: bool, json: bool) -> None:
+    from secondread.pipeline.retrain_run import run_retraining
+
+    result = run_retraining(arguments, home=environment.home, reuse=cache)
+    name = arguments["model_name"]
+    if json:
+        print_json({"name": name, **asdict(result), "mlflow_tracking_uri": environment.mlflow_tracking_uri})
+    else:
+        registered = f"{name} version {result.registered_version}, as {result.alias}"
+        print_facts(
+            {
+                "champion": f"{name} version {result.champion_version}",
+                "dataset version": f"{result.dataset_version[:12]}, grown from {result.parent[:12]}",
+                **{key: _difference(figure) for key, figure in result.differences.items()},
+                **({"McNemar's exact p": f"{result.mcnemar['p_value']:.4f}"} if result.mcnemar else {}),
+                "gate": result.reason,
+                "model": result.model,
+                "report": result.report,
+                "comparison": result.comparison or "none",
+                "MLflow run": f"{result.mlflow_run} in {environment.mlflow_tracking_uri}",
+                "registered": registered if result.registered_version else "no",
+            }
+        )
+    if result.status == "refused":
+        page = result.comparison or result.report
+        raise GateRefused(f"the gate said no, so the champion stays alone: {result.reason}. See {page}.")
+
+
+def _difference(figure: Any) -> str:
+    """Both models' figure, and by how many points they differ."""
+    if figure["low"] is None:
+        return "not known"
+    points = (f"{100 * figure[key]:+.2f}" for key in ("value", "low", "high"))
+    return "champion {:.3f}, challenger {:.3f}: {} points ({} to {})".format(
+        figure["champion"], figure["challenger"], *points
+    )
 
 
 def _run_data(arguments: dict[str, Any], environment: Environment, *, cache: bool, json: bool) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 from secondread.errors import InputError
 
 STAGES = ("ingest", "preprocess", "train", "evaluate", "quantize", "gate")
+RETRAIN_STAGES = ("train", "evaluate", "quantize", "gate", "compare")  # of the retraining pipeline
 DATA_STAGES = ("ingest", "preprocess", "audit")  # of the data pipeline
 
 

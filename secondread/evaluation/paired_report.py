@@ -1,14 +1,45 @@
-"""A comparison for people: one page that needs nothing else, and the headline as Markdown."""
+"""A comparison as files.
+
+    comparison.json   the figures, for machines
+    comparison.html   the page for people, in one file
+    summary.md        the headline
+"""
 
 from __future__ import annotations
 
 import math
+from pathlib import Path
 
 import secondread
+from secondread.atomic import atomic_folder, write_json
 from secondread.evaluation.evaluate import LabelledImages
 from secondread.evaluation.paired import PairedComparison
 from secondread.evaluation.report import NOTICE, TITLES, format_figure, templates
 from secondread.model.folder import ModelFolder
+
+COMPARISON_FILE = "comparison.json"
+PAGE_FILE = "comparison.html"
+COMPARISON_SUMMARY_FILE = "summary.md"
+
+
+def write_comparison(
+    comparison: PairedComparison, folder: Path, *, champion: ModelFolder, challenger: ModelFolder, data: LabelledImages
+) -> None:
+    """Write all of them.
+
+    Args:
+        comparison: the figures.
+        folder: to write, replaced as a whole.
+        champion: what is served now.
+        challenger: what may be.
+        data: the images.
+    """
+    page = render_comparison(comparison, champion=champion, challenger=challenger, data=data)
+    with atomic_folder(folder, marker=COMPARISON_FILE, inputs=[champion.root, challenger.root]) as aside:
+        write_json(aside / COMPARISON_FILE, comparison.to_json())
+        (aside / PAGE_FILE).write_text(page, encoding="utf-8")
+        text = comparison_markdown(comparison, synthetic=data.synthetic)
+        (aside / COMPARISON_SUMMARY_FILE).write_text(text, encoding="utf-8")
 
 
 def render_comparison(

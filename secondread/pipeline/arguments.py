@@ -13,12 +13,13 @@ from secondread.config.evaluate import EvaluateConfig
 from secondread.config.gate import GateConfig
 from secondread.config.ingest import IngestConfig
 from secondread.config.mapping import from_mapping
+from secondread.config.paired import PairedConfig
 from secondread.config.preprocess import PreprocessConfig
 from secondread.config.quantize import QuantizeConfig
 from secondread.config.register import RegisterConfig
 from secondread.config.train import TrainConfig
 from secondread.data.sources.open import identify, is_local
-from secondread.data.store.lookup import name_version
+from secondread.data.store.lookup import name_parent, name_version
 from secondread.data.store.open import is_stored, open_store, split_uri
 from secondread.errors import InputError
 from secondread.pipeline.code import cached_code
@@ -65,6 +66,42 @@ class TrainPipelineSettings:
 
 
 @dataclass(frozen=True)
+class RetrainPipelineSettings:
+    """Settings of the retraining pipeline, by stage; what is not named keeps its default.
+
+    Attributes:
+        dataset: URI of the child version: a folder, or what publishing printed.
+        parent: URI of the version that it grew from and the champion learned from; empty where both are published in
+            one place.
+        name: of the model, whose champion is trained further.
+        root, accelerator_type, node_selector: as of `TrainPipelineSettings`.
+        train, evaluate, quantize, gate, compare: fields of the stage's configuration.
+    Raises:
+        InputError: a setting is not known or is refused, before any step runs.
+    """
+
+    dataset: str
+    parent: str = ""
+    name: str = "secondread"
+    root: str = ""
+    accelerator_type: str = ""
+    node_selector: Mapping[str, str] = field(default_factory=dict)
+    train: Settings = field(default_factory=dict)
+    evaluate: Settings = field(default_factory=dict)
+    quantize: Settings = field(default_factory=dict)
+    gate: Settings = field(default_factory=dict)
+    compare: Settings = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        placed(self.train, self.accelerator_type)
+        from_mapping(EvaluateConfig, self.evaluate)
+        from_mapping(QuantizeConfig, self.quantize)
+        from_mapping(GateConfig, self.gate)
+        from_mapping(PairedConfig, self.compare, stage="compare")
+        RegisterConfig(name=self.name, root=self.root)
+
+
+@dataclass(frozen=True)
 class DataPipelineSettings:
     """Settings of the data pipeline, by stage; what is not named keeps its default.
 
@@ -100,8 +137,7 @@ def pipeline_arguments(settings: TrainPipelineSettings, *, remote: bool = False)
         InputError: the source cannot be read, or cannot be reached by a pod.
         DependencyError: the store that it lies in does not answer.
     """
-    if remote and settings.root:
-        raise InputError(f"root '{settings.root}' is a folder, which a pod loses. Leave it empty on a cluster.")
+    _check_root(settings.root, remote=remote)
     return {
         **_source_arguments(settings.source, settings.ingest, remote=remote),
         "model_name": settings.name,
@@ -114,6 +150,57 @@ def pipeline_arguments(settings: TrainPipelineSettings, *, remote: bool = False)
         "quantize_settings": _plain(settings.quantize),
         "gate": _plain(settings.gate),
     }
+
+
+def retrain_arguments(settings: RetrainPipelineSettings, *, remote: bool = False) -> dict[str, Any]:
+    """The retraining pipeline's parameters, with the hashes of both versions and of the champion.
+
+    Args:
+        settings: what the user asked for.
+        remote: as of `pipeline_arguments`. The champion is then named if MLFLOW_TRACKING_URI is a server's, else by the
+            step alone.
+    Raises:
+        InputError: a version cannot be read, or cannot be reached by a pod; or there is no champion.
+        DependencyError: a store or MLflow does not answer.
+    """
+    environment = Environment.read()
+    _check_root(settings.root, remote=remote)
+    for name, uri in (("the dataset version", settings.dataset), ("its parent", settings.parent)):
+        if remote and uri and not is_stored(uri):
+            raise InputError(f"{name} '{uri}' is a folder, which a pod does not reach. Name an s3:// or swift:// URI.")
+    child = name_version(settings.dataset, environment)
+    parent = name_version(settings.parent, environment) if settings.parent else name_parent(child.uri, environment)
+    return {
+        "dataset": child.uri,
+        "dataset_version": child.content_hash,
+        "parent": parent.uri,
+        "parent_version": parent.content_hash,
+        "champion_digest": _champion_digest(settings.name, environment, remote=remote),
+        "code_fingerprint": cached_code(remote=remote),
+        "model_name": settings.name,
+        "model_root": settings.root,
+        **placed(settings.train, settings.accelerator_type),
+        "node_selector": dict(settings.node_selector),
+        "evaluate_settings": _plain(settings.evaluate),
+        "quantize_settings": _plain(settings.quantize),
+        "gate": _plain(settings.gate),
+        "compare_settings": _plain(settings.compare),
+    }
+
+
+def _champion_digest(name: str, environment: Environment, *, remote: bool) -> str:
+    """Which champion there is now; empty where the registry of the cluster is not known here."""
+    if remote and not environment.mlflow_tracking_uri.startswith(("http://", "https://")):
+        return ""
+    # MLflow takes seconds to import, which the other pipelines should not pay
+    from secondread.tracking.registry import Registry
+
+    return Registry(environment.mlflow_tracking_uri).get(name).digest
+
+
+def _check_root(root: str, *, remote: bool) -> None:
+    if remote and root:
+        raise InputError(f"root '{root}' is a folder, which a pod loses. Leave it empty on a cluster.")
 
 
 def data_arguments(settings: DataPipelineSettings, *, remote: bool = False) -> dict[str, Any]:

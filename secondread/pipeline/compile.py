@@ -15,7 +15,7 @@ from secondread.atomic import atomic_file
 from secondread.errors import InputError
 
 # Each with its last step: a run that did not come to it was refused by a gate.
-LAST_STEPS = {"data": "publish", "train": "register"}
+LAST_STEPS = {"data": "publish", "train": "register", "retrain": "register"}
 
 
 def find_pipeline(name: str) -> Any:

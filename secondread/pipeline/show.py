@@ -11,6 +11,8 @@ from typing import Any
 from secondread.atomic import write_json
 from secondread.data.audit.report import HTML_FILE
 from secondread.evaluation.evaluate import REPORT_FILE, SUMMARY_FILE
+from secondread.evaluation.paired import PairedComparison
+from secondread.evaluation.paired_report import COMPARISON_SUMMARY_FILE, PAGE_FILE
 from secondread.evaluation.results import Evaluation
 from secondread.logging import configure, get_logger
 
@@ -54,6 +56,26 @@ def show_evaluation(result: Evaluation, folder: str, *, metrics: Any, curves: An
     write_json(curves.path, curves.metadata)
     shutil.copyfile(Path(folder) / REPORT_FILE, report)
     shutil.copyfile(Path(folder) / SUMMARY_FILE, summary)
+
+
+def show_comparison(result: PairedComparison, folder: str, *, metrics: Any, report: str, summary: str) -> None:
+    """Fill KFP's artifacts from a comparison.
+
+    Args:
+        result: the figures.
+        folder: what the compare step wrote.
+        metrics: `dsl.Metrics`; differences are in percentage points.
+        report: path of the `dsl.HTML` artifact.
+        summary: path of the `dsl.Markdown` artifact.
+    """
+    figures: dict[str, float] = {"mcnemar_p": result.mcnemar.p_value}
+    for name, item in result.differences.items():
+        figures |= {f"{name}_champion": item.champion, f"{name}_challenger": item.challenger}
+        bounds = {"": item.value, "_low": item.low, "_high": item.high}
+        figures |= {f"{name}_difference_points{end}": 100 * value for end, value in bounds.items()}
+    show_metrics(metrics, figures)
+    shutil.copyfile(Path(folder) / PAGE_FILE, report)
+    shutil.copyfile(Path(folder) / COMPARISON_SUMMARY_FILE, summary)
 
 
 def show_audit(facts: Mapping[str, Any], folder: str, *, metrics: Any, report: str) -> None:

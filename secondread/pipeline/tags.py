@@ -48,3 +48,21 @@ def verdict_tags(verdict: Mapping[str, Any]) -> dict[str, str]:
         if figure["value"] is not None
     }
     return {**figures, "registered_by": "pipeline train", "registered_because": "; ".join(verdict["reasons"])}
+
+
+def comparison_tags(compared: Mapping[str, Any]) -> dict[str, str]:
+    """Tags of a model that was compared with the champion and is not worse; some take the place of `verdict_tags`.
+
+    Args:
+        compared: facts of the compare step.
+    """
+    points = {
+        f"compared.{name}_points": f"{100 * figure['value']:.4f}" for name, figure in compared["differences"].items()
+    }
+    return {
+        **points,
+        "compared.mcnemar_p": f"{compared['mcnemar']['p_value']:.6f}",
+        "compared_with": str(compared["champion"]["version"]),
+        "registered_by": "pipeline retrain",
+        "registered_because": "; ".join(compared["reasons"]),
+    }

@@ -227,10 +227,14 @@ def test_a_token_file_that_is_not_there_is_exit_code_2(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (("run", "data", "--min-accuracy", "0.9"), r"--name and --min-accuracy belong to the pipeline train"),
-        (("run", "train", "--publish-to", "s3://x/y"), r"--publish-to and --parent belong to the pipeline data"),
+        (("run", "data", "--min-accuracy", "0.9"), r"--min-accuracy is no option of the pipeline data, but of train"),
+        (("run", "train", "--publish-to", "s3://x/y"), r"--publish-to is no option of the pipeline train, but of data"),
+        (("run", "retrain", "--split-seed", "1"), r"--split-seed is no option of the pipeline retrain"),
+        (("run", "retrain"), r"retrain needs --data: the child version"),
+        (("submit", "train", "--host", "http://x", "--node-selector", "gpu"), r"--node-selector takes KEY=VALUE"),
+        (("submit", "data", "--host", "http://x", "--accelerator", "nvidia.com/gpu"), r"--accelerator is no option"),
         (("run", "data", "--set", "train.epochs=3"), r"expected STAGE\.FIELD=VALUE with a stage of ingest, prep"),
-        (("run", "dta"), r"there is no pipeline 'dta'\. There are: data, train"),
+        (("run", "dta"), r"there is no pipeline 'dta'\. There are: data, train, retrain"),
         (("submit", "data", "--host", "http://127.0.0.1:9"), r"say where the version goes: --publish-to"),
         (("submit", "data", "--host", "http://x", "--publish-to", "/mnt"), r"which a pod does not reach"),
     ],

@@ -11,12 +11,18 @@ import pytest
 from PIL import Image
 
 from secondread.data.sources.phantom.source import PhantomSource
-from secondread.pipeline.arguments import TrainPipelineSettings, pipeline_arguments
+from secondread.pipeline.arguments import (
+    RetrainPipelineSettings,
+    TrainPipelineSettings,
+    pipeline_arguments,
+    retrain_arguments,
+)
+from secondread.pipeline.retrain_run import RetrainRun, run_retraining
 from secondread.pipeline.train_run import TrainRun, run_training
 
 # A model that learns nothing worth serving, in a second, and a gate that lets it pass.
 TINY = {
-    "preprocess": {"image_size": 32},
+    "preprocess": {"image_size": 32, "final_eval_min_images": 100},
     "train": {"preset": "vit-test-32", "epochs": 1, "threads": 1},
     "evaluate": {"resamples": 100, "shown_images": 2},
     # no INT8 graph can save 99 %: fp32 is kept, which can be compared with torch
@@ -45,6 +51,13 @@ class Pipeline:
             source=str(self.source), root=str(self.home / "models"), name="tiny", **{**TINY, **changes}
         )
         return run_training(pipeline_arguments(settings), home=self.home)
+
+    def retrain(self, child: Path, parent: Path, **changes: Any) -> RetrainRun:
+        stages = {stage: fields for stage, fields in TINY.items() if stage not in ("preprocess", "train")}
+        settings = RetrainPipelineSettings(
+            str(child), str(parent), name="tiny", root=str(self.home / "models"), **{**stages, **changes}
+        )
+        return run_retraining(retrain_arguments(settings), home=self.home)
 
     def change_an_image(self, seed: int) -> None:
         path = sorted(self.source.rglob("*.png"))[seed]

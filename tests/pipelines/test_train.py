@@ -50,7 +50,7 @@ def test_registering_and_the_exit_handler_are_never_cached(spec: dict[str, Any])
     assert sorted(name for name, on in cached.items() if not on) == ["conclude", "register"]
 
 
-@pytest.mark.parametrize("name", ["train"])
+@pytest.mark.parametrize("name", ["train", "retrain"])
 def test_what_it_trains_on_is_said_when_it_runs(name: str) -> None:
     """One YAML for nodes with and without accelerators: the driver leaves them out where their type is empty."""
     spec, platform = yaml.safe_load_all(compile_pipeline(name))

@@ -13,6 +13,7 @@ from secondread.evaluation.evaluate import evaluate as run_evaluate
 from secondread.evaluation.results import Evaluation
 from secondread.model.folder import ModelFolder
 from secondread.pipeline.steps.begin import Settings, begin
+from secondread.pipeline.steps.dataset import verify_dataset
 from secondread.pipeline.success import recorded, verify_success, write_success
 
 
@@ -34,7 +35,7 @@ def evaluate(
     folder = Path(output)
     with recorded(f"evaluate on {split}", folder):
         verify_success(Path(model), step=model_step)
-        verify_success(Path(dataset), step="preprocess")
+        verify_dataset(Path(dataset))
         result = run_evaluate(
             ModelFolder.open(model),
             LabelledImages.from_version(DatasetVersion.open(dataset), split),

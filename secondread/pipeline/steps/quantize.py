@@ -10,6 +10,7 @@ from secondread.config.quantize import QuantizeConfig
 from secondread.data.versions.dataset import DatasetVersion
 from secondread.model.folder import ModelFolder
 from secondread.pipeline.steps.begin import Settings, begin
+from secondread.pipeline.steps.dataset import verify_dataset
 from secondread.pipeline.success import recorded, verify_success, write_success
 
 
@@ -25,7 +26,7 @@ def quantize(model: str, dataset: str, output: str, *, settings: Settings) -> di
     source, data, folder = Path(model), Path(dataset), Path(output)
     with recorded("quantize", folder):
         verify_success(source, step="train")
-        verify_success(data, step="preprocess")
+        verify_dataset(data)
         config = from_mapping(QuantizeConfig, settings)
         result = run_quantize(ModelFolder.open(source), DatasetVersion.open(data), folder, config)
         facts = {"graph": result.graph, "reason": result.reason, "table": result.table_markdown()}

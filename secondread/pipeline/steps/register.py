@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from secondread.atomic import read_json, sha256_file
 from secondread.config.register import RegisterConfig
@@ -14,11 +14,23 @@ from secondread.model.folder import ModelFolder
 from secondread.pipeline.object_uri import object_uri
 from secondread.pipeline.steps.begin import begin
 from secondread.pipeline.success import SUCCESS_FILE, recorded, verify_success, write_success
-from secondread.pipeline.tags import model_tags, verdict_tags
+from secondread.pipeline.tags import comparison_tags, model_tags, verdict_tags
+
+if TYPE_CHECKING:
+    # MLflow takes seconds to import, which the other steps should not pay
+    from secondread.tracking.registry import RegisteredVersion
 
 
 def register(
-    model: str, evaluation: str, output: str, *, output_uri: str, name: str, root: str, pipeline_run: str = ""
+    model: str,
+    evaluation: str,
+    output: str,
+    *,
+    output_uri: str,
+    name: str,
+    root: str,
+    pipeline_run: str = "",
+    comparison: str = "",
 ) -> dict[str, Any]:
     """Register a model that passed its gate on test. Doing it again mends what is damaged and makes no new version.
 
@@ -30,6 +42,7 @@ def register(
         name: in the registry and in Triton.
         root: folder for `<name>/<digest>/`.
         pipeline_run: id of the run that this step belongs to; a local runner says it in the environment.
+        comparison: what compare wrote for exactly that model and the champion of now; empty where none is asked for.
     Returns:
         `name`, `version`, `alias`, `digest`, `storage_uri`.
     """
@@ -42,9 +55,11 @@ def register(
         verify_success(Path(model), step="quantize")
         verdict = verify_success(judged, step="evaluate")
         _check_verdict(Path(model), judged, verdict)
+        registry = Registry(environment.mlflow_tracking_uri)
+        compared = _check_comparison(Path(model), Path(comparison), registry.get(name)) if comparison else None
         folder.mkdir(parents=True, exist_ok=True)
         opened = ModelFolder.open(model)
-        registered = Registry(environment.mlflow_tracking_uri).register(
+        registered = registry.register(
             opened,
             name=config.name,
             root=Path(config.root) if config.root else folder,
@@ -52,12 +67,14 @@ def register(
             tags={
                 **model_tags(opened, environment),
                 **verdict_tags(verdict),
+                **(comparison_tags(compared) if compared else {}),
                 "pipeline_run": environment.pipeline_run or pipeline_run,
             },
             origin=Origin.read(opened.root),
         )
         facts = asdict(registered)
-        write_success(folder, step="register", inputs={"model": Path(model), "evaluation": judged}, facts=facts)
+        inputs = {"model": Path(model), "evaluation": judged}
+        write_success(folder, step="register", inputs=inputs, facts=facts)
     return facts
 
 
@@ -70,3 +87,24 @@ def _check_verdict(model: Path, judged: Path, verdict: Mapping[str, Any]) -> Non
         )
     if not verdict["passed"]:
         raise GateRefused(f"the gate on test refused this model: {'; '.join(verdict['reasons'])}.")
+
+
+def _check_comparison(model: Path, comparison: Path, champion: RegisteredVersion) -> Mapping[str, Any]:
+    """What a comparison of this model with the champion of now came to, if it says yes.
+
+    Raises:
+        IntegrityError: it is of another model, or of a champion that is none any more.
+        GateRefused: it says no.
+    """
+    compared = verify_success(comparison, step="compare")
+    if read_json(comparison / SUCCESS_FILE)["inputs"]["challenger"] != sha256_file(model / SUCCESS_FILE):
+        raise IntegrityError(f"{comparison} is no comparison of {model}. Compare the model that is to be registered.")
+    known = compared["champion"]
+    if known["digest"] != champion.digest:
+        raise IntegrityError(
+            f"the challenger was compared with version {known['version']}, and version {champion.version} is champion "
+            "by now. Start the run again; on a cluster without its cache (--no-cache)."
+        )
+    if not compared["passed"]:
+        raise GateRefused(f"the comparison with the champion refused this model: {'; '.join(compared['reasons'])}.")
+    return compared

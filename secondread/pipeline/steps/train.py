@@ -13,6 +13,7 @@ from secondread.data.versions.dataset import DatasetVersion
 from secondread.pipeline.object_uri import object_uri
 from secondread.pipeline.placement import Placement
 from secondread.pipeline.steps.begin import Settings, begin
+from secondread.pipeline.steps.dataset import verify_dataset
 from secondread.pipeline.success import recorded, verify_success, write_success
 
 
@@ -46,7 +47,7 @@ def train(
     environment = begin()
     data, folder = Path(dataset), Path(output)
     with recorded("train", folder):
-        verify_success(data, step="preprocess")
+        verify_dataset(data)
         version = DatasetVersion.open(data)
         chosen = {"name": name, **placement.settings(settings)}
         if start:

@@ -1,0 +1,148 @@
+"""The retraining pipeline: from a child version and the champion to a registered challenger, if it is not worse.
+
+    fetch -> champion -> train -> evaluate (val) -> quantize -> evaluate (test) -> compare -> register
+                                     |                             |                  |
+                                     gate                          gate               gate
+
+The child has more to learn from and its parent's test split, untouched; the champion learned from the parent. So
+neither model has seen the test images, and both are judged on the same ones, in pairs.
+"""
+
+from kfp import dsl
+
+from secondread_components.champion.component import champion
+from secondread_components.compare.component import compare
+from secondread_components.conclude.component import conclude
+from secondread_components.evaluate.component import evaluate
+from secondread_components.fetch.component import fetch
+from secondread_components.quantize.component import quantize
+from secondread_components.register.component import register
+from secondread_components.train.component import train
+from secondread_pipelines.pods import ask, with_accelerators, with_store
+
+
+@dsl.pipeline(name="secondread-retrain", description="From the champion and more images to a challenger.")
+def retrain(
+    dataset: str,
+    parent: str,
+    dataset_version: str = "",
+    parent_version: str = "",
+    champion_digest: str = "",
+    code_fingerprint: str = "",
+    model_name: str = "secondread",
+    model_root: str = "",
+    strategy: str = "single",
+    devices: str = "1",  # text, since Kubeflow's driver reads amounts of resources as text alone
+    nodes: int = 1,
+    accelerator_type: str = "",
+    node_selector: dict = {},  # noqa: B006 - KFP reads the default and never changes it
+    train_settings: dict = {},  # noqa: B006
+    evaluate_settings: dict = {},  # noqa: B006
+    quantize_settings: dict = {},  # noqa: B006
+    gate: dict = {},  # noqa: B006
+    compare_settings: dict = {},  # noqa: B006
+):
+    """From a child version and the champion to a registered challenger.
+
+    Args:
+        dataset: URI of the child version.
+        parent: URI of the version that it grew from and the champion learned from.
+        dataset_version: content hash of the child; part of the cache's key.
+        parent_version: content hash of the parent; part of the cache's key.
+        champion_digest: hash of what the champion serves; part of the cache's key. Empty: whichever it is.
+        code_fingerprint: hash of the library's sources; part of the cache's key.
+        model_name: in the registry and in Triton.
+        model_root: folder for <name>/<digest>/; empty for the pipeline's own object store.
+        strategy: who trains: single, ddp, fsdp, ray or trainjob.
+        devices: processes on each node, and accelerators of the train step's pod; a whole number, as text.
+        nodes: machines, of ray and trainjob.
+        accelerator_type: resource name, such as nvidia.com/gpu or amd.com/gpu; empty: the CPU, or what ray's and
+            trainjob's own workers have.
+        node_selector: labels of the nodes to train on, such as {"pool": "gpu"}.
+        train_settings: further fields of TrainConfig; the preset is by default the champion's.
+        evaluate_settings: fields of EvaluateConfig.
+        quantize_settings: fields of QuantizeConfig.
+        gate: fields of GateConfig.
+        compare_settings: fields of PairedConfig.
+    """
+    with dsl.ExitHandler(
+        ask(conclude(name=model_name, last_step="register"), "small").set_caching_options(enable_caching=False)
+    ):
+        fetched = ask(
+            fetch(
+                uri=dataset,
+                content_hash=dataset_version,
+                parent=parent,
+                parent_version=parent_version,
+                code_fingerprint=code_fingerprint,
+            ),
+            "data",
+        )
+        data = with_store(fetched).outputs["dataset"]
+        served = with_store(ask(champion(dataset=data, name=model_name, digest=champion_digest), "small"))
+        before = served.outputs["model"]
+        model = ask(
+            train(
+                dataset=data,
+                name=model_name,
+                strategy=strategy,
+                devices=devices,
+                nodes=nodes,
+                accelerator=accelerator_type,
+                settings=train_settings,
+                start=before,
+            ),
+            "training",
+        )
+        with_accelerators(
+            model, accelerator_type=accelerator_type, accelerator_limit=devices, node_selector=node_selector
+        )
+        on_val = ask(
+            evaluate(
+                model=model.outputs["model"],
+                dataset=data,
+                split="val",
+                model_step="train",
+                gate=gate,
+                settings=evaluate_settings,
+            ).set_display_name("evaluate on val"),
+            "data",
+        )
+        with dsl.If(on_val.outputs["Output"] == True, name="gate on val"):  # noqa: E712 - KFP's expression
+            chosen = ask(quantize(model=model.outputs["model"], dataset=data, settings=quantize_settings), "data")
+            after = chosen.outputs["quantized"]
+            on_test = ask(
+                evaluate(
+                    model=after,
+                    dataset=data,
+                    split="test",
+                    model_step="quantize",
+                    gate=gate,
+                    settings=evaluate_settings,
+                ).set_display_name("evaluate on test"),
+                "data",
+            )
+            with dsl.If(on_test.outputs["Output"] == True, name="gate on test"):  # noqa: E712
+                compared = ask(
+                    compare(
+                        champion=before,
+                        challenger=after,
+                        dataset=data,
+                        margins=compare_settings,
+                        settings=evaluate_settings,
+                    ),
+                    "data",
+                )
+                with dsl.If(compared.outputs["Output"] == True, name="gate on the comparison"):  # noqa: E712
+                    # Never cached, as in training; and it refuses a comparison with a champion that is none any more.
+                    ask(
+                        register(
+                            model=after,
+                            evaluation=on_test.outputs["evaluation"],
+                            comparison=compared.outputs["comparison"],
+                            name=model_name,
+                            root=model_root,
+                            pipeline_run=dsl.PIPELINE_JOB_ID_PLACEHOLDER,
+                        ),
+                        "small",
+                    ).set_caching_options(enable_caching=False)

@@ -1,0 +1,116 @@
+"""From the options of `secondread pipeline run | submit` to a pipeline's parameters."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from secondread.cli.settings import DATA_STAGES, RETRAIN_STAGES, STAGES, parse_settings
+from secondread.config.require import require
+from secondread.errors import InputError
+
+_DEFAULT_DATA = "phantom://demo"
+# which options each pipeline takes, of those that not every one does
+_TAKES = {
+    "train": {"--name", "--min-accuracy", "--split-seed", "--accelerator", "--node-selector"},
+    "retrain": {"--name", "--min-accuracy", "--parent", "--accelerator", "--node-selector"},
+    "data": {"--publish-to", "--parent", "--split-seed"},
+}
+
+
+@dataclass(frozen=True)
+class Options:
+    """What a user said; None or empty where nothing.
+
+    Attributes:
+        data: URI of images, or of a dataset version to retrain on.
+        settings: pairs `stage.field=value`.
+        name, min_accuracy, publish_to, parent, split_seed, accelerator, node_selector: as the options say.
+        root: where models go on this machine; empty on a cluster.
+        versions: where dataset versions go by default; empty on a cluster, where there is no default.
+        remote: the pipeline will run in pods.
+    """
+
+    data: str | None
+    settings: list[str]
+    name: str | None
+    min_accuracy: float | None
+    publish_to: str | None
+    parent: str | None
+    split_seed: int | None
+    root: str
+    versions: str
+    remote: bool
+    accelerator: str = ""
+    node_selector: tuple[str, ...] = ()
+
+    def arguments(self, pipeline: str) -> dict[str, Any]:
+        """The parameters of a pipeline.
+
+        Raises:
+            InputError: there is no such pipeline, an option is none of its own, or a setting is refused.
+            DependencyError: a store or MLflow does not answer.
+        """
+        from secondread.pipeline.compile import find_pipeline
+
+        find_pipeline(pipeline)
+        self._check_options(pipeline)
+        stages = {"train": STAGES, "retrain": RETRAIN_STAGES, "data": DATA_STAGES}[pipeline]
+        settings = parse_settings(self.settings, stages)
+        if self.split_seed is not None:
+            settings["preprocess"]["split_seed"] = self.split_seed
+        if self.min_accuracy is not None:
+            settings["gate"]["accuracy_above"] = self.min_accuracy
+        return {"train": self._train, "retrain": self._retrain, "data": self._data}[pipeline](settings)
+
+    def _train(self, settings: dict[str, dict[str, Any]]) -> dict[str, Any]:
+        from secondread.pipeline.arguments import TrainPipelineSettings, pipeline_arguments
+
+        chosen = TrainPipelineSettings(self.data or _DEFAULT_DATA, **self._model(settings))
+        return pipeline_arguments(chosen, remote=self.remote)
+
+    def _retrain(self, settings: dict[str, dict[str, Any]]) -> dict[str, Any]:
+        from secondread.pipeline.arguments import RetrainPipelineSettings, retrain_arguments
+
+        require(self.data is not None, "retrain needs --data: the child version, such as `data augment` makes it.")
+        chosen = RetrainPipelineSettings(self.data or "", self.parent or "", **self._model(settings))
+        return retrain_arguments(chosen, remote=self.remote)
+
+    def _data(self, settings: dict[str, dict[str, Any]]) -> dict[str, Any]:
+        from secondread.pipeline.arguments import DataPipelineSettings, data_arguments
+
+        publish_to = self.publish_to or self.versions
+        require(bool(publish_to), "say where the version goes: --publish-to s3://bucket/prefix or swift://...")
+        chosen = DataPipelineSettings(self.data or _DEFAULT_DATA, publish_to, self.parent or "", **settings)
+        return data_arguments(chosen, remote=self.remote)
+
+    def _model(self, settings: dict[str, dict[str, Any]]) -> dict[str, Any]:
+        """What the pipelines that make models have in common, and the settings of their stages."""
+        labels = [pair.partition("=") for pair in self.node_selector]
+        require(
+            all(key and value for key, _, value in labels),
+            f"--node-selector takes KEY=VALUE, not {', '.join(self.node_selector)}.",
+        )
+        return {
+            **settings,
+            "name": self.name or "secondread",
+            "root": self.root,
+            "accelerator_type": self.accelerator,
+            "node_selector": {key: value for key, _, value in labels},
+        }
+
+    def _check_options(self, pipeline: str) -> None:
+        """Refuse an option that would have no effect."""
+        given = {
+            "--name": self.name,
+            "--min-accuracy": self.min_accuracy,
+            "--publish-to": self.publish_to,
+            "--parent": self.parent,
+            "--split-seed": self.split_seed,
+            "--accelerator": self.accelerator or None,
+            "--node-selector": self.node_selector or None,
+        }
+        foreign = [option for option, value in given.items() if value is not None and option not in _TAKES[pipeline]]
+        for option in foreign:
+            owners = " and ".join(name for name, taken in _TAKES.items() if option in taken)
+            raise InputError(f"{option} is no option of the pipeline {pipeline}, but of {owners}. Leave it out.")
