@@ -44,18 +44,21 @@ def compare(
 ) -> None:
     """Compare strategies: accuracy, loss, time, memory and images/s, as a page and as runs in MLflow."""
     from secondread.data.versions.dataset import DatasetVersion
+    from secondread.pipeline.tags import run_tags
     from secondread.training.comparison.compare import PAGE_FILE, Comparison
     from secondread.training.comparison.compare import compare as run
 
     config = from_mapping(TrainConfig, {"name": name, **parse_settings(settings, ("train",))["train"]})
     chosen = Comparison(tuple(strategies.split(",")), _numbers(seeds), split)
+    version, environment = DatasetVersion.open(data), Environment.read()
     record = run(
-        DatasetVersion.open(data),
+        version,
         output,
         config,
         chosen,
         retrain_on=DatasetVersion.open(retrain_data) if retrain_data else None,
-        tracking_uri=Environment.read().mlflow_tracking_uri,
+        tracking_uri=environment.mlflow_tracking_uri,
+        tags=run_tags(version, environment),
     )
     if json:
         print_json({**record, "output": str(output)})

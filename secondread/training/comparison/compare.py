@@ -84,6 +84,7 @@ def compare(
     *,
     retrain_on: DatasetVersion | None = None,
     tracking_uri: str = "",
+    tags: Mapping[str, str] = {},
 ) -> dict[str, Any]:
     """Train and judge a model for each strategy and seed. A run that was killed goes on with what it has not done.
 
@@ -94,6 +95,7 @@ def compare(
         comparison: what is compared.
         retrain_on: version that `retrain` trains on, such as a child of `dataset`; `dataset` by default.
         tracking_uri: of MLflow, for a run of the comparison with the trainings below it; empty: none.
+        tags: of all these runs, such as the revision of the code.
     Returns:
         What `comparison.json` says: `strategies`, each with means and intervals; and `runs`.
     Raises:
@@ -112,7 +114,7 @@ def compare(
     }
     key = resume_key("comparison", about, version("torch"))
     inputs = [dataset.root, retrain_on.root]
-    tracked = Tracked(tracking_uri, config.name, name=f"compare {dataset.name}")
+    tracked = Tracked(tracking_uri, config.name, name=f"compare {dataset.name}", tags=tags)
     with resumable_folder(output, marker=RECORD_FILE, key=key, inputs=inputs) as folder:
         jobs = list(_jobs(dataset, retrain_on, config, comparison, folder, tracked))
         runs = [_done(job, folder, tracked) for job in track(jobs, "trainings", total=len(jobs))]

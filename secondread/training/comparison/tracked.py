@@ -29,10 +29,11 @@ class Tracked:
         uri: of MLflow; empty: nowhere.
         experiment: name that runs are grouped under.
         name: of the comparison, for people.
+        tags: of all its runs.
     """
 
-    def __init__(self, uri: str, experiment: str, *, name: str) -> None:
-        self._uri, self._experiment, self._name = uri, experiment, name
+    def __init__(self, uri: str, experiment: str, *, name: str, tags: Mapping[str, str]) -> None:
+        self._uri, self._experiment, self._name, self._tags = uri, experiment, name, dict(tags)
 
     @property
     def environment(self) -> dict[str, str]:
@@ -42,7 +43,7 @@ class Tracked:
     def tags_of(self, strategy: str, seed: int) -> dict[str, str] | None:
         """Tags of one training; None where nothing is written down."""
         known = {"comparison": self._name, "strategy": strategy, "seed": str(seed), _NAME: f"{strategy}, seed {seed}"}
-        return known if self._uri else None
+        return self._tags | known if self._uri else None
 
     def write(self, record: Mapping[str, Any], files: Sequence[Path]) -> None:
         """Write the comparison down. If MLflow is gone by now, the trainings are not lost for that: it is only said."""
@@ -54,8 +55,8 @@ class Tracked:
             log.warning("the comparison is not in MLflow: %s", error)
 
     def _write(self, record: Mapping[str, Any], files: Sequence[Path]) -> None:
-        tags = {"comparison": self._name, "dataset_version": record["dataset_version"], _NAME: self._name}
-        with open_run(TrackingConfig(self._uri, self._experiment, tags)) as run:
+        own = {"comparison": self._name, "dataset_version": record["dataset_version"], _NAME: self._name}
+        with open_run(TrackingConfig(self._uri, self._experiment, self._tags | own)) as run:
             settings = {name: record[name] for name in ("strategies", "seeds", "split")}
             run.log_params({**settings, "strategies": ", ".join(record["strategies"]), **record["recipe"]})
             run.log_metrics(_means(record), 0)

@@ -41,7 +41,8 @@ def run_fold(job: Mapping[str, Any], folder: Path) -> dict[str, Any]:
         job: `dataset`, a folder; `fold` from 1; `folds`, `group` and `seed` as `deal_folds` takes them; `config`.
         folder: to write to. The pixels, dealt anew, lie in it as long as the training runs.
     Returns:
-        Images of each part, figures on the held-out images, and what training cost; null where there is no figure.
+        Name of the fold's version, images of each part, figures on the held-out images, and what training cost; null
+        where there is no figure.
     """
     parent = DatasetVersion.open(job["dataset"])
     version = _version_of_fold(parent, job, folder / _DATA_FOLDER)
@@ -55,6 +56,7 @@ def run_fold(job: Mapping[str, Any], folder: Path) -> dict[str, Any]:
     shutil.rmtree(folder / _DATA_FOLDER)
     return {
         "fold": job["fold"],
+        "dataset_version": version.content_hash,
         "images": {split: sum(version.counts[split].values()) for split in ("train", "val", "test")},
         "metrics": figures,
         "val_accuracy": trained.metrics["accuracy"],

@@ -68,12 +68,13 @@ def schedule(config: TrainConfig, folds: int, machine: Machine, *, image_size: i
     processes = 1 if config.strategy == "single" else config.processes
     images = config.batch_size // config.accumulate  # of all processes of a fold together
     by_memory = machine.memory // (_LIBRARY_BYTES * processes + _BYTES_PER_PIXEL * images * image_size**2)
-    by_compute = machine.gpus // processes if machine.gpus else machine.cpus // max(config.threads, processes)
+    gpus = 0 if config.accelerator == "cpu" else machine.gpus
+    by_compute = gpus // processes if gpus else machine.cpus // max(config.threads, processes)
     at_once = min(folds, at_once or max(1, min(by_compute, by_memory)))
     last = folds % at_once  # those of the last round are fewer, and share all CPUs
     beside = [at_once] * (folds - last) + [last] * last
     threads = tuple(config.threads or max(processes, machine.cpus // others) for others in beside)
-    return Schedule(at_once, threads, tuple(_devices(place, processes, machine.gpus) for place in range(at_once)))
+    return Schedule(at_once, threads, tuple(_devices(place, processes, gpus) for place in range(at_once)))
 
 
 def _devices(place: int, processes: int, gpus: int) -> str:

@@ -37,6 +37,8 @@ def test_memory_bounds_the_folds_and_one_always_trains() -> None:
 def test_each_fold_has_gpus_of_its_own() -> None:
     plan = schedule(TrainConfig(strategy="ddp", processes=2), 5, Machine(cpus=16, gpus=4, memory=64 * GIB))
     assert plan.devices == ("0,1", "2,3")
+    on_cpu = TrainConfig(accelerator="cpu")
+    assert schedule(on_cpu, 5, Machine(cpus=4, gpus=1, memory=64 * GIB)).devices == ("", "", "", "")
 
 
 def test_who_asks_for_a_number_gets_it() -> None:
