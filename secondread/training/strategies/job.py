@@ -16,7 +16,7 @@ from secondread import errors
 from secondread.atomic import read_json, write_json
 from secondread.config.mapping import from_mapping
 from secondread.config.train import TrainConfig
-from secondread.errors import SecondReadError
+from secondread.errors import IntegrityError, SecondReadError
 from secondread.training.epochs import EpochFigures
 from secondread.training.fit import Fitted
 
@@ -81,13 +81,17 @@ def read_fitted(work: Path, *, processes: int) -> Fitted:
 
     Raises:
         RuntimeError: they did not come to the same weights.
+        IntegrityError: the weights are not those that they came to.
     """
     digests = {digest_file(work, rank).read_text(encoding="utf-8") for rank in range(processes)}
     if len(digests) != 1:
         raise RuntimeError(f"{processes} training processes ended with {len(digests)} different sets of weights")
+    state = load_file(work / WEIGHTS_FILE)
+    if {hashlib.sha256(save(state)).hexdigest()} != digests:
+        raise IntegrityError(f"{work / WEIGHTS_FILE} is not what the training wrote. Look after the volume.")
     result = json.loads((work / RESULT_FILE).read_text(encoding="utf-8"))
     return Fitted(
-        state=load_file(work / WEIGHTS_FILE),
+        state=state,
         best_epoch=result["best_epoch"],
         epochs=[EpochFigures(**figures) for figures in result["epochs"]],
         seconds=result["seconds"],

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import os
+import shutil
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -80,10 +81,12 @@ def fit_with_ray(job: Job) -> Fitted:
         f"ray_address is '{address}', which Ray Train cannot work through. Name host:port or auto on a machine of the "
         "cluster, or send the training there with `secondread train submit`.",
     )
-    (work / ERROR_FILE).unlink(missing_ok=True)  # of an earlier try
+    (work / ERROR_FILE).unlink(missing_ok=True)  # of an earlier try, as is Ray's record of it
+    shutil.rmtree(work / _STORAGE, ignore_errors=True)
     with (
-        stopped_by_sigterm(),
+        stopped_by_sigterm(),  # and put back what was before it
         ray_cluster(address, instead="use the strategy 'ddp'", cpus=config.world_size),
+        stopped_by_sigterm(),  # again: Ray comes with a handler of its own, which aborts
         _log_lines() as lines,
     ):
         trouble = _train(_Order(asdict(job), installation(), code_fingerprint(), lines), config, work)

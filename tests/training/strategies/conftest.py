@@ -1,4 +1,4 @@
-"""A running Ray cluster with a job server, as somebody else has started it."""
+"""What strategies are compared with, and a running Ray cluster with a job server, as somebody else has started it."""
 
 from __future__ import annotations
 
@@ -8,11 +8,19 @@ import secrets
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from functools import cache
 from pathlib import Path
 
 import pytest
+import torch
+
+from secondread.config.train import TrainConfig
+from secondread.data.versions.dataset import DatasetVersion
+from secondread.training.fit import Fitted
+from secondread.training.strategies.job import Job
+from secondread.training.strategies.torchrun import fit_distributed
 
 # read when Ray is imported; without it anyone on the network could use the cluster
 os.environ.setdefault("RAY_AUTH_MODE", "token")
@@ -56,3 +64,24 @@ def ray_cluster() -> Iterator[Cluster]:
             yield Cluster(address, f"http://{dashboard}")
             cluster.stdin.close()
             assert cluster.wait(timeout=60) == 0
+
+
+@pytest.fixture(scope="session")
+def same_as_ddp(
+    dataset: DatasetVersion, quick: Callable[..., TrainConfig], tmp_path_factory: pytest.TempPathFactory
+) -> Callable[..., None]:
+    """Require of a training of two processes that it came to what DDP does, bit for bit."""
+
+    @cache
+    def ddp(epochs: int) -> Fitted:
+        recipe = quick(strategy="ddp", processes=2, threads=2, epochs=epochs)
+        return fit_distributed(Job(str(dataset.root), asdict(recipe), str(tmp_path_factory.mktemp("ddp"))))
+
+    def check(fitted: Fitted, *, epochs: int) -> None:
+        expected = ddp(epochs)
+        assert [figures.val_loss for figures in fitted.epochs] == [figures.val_loss for figures in expected.epochs]
+        assert fitted.best_epoch == expected.best_epoch
+        assert fitted.state.keys() == expected.state.keys()
+        assert all(torch.equal(fitted.state[name], expected.state[name]) for name in expected.state)
+
+    return check

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import threading
 import time
 from collections.abc import Callable
@@ -12,7 +11,6 @@ from pathlib import Path
 
 import psutil
 import pytest
-import torch
 
 from secondread.config.train import TrainConfig
 from secondread.data.versions.dataset import DatasetVersion
@@ -36,7 +34,7 @@ def fit(dataset: DatasetVersion, quick: Callable[..., TrainConfig], work: Path) 
     """Train with a recipe, and give what came of it."""
 
     def run(**settings: object) -> Fitted:
-        recipe = asdict(quick(**{"epochs": 8, "threads": 2, "processes": 2, **settings}))
+        recipe = asdict(quick(**{"threads": 2, "processes": 2, **settings}))
         return fit_with_strategy(Job(str(dataset.root), recipe, str(work)), dataset, tracker=None)
 
     return run
@@ -53,21 +51,42 @@ def kill_a_worker(work: Path, killed: list[int]) -> None:
     killed.append(workers[0].pid)
 
 
-def test_a_killed_worker_is_replaced_and_the_weights_are_those_of_ddp(fit: Fit, work: Path, ray_cluster) -> None:
+def test_two_workers_come_to_the_weights_of_ddp(
+    fit: Fit, ray_cluster, same_as_ddp, capsys: pytest.CaptureFixture[str]
+) -> None:
+    same_as_ddp(fit(strategy="ray", ray_address=ray_cluster.address, epochs=2), epochs=2)
+    assert "epoch 2 of 2: train loss" in capsys.readouterr().err
+
+
+@pytest.mark.full
+def test_a_killed_worker_is_replaced_and_nothing_is_lost(fit: Fit, work: Path, ray_cluster, same_as_ddp) -> None:
     killed: list[int] = []
     with ThreadPoolExecutor(1) as other:
         done = other.submit(kill_a_worker, work, killed)
-        ray = fit(strategy="ray", ray_address=ray_cluster.address)
+        fitted = fit(strategy="ray", ray_address=ray_cluster.address, epochs=8)
         done.result()
     assert killed
-    shutil.rmtree(work)
-    work.mkdir()
-    ddp = fit(strategy="ddp")
-    assert [figures.val_loss for figures in ray.epochs] == [figures.val_loss for figures in ddp.epochs]
-    assert ray.state.keys() == ddp.state.keys()
-    assert all(torch.equal(ray.state[name], ddp.state[name]) for name in ddp.state)
+    same_as_ddp(fitted, epochs=8)
 
 
+@pytest.mark.full
+def test_more_deaths_than_are_allowed_end_the_run(fit: Fit, work: Path, ray_cluster) -> None:
+    killed: list[int] = []
+    with ThreadPoolExecutor(1) as other:
+        done = other.submit(kill_a_worker, work, killed)
+        with pytest.raises(DependencyError, match=r"^workers of the Ray cluster died more than 0 times \(.*goes on"):
+            fit(strategy="ray", ray_address=ray_cluster.address, epochs=50, max_failures=0)
+        done.result()
+
+
+@pytest.mark.full
+def test_a_cluster_of_its_own_ends_with_the_training(fit: Fit, same_as_ddp, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    same_as_ddp(fit(strategy="ray", epochs=2), epochs=2)
+    assert not [child for child in psutil.Process().children(recursive=True) if "raylet" in child.name()]
+
+
+@pytest.mark.full
 def test_an_error_of_the_input_comes_as_one_line(fit: Fit, ray_cluster) -> None:
     with pytest.raises(InputError, match=r"^there is no preset 'nonsense'"):
         fit(strategy="ray", ray_address=ray_cluster.address, preset="nonsense")

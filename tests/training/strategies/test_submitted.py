@@ -16,6 +16,7 @@ from secondread.training.submit import JobServer, Order
 SETTINGS = ["train.preset=vit-test-32", "train.epochs=2", "train.batch_size=8", "train.processes=2", "train.threads=2"]
 
 
+@pytest.mark.full
 def test_the_model_is_written_there_and_the_verdict_comes_here(ray_cluster, dataset: DatasetVersion, tmp_path: Path):
     server = JobServer.connect(ray_cluster.job_server)
     order = Order(data=str(dataset.root), output=str(tmp_path / "model"), settings=SETTINGS)

@@ -13,14 +13,15 @@ import psutil
 import pytest
 import torch
 from mlflow import MlflowClient
+from safetensors.torch import save_file
 
 from secondread.config.train import TrainConfig
 from secondread.data.versions.dataset import DatasetVersion
-from secondread.errors import InputError
+from secondread.errors import InputError, IntegrityError
 from secondread.tracking.runs import TrackingConfig
 from secondread.training.fit import Fitted
 from secondread.training.strategies import torchrun, worker
-from secondread.training.strategies.job import JOB_FILE, Job, digest_file, read_fitted, write_fitted
+from secondread.training.strategies.job import JOB_FILE, WEIGHTS_FILE, Job, digest_file, read_fitted, write_fitted
 from secondread.training.train import train
 
 
@@ -65,6 +66,13 @@ def test_processes_that_disagree_are_caught(tmp_path: Path) -> None:
     write_fitted(replace(fitted, state={"weight": torch.zeros(2)}), tmp_path, rank=1)
     with pytest.raises(RuntimeError, match="2 different sets of weights"):
         read_fitted(tmp_path, processes=2)
+
+
+def test_weights_that_changed_on_their_way_are_refused(tmp_path: Path) -> None:
+    write_fitted(Fitted(state={"weight": torch.ones(2)}, best_epoch=1, epochs=[], seconds=1.0), tmp_path, rank=0)
+    save_file({"weight": torch.zeros(2)}, tmp_path / WEIGHTS_FILE)
+    with pytest.raises(IntegrityError, match=r"weights\.safetensors is not what the training wrote"):
+        read_fitted(tmp_path, processes=1)
 
 
 def test_an_error_of_the_input_crosses_the_process_border(

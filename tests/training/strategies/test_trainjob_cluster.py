@@ -169,6 +169,7 @@ def make_job(dataset: DatasetVersion, quick: Callable[..., TrainConfig], tmp_pat
     return make
 
 
+@pytest.mark.full
 def test_the_node_of_a_cluster_hands_its_weights_over(
     cluster: Callable[..., Cluster], make_job: Callable[..., Job], settings: TrainJobSettings
 ) -> None:
