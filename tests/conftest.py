@@ -398,7 +398,7 @@ def postgres(running_postgres: Postgres) -> Postgres:
 
 
 @pytest.fixture(scope="session")
-def _empty_mlflow(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def empty_mlflow(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A database of MLflow without runs, which takes MLflow seconds to make."""
     from secondread.tracking.runs import open_client
 
@@ -408,9 +408,9 @@ def _empty_mlflow(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def mlflow_uri(_empty_mlflow: Path, tmp_path: Path) -> str:
+def mlflow_uri(empty_mlflow: Path, tmp_path: Path) -> str:
     """URI of an MLflow without runs, of the test's own."""
     path = tmp_path / "mlflow" / "mlflow.db"
     path.parent.mkdir()
-    shutil.copyfile(_empty_mlflow, path)
+    shutil.copyfile(empty_mlflow, path)
     return f"sqlite:///{path}"

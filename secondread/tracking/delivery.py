@@ -8,6 +8,7 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from mlflow import MlflowClient
 from mlflow.entities import Metric, Param
@@ -15,9 +16,11 @@ from mlflow.exceptions import MlflowException
 from mlflow.protos.databricks_pb2 import INVALID_PARAMETER_VALUE, ErrorCode
 from mlflow.utils.validation import MAX_METRICS_PER_BATCH, MAX_PARAMS_TAGS_PER_BATCH
 
+from secondread.errors import DependencyError
 from secondread.logging import get_logger
 from secondread.tracking.journal import Entry
 from secondread.tracking.record import RunRecord
+from secondread.tracking.runs import without_password
 
 log = get_logger(__name__)
 
@@ -28,8 +31,8 @@ def deliver(client: MlflowClient, record: RunRecord) -> bool:
     Returns:
         False if another process is sending this record just now.
     Raises:
-        MlflowException, OSError: MLflow, or its store of files, does not do as it is asked. Figures are sent although
-            files cannot be.
+        MlflowException, OSError, DependencyError: MLflow, or its store of files, does not do as it is asked. Figures
+            are sent although files cannot be.
     """
     with _alone(record) as alone:
         if not alone:
@@ -110,9 +113,19 @@ def _send_files(client: MlflowClient, record: RunRecord) -> None:
     for entry, end in record.files.unsent():
         folder = record.root / entry["at"]
         if folder.is_dir():  # it is gone if a process was killed after it had sent it
-            client.log_artifacts(record.run_id, str(folder), artifact_path=entry["to"] or None)
+            _send_folder(client, record, folder, entry["to"])
         record.files.acknowledge(end)
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _send_folder(client: MlflowClient, record: RunRecord, folder: Path, name: str) -> None:
+    try:
+        client.log_artifacts(record.run_id, str(folder), artifact_path=name or None)
+    except (MlflowException, OSError, ImportError):
+        raise
+    except Exception as error:  # each kind of store has errors of its own
+        reason = " ".join(without_password(str(error)).split())
+        raise DependencyError(f"MLflow's store of files does not do as it is asked ({reason}). Look at it.") from error
 
 
 @contextmanager

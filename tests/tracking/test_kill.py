@@ -15,6 +15,7 @@ from secondread.config.train import TrainConfig
 from secondread.data.ingest import ingest
 from secondread.data.versions.dataset import DatasetVersion
 from secondread.data.versions.version import write_dataset_version
+from secondread.errors import DependencyError
 from secondread.tracking import sender
 from secondread.tracking.runs import TrackingConfig
 from secondread.tracking.training_run import TrainingRun, complete, open_training_run
@@ -105,6 +106,19 @@ def test_the_mlflow_server_is_killed_and_started_again(
     kept = {item.path for item in client.list_artifacts(result.run_id)}
     assert {"gpu-info.txt", "train-config.json", "model"} <= kept
     assert [path.name for path in tmp_path.iterdir()] == ["model"]
+
+
+def test_a_store_of_files_that_is_down_at_the_start_is_said_before_anything_is_trained(
+    mlflow_server: Any, swift: Any, tmp_path: Path
+) -> None:
+    swift.kill()
+    tracking = TrackingConfig(mlflow_server.url, "films", {})
+    with (
+        pytest.raises(DependencyError, match=r"MLflow at http://127\.0\.0\.1:\d+ does not do as it is asked"),
+        open_training_run(tracking, tmp_path / "record", left=tmp_path / "model.tracking") as run,
+    ):
+        run.log_file("train-config.json", b"{}")
+        run.confirm()
 
 
 def test_postgresql_is_killed_for_the_rest_of_the_training(

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from boto3.exceptions import S3UploadFailedError
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 
@@ -20,9 +21,11 @@ from secondread.tracking.training_run import TrainingRun, complete, join_trainin
 
 
 @pytest.fixture(scope="module")
-def uri(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """One database for all: MLflow takes seconds to make one."""
-    return f"sqlite:///{tmp_path_factory.mktemp('mlflow')}/mlflow.db"
+def uri(empty_mlflow: Path, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """One database for all."""
+    path = tmp_path_factory.mktemp("mlflow") / "mlflow.db"
+    shutil.copyfile(empty_mlflow, path)
+    return f"sqlite:///{path}"
 
 
 @pytest.fixture(autouse=True)
@@ -186,17 +189,18 @@ def test_what_mlflow_refuses_does_not_keep_the_rest_back(
     assert "MLflow refuses 'seed'" in caplog.text
 
 
+@pytest.mark.parametrize("error", [OSError("no room"), S3UploadFailedError("no room"), MlflowException("no room")])
 def test_a_store_of_files_that_fails_keeps_no_figure_back(
-    uri: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    uri: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception
 ) -> None:
     def full(*_: object, **__: object) -> None:
-        raise OSError("no room")
+        raise error
 
     with opened(uri, tmp_path) as run:
         monkeypatch.setattr(MlflowClient, "log_artifacts", full)
         run.log_file("gpu-info.txt", b"none")
         run.log_metrics({"loss": 1.0}, step=1)
-        with pytest.raises(DependencyError, match=r"does not do as it is asked \(no room\)"):
+        with pytest.raises(DependencyError, match=r"does not do as it is asked \(.*no room"):
             run.confirm()
         assert steps(uri, run.run_id) == [(1, 1.0)]
         monkeypatch.undo()
