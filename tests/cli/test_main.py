@@ -36,6 +36,8 @@ COMMANDS = [
     ["pipeline", "run"],
     ["pipeline", "submit"],
     ["train"],
+    ["train", "cv"],
+    ["train", "compare"],
     ["evaluate"],
     ["quantize"],
     ["register"],
