@@ -21,13 +21,21 @@ def stopped_by_sigterm() -> Iterator[None]:
         yield
         return
 
+    stopped = False
+
     def stop(*_: object) -> None:
-        raise StoppedError(
-            "training was stopped by SIGTERM. The same command, run again, goes on from the last checkpoint."
-        )
+        nonlocal stopped
+        stopped = True
+        raise KeyboardInterrupt  # the one error that waiting for Ray lets through at once
 
     before = signal.signal(signal.SIGTERM, stop)
     try:
         yield
+    except KeyboardInterrupt:
+        if not stopped:
+            raise
+        raise StoppedError(
+            "training was stopped by SIGTERM. The same command, run again, goes on from the last checkpoint."
+        ) from None
     finally:
         signal.signal(signal.SIGTERM, before)

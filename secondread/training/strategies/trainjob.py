@@ -22,7 +22,7 @@ from secondread.atomic import read_json
 from secondread.config.environment import Environment
 from secondread.config.train import TrainConfig
 from secondread.config.trainjob import TrainJobSettings
-from secondread.errors import DependencyError, InputError, StoppedError
+from secondread.errors import DependencyError, InputError
 from secondread.logging import get_logger
 from secondread.training.fit import Fitted
 from secondread.training.strategies.interrupted import stopped_by_sigterm
@@ -125,7 +125,7 @@ def _run(client: Any, job_file: Path, config: TrainConfig, settings: TrainJobSet
     log.info("TrainJob %s", name)
     try:
         return name, _wait(client, name, show=_shown(job_file.with_name(LOG_FILE)))
-    except (StoppedError, KeyboardInterrupt):
+    except KeyboardInterrupt:
         if here:
             _end(job_file.with_name(PID_FILE))
         client.delete_job(name)

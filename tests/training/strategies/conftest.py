@@ -43,10 +43,12 @@ class Cluster:
     Attributes:
         address: host:port of its head.
         job_server: URL.
+        pid: of the process that it ends with; all of its processes are below.
     """
 
     address: str
     job_server: str
+    pid: int
 
 
 @pytest.fixture(scope="session")
@@ -61,7 +63,7 @@ def ray_cluster() -> Iterator[Cluster]:
             assert cluster.stdin is not None
             assert cluster.stdout is not None
             address, dashboard = json.loads(cluster.stdout.readline())
-            yield Cluster(address, f"http://{dashboard}")
+            yield Cluster(address, f"http://{dashboard}", cluster.pid)
             cluster.stdin.close()
             assert cluster.wait(timeout=60) == 0
 

@@ -40,13 +40,14 @@ def fit(dataset: DatasetVersion, quick: Callable[..., TrainConfig], work: Path) 
     return run
 
 
-def kill_a_worker(work: Path, killed: list[int]) -> None:
-    """SIGKILL to one of Ray's workers as soon as there is a checkpoint."""
+def kill_a_worker(cluster: int, work: Path, killed: list[int]) -> None:
+    """SIGKILL to one of the cluster's workers as soon as there is a checkpoint."""
     pause, deadline = threading.Event(), time.monotonic() + 120
     while not list(work.rglob("checkpoint-*.pt")):
         assert time.monotonic() < deadline
         pause.wait(0.05)
-    workers = [process for process in psutil.process_iter(["name"]) if "RayTrainWorker" in process.info["name"]]
+    processes = psutil.Process(cluster).children(recursive=True)
+    workers = [process for process in processes if "RayTrainWorker" in process.name()]
     workers[0].kill()
     killed.append(workers[0].pid)
 
@@ -62,7 +63,7 @@ def test_two_workers_come_to_the_weights_of_ddp(
 def test_a_killed_worker_is_replaced_and_nothing_is_lost(fit: Fit, work: Path, ray_cluster, same_as_ddp) -> None:
     killed: list[int] = []
     with ThreadPoolExecutor(1) as other:
-        done = other.submit(kill_a_worker, work, killed)
+        done = other.submit(kill_a_worker, ray_cluster.pid, work, killed)
         fitted = fit(strategy="ray", ray_address=ray_cluster.address, epochs=8)
         done.result()
     assert killed
@@ -73,7 +74,7 @@ def test_a_killed_worker_is_replaced_and_nothing_is_lost(fit: Fit, work: Path, r
 def test_more_deaths_than_are_allowed_end_the_run(fit: Fit, work: Path, ray_cluster) -> None:
     killed: list[int] = []
     with ThreadPoolExecutor(1) as other:
-        done = other.submit(kill_a_worker, work, killed)
+        done = other.submit(kill_a_worker, ray_cluster.pid, work, killed)
         with pytest.raises(DependencyError, match=r"^workers of the Ray cluster died more than 0 times \(.*goes on"):
             fit(strategy="ray", ray_address=ray_cluster.address, epochs=50, max_failures=0)
         done.result()
