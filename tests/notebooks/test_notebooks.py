@@ -21,6 +21,14 @@ SUBSTITUTIONS = {
         '{"timed_runs": 40}': '{"timed_runs": 2, "calibration_images": 16}',
     },
     "02-know-your-data.ipynb": {"images=480": "images=240", "RESAMPLES = 500": "RESAMPLES = 100"},
+    "03-train-anywhere.ipynb": {
+        "images=900&size=96": "images=240&size=32",
+        "IMAGE_SIZE = 64": "IMAGE_SIZE = 32",
+        '{"preset": "vit-tiny", "image_presentations": 8_000}': '{"preset": "vit-test-32", "epochs": 2}',
+        # each strategy is trained once before; comparisons of several have tests of their own
+        '("single", "ddp", "ray", "retrain")': '("single",)',
+        "SEEDS = (0, 1, 2)": "SEEDS = (0,)",
+    },
 }
 MACHINE_PATH = re.compile(
     r"(?<![\w:/.])/(?:work|tmp|home|root|usr|opt|Users|var|mnt|srv)/|site-packages|\.venv|file://"

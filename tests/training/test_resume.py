@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 import lightning
@@ -13,9 +12,8 @@ from lightning.pytorch.callbacks import Callback
 
 from secondread.config.train import TrainConfig
 from secondread.data.versions.dataset import DatasetVersion
-from secondread.errors import StoppedError
 from secondread.training.batches import Share
-from secondread.training.fit import CHECKPOINTS, Fitted, fit
+from secondread.training.fit import Fitted, fit
 from secondread.training.trainer import TrainerParts
 
 Quick = Callable[..., TrainConfig]
@@ -62,4 +60,4 @@ def test_a_run_that_was_cut_comes_to_the_same_bits(
         run(dataset, config, tmp_path, Cut(epoch, step))
     resumed = run(dataset, config, tmp_path)
     assert_same(resumed, whole)
-    assert 0 < resumed.seconds
+    assert resumed.seconds > 0
