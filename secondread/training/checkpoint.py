@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import pickle
 from pathlib import Path
 from typing import Any
 
@@ -41,13 +42,16 @@ def read_checkpoint(path: Path) -> Any:
     """Read a checkpoint, onto the CPU. Nothing but tensors and plain values is ever made of it.
 
     Raises:
-        IntegrityError: it is not what was written.
+        IntegrityError: it is not what was written, or holds something else.
     """
     data = memoryview(path.read_bytes())
     header, payload = bytes(data[:_HEADER_BYTES]), data[_HEADER_BYTES:]
     if header != _TITLE + hashlib.sha256(payload).hexdigest().encode() + b"\n":
         raise IntegrityError(f"checkpoint {path} is damaged: its bytes are not those that were written.")
-    return torch.load(io.BytesIO(payload), map_location="cpu", weights_only=True)
+    try:
+        return torch.load(io.BytesIO(payload), map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        raise IntegrityError(f"checkpoint {path} is none of ours: it holds more than tensors and values.") from error
 
 
 class CheckpointFolder:

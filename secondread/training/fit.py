@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -58,12 +59,20 @@ def architecture_for(dataset: DatasetVersion, config: TrainConfig) -> ViTConfig:
     """The preset, for this dataset's image size and classes.
 
     Raises:
-        InputError: there is no such preset.
+        InputError: there is no such preset, or tokens of whole pixels do not fill the images.
     """
     if config.preset not in PRESETS:
         raise InputError(f"there is no preset '{config.preset}'. Choose one of {', '.join(PRESETS)}.")
     preset = replace(PRESETS[config.preset], drop_path=config.drop_path)
-    return preset.fit_to(image_size=dataset.image_size, classes=len(dataset.taxonomy.names))
+    fitted = preset.fit_to(image_size=dataset.image_size, classes=len(dataset.taxonomy.names))
+    side = math.prod(fitted.stem_strides)
+    if dataset.image_size % side:
+        smaller = dataset.image_size // side * side
+        raise InputError(
+            f"images of {dataset.image_size} pixels are no multiple of the {side} pixels that a token of preset "
+            f"{config.preset} is wide. Preprocess them to {smaller} or {smaller + side}, or choose another preset."
+        )
+    return fitted
 
 
 def epochs_for(images: int, config: TrainConfig) -> int:
@@ -100,6 +109,8 @@ def fit(
     module = _module(dataset, train, architecture, config)
     if start is not None:
         module.model.load_state_dict({**module.model.state_dict(), **start})  # pre-trained ones have no head
+    if config.compile:
+        module.model.compile()  # in place: the names of the weights stay as they are
     batches = train_batches(train, batch_size=config.batch_size, seed=config.seed, share=share)
     # those that do not fill a batch are not trained on in that epoch
     images = len(batches) * min(config.batch_size, len(train.labels))
@@ -133,6 +144,11 @@ def fit(
         except (RuntimeError, MemoryError) as error:
             if _is_out_of_memory(error):
                 raise _out_of_memory(config) from error
+            if config.compile and _is_of_the_compiler(error):
+                raise DependencyError(
+                    f"cannot compile the network ({str(error).splitlines()[0]}). Install a C++ compiler (g++), or "
+                    "set train.compile=false."
+                ) from error
             raise
     return Fitted(state=best.state, best_epoch=best.epoch, epochs=epoch_log.figures, seconds=checkpoints.seconds)
 
@@ -149,6 +165,11 @@ def run_parameters(dataset: DatasetVersion, config: TrainConfig) -> dict[str, ob
 
 
 def _module(dataset: DatasetVersion, train: SplitData, architecture: ViTConfig, config: TrainConfig) -> Classifier:
+    if architecture.classes < 2:
+        raise InputError(
+            f"{dataset.root} has one class only ({dataset.taxonomy.names[0]}), so there is nothing to tell apart. "
+            "Add images of another one."
+        )
     present = set(train.labels.tolist())
     for position, name in enumerate(dataset.taxonomy.names):
         if position not in present:
@@ -169,6 +190,12 @@ def _with_a_way_out(error: LossError, images: list[str], config: TrainConfig) ->
 
 def _is_out_of_memory(error: BaseException) -> bool:
     return isinstance(error, torch.OutOfMemoryError | MemoryError) or "DefaultCPUAllocator" in str(error)
+
+
+def _is_of_the_compiler(error: BaseException) -> bool:
+    from torch._dynamo.exc import BackendCompilerFailed  # takes a second to import, and is loaded where it is raised
+
+    return isinstance(error, BackendCompilerFailed)
 
 
 def _out_of_memory(config: TrainConfig) -> DependencyError:
