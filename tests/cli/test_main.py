@@ -36,6 +36,7 @@ COMMANDS = [
     ["pipeline", "run"],
     ["pipeline", "submit"],
     ["train"],
+    ["train", "submit"],
     ["train", "cv"],
     ["train", "compare"],
     ["evaluate"],
