@@ -107,6 +107,8 @@ def run(
         "secondread pipeline submit train --host https://kubeflow.example/pipeline --data phantom://demo --wait",
         "secondread pipeline submit train --host https://kubeflow.example/pipeline --data s3://films/raw "
         "--set train.strategy=ddp --set train.processes=4 --accelerator nvidia.com/gpu --node-selector pool=gpu",
+        "secondread pipeline submit retrain --host https://kubeflow.example/pipeline --data s3://films/versions/9f2c41d"
+        " --set train.strategy=trainjob --set train.nodes=2 --claim training",
         "secondread pipeline submit data --host https://kubeflow.example/pipeline --data s3://films/raw "
         "--publish-to s3://films/versions",
     )
@@ -131,6 +133,13 @@ def submit(
     node_selector: Annotated[
         list[str], typer.Option(help="Train, retrain: KEY=VALUE, a label of the nodes to train on; may be repeated.")
     ] = [],  # noqa: B006
+    claim: Annotated[
+        str,
+        typer.Option(
+            help="Train, retrain: PersistentVolumeClaim that the train step mounts for checkpoints, and the nodes of "
+            "train.strategy=trainjob for data; these and ray's must see it at the same place."
+        ),
+    ] = "",
     cache: Cache = True,
     namespace: Annotated[str, typer.Option(help="Of a multi-user Kubeflow.")] = "",
     experiment: Annotated[str, typer.Option(help="That the run belongs to.")] = "secondread",
@@ -143,7 +152,7 @@ def submit(
     """Upload a pipeline as a new version and start a run of it on a Kubeflow."""
     from secondread.pipeline import submit as submission
 
-    arguments = Options(
+    options = Options(
         data=data,
         settings=settings,
         name=model_name,
@@ -156,10 +165,19 @@ def submit(
         remote=True,
         accelerator=accelerator,
         node_selector=tuple(node_selector),
-    ).arguments(name)
+        claim=claim,
+    )
+    arguments = options.arguments(name)
     token = _token(token_file)
     submitted = submission.submit(
-        name, arguments, host=host, experiment=experiment, namespace=namespace, token=token, reuse=cache
+        name,
+        arguments,
+        host=host,
+        experiment=experiment,
+        namespace=namespace,
+        token=token,
+        reuse=cache,
+        volume=options.volume(),
     )
     document = asdict(submitted)
     if not json:

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from secondread.cli.settings import DATA_STAGES, RETRAIN_STAGES, STAGES, parse_settings
 from secondread.config.require import require
+from secondread.config.trainjob import TrainJobSettings
 from secondread.errors import InputError
+
+if TYPE_CHECKING:
+    # KFP takes seconds to import, which `--help` should not pay
+    from secondread.pipeline.compile import TrainingVolume
 
 _DEFAULT_DATA = "phantom://demo"
 # which options each pipeline takes, of those that not every one does
 _TAKES = {
-    "train": {"--name", "--min-accuracy", "--split-seed", "--accelerator", "--node-selector"},
-    "retrain": {"--name", "--min-accuracy", "--parent", "--accelerator", "--node-selector"},
+    "train": {"--name", "--min-accuracy", "--split-seed", "--accelerator", "--node-selector", "--claim"},
+    "retrain": {"--name", "--min-accuracy", "--parent", "--accelerator", "--node-selector", "--claim"},
     "data": {"--publish-to", "--parent", "--split-seed"},
 }
 
@@ -25,7 +30,7 @@ class Options:
     Attributes:
         data: URI of images, or of a dataset version to retrain on.
         settings: pairs `stage.field=value`.
-        name, min_accuracy, publish_to, parent, split_seed, accelerator, node_selector: as the options say.
+        name, min_accuracy, publish_to, parent, split_seed, accelerator, node_selector, claim: as the options say.
         root: where models go on this machine; empty on a cluster.
         versions: where dataset versions go by default; empty on a cluster, where there is no default.
         remote: the pipeline will run in pods.
@@ -43,6 +48,7 @@ class Options:
     remote: bool
     accelerator: str = ""
     node_selector: tuple[str, ...] = ()
+    claim: str = ""
 
     def arguments(self, pipeline: str) -> dict[str, Any]:
         """The parameters of a pipeline.
@@ -86,18 +92,29 @@ class Options:
 
     def _model(self, settings: dict[str, dict[str, Any]]) -> dict[str, Any]:
         """What the pipelines that make models have in common, and the settings of their stages."""
-        labels = [pair.partition("=") for pair in self.node_selector]
-        require(
-            all(key and value for key, _, value in labels),
-            f"--node-selector takes KEY=VALUE, not {', '.join(self.node_selector)}.",
-        )
+        if self.claim:
+            settings["train"].setdefault("storage", f"{TrainJobSettings.mount}/training")
         return {
             **settings,
             "name": self.name or "secondread",
             "root": self.root,
             "accelerator_type": self.accelerator,
-            "node_selector": {key: value for key, _, value in labels},
+            "node_selector": self._labels(),
         }
+
+    def _labels(self) -> dict[str, str]:
+        labels = [pair.partition("=") for pair in self.node_selector]
+        require(
+            all(key and value for key, _, value in labels),
+            f"--node-selector takes KEY=VALUE, not {', '.join(self.node_selector)}.",
+        )
+        return {key: value for key, _, value in labels}
+
+    def volume(self) -> TrainingVolume | None:
+        """What the train step mounts."""
+        from secondread.pipeline.compile import TrainingVolume
+
+        return TrainingVolume(self.claim, self.accelerator, self._labels()) if self.claim else None
 
     def _check_options(self, pipeline: str) -> None:
         """Refuse an option that would have no effect."""
@@ -109,6 +126,7 @@ class Options:
             "--split-seed": self.split_seed,
             "--accelerator": self.accelerator or None,
             "--node-selector": self.node_selector or None,
+            "--claim": self.claim or None,
         }
         foreign = [option for option, value in given.items() if value is not None and option not in _TAKES[pipeline]]
         for option in foreign:

@@ -179,7 +179,7 @@ def decide(differences: dict[str, Difference], policy: PairedConfig) -> GateResu
             continue
         holds = 100 * found.low >= -points
         text = f"{name} differs by {100 * found.value:+.2f} points ({100 * found.low:+.2f} to {100 * found.high:+.2f})"
-        answers.append((holds, f"{text}, {'not ' if holds else ''}below -{points:g}"))
+        answers.append((holds, f"{text}, whose low end is {'not ' if holds else ''}below -{points:g}"))
     answers.sort(key=lambda answer: answer[0])
     return GateResult(passed=all(holds for holds, _ in answers), reasons=tuple(reason for _, reason in answers))
 

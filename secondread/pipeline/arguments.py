@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from secondread.config.audit import AuditConfig
@@ -239,8 +239,11 @@ def placed(train: Settings, accelerator_type: str) -> dict[str, Any]:
     Raises:
         InputError: a setting is not known or is refused.
     """
-    placement = Placement.of(from_mapping(TrainConfig, train), accelerator_type)
-    further = without_placement(train)
+    placement, further = Placement.of(from_mapping(TrainConfig, train), accelerator_type), without_placement(train)
+    if placement.elsewhere and accelerator_type:
+        # the step's own pod waits, and needs none
+        further, placement = placement.settings(further), replace(placement, accelerator_type="")
+        further = without_placement(further)
     from_mapping(TrainConfig, placement.settings(further))
     return {**asdict(placement), "train_settings": _plain(further)}
 

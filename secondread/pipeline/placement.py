@@ -29,6 +29,11 @@ class Placement:
     nodes: int = 1
     accelerator_type: str = ""
 
+    @property
+    def elsewhere(self) -> bool:
+        """Other pods than the step's own train."""
+        return self.strategy in ("ray", "trainjob")
+
     @classmethod
     def of(cls, config: TrainConfig, accelerator_type: str = "") -> Placement:
         """What a recipe says of it."""

@@ -22,7 +22,7 @@ from secondread import __version__
 from secondread.atomic import sha256_bytes
 from secondread.errors import DependencyError, GateRefused, SecondReadError
 from secondread.logging import get_logger
-from secondread.pipeline.compile import LAST_STEPS, compile_pipeline
+from secondread.pipeline.compile import LAST_STEPS, TrainingVolume, compile_pipeline
 from secondread.pipeline.success import Failure
 
 POLL_SECONDS = 10.0
@@ -65,6 +65,7 @@ def submit(
     namespace: str = "",
     token: str = "",
     reuse: bool = True,
+    volume: TrainingVolume | None = None,
 ) -> Submitted:
     """Upload a pipeline version, unless the same bytes are there already, and start a run of it.
 
@@ -76,10 +77,11 @@ def submit(
         namespace: of a multi-user Kubeflow.
         token: bearer token, where the host asks for one.
         reuse: let Kubeflow take steps from its cache; if not, the pipeline goes up as a version that has none.
+        volume: that the train step mounts; with one it goes up as a version of its own too.
     Raises:
         DependencyError: the host does not answer, or refuses.
     """
-    text = compile_pipeline(name, caching=reuse)
+    text = compile_pipeline(name, caching=reuse, volume=volume)
     version = f"{__version__}-{sha256_bytes(text.encode())[:12]}"
     with _kfp_errors(host), tempfile.TemporaryDirectory() as folder:
         client = _client(host, namespace, token)
@@ -157,7 +159,11 @@ def _verdict(run: Any, submitted: Submitted, token: str) -> str:
     # a task that comes from the cache has a driver that succeeded and no pod of its own
     last_step = LAST_STEPS[submitted.name]
     names = {last_step, f"{last_step}-driver"}
-    done, judges = {"register": ("registered", "evaluate steps say"), "publish": ("published", "audit says")}[last_step]
+    done, judges = {
+        "train": ("registered", "evaluate steps say"),
+        "retrain": ("registered", "evaluate and compare steps say"),
+        "data": ("published", "audit says"),
+    }[submitted.name]
     if any(task.display_name in names and task.state == "SUCCEEDED" for task in tasks):
         return done
     raise GateRefused(f"a gate said no, so nothing was {done}. The {judges} why: {submitted.url}.")

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 from typing import Any
 
-from secondread.atomic import atomic_folder
 from secondread.config.environment import Environment
 from secondread.data.store.lookup import open_version
-from secondread.data.versions.dataset import DATASET_FILE, DatasetVersion
+from secondread.data.versions.copy import copy_version
+from secondread.data.versions.dataset import DatasetVersion
 from secondread.data.versions.inherited import check_inherited_test
 from secondread.errors import IntegrityError
 from secondread.pipeline.code import check_code
@@ -44,8 +43,7 @@ def fetch(
         child = _open(dataset, content_hash, environment)
         grown_from = _open(parent, parent_version, environment)
         check_inherited_test(child, grown_from)
-        with atomic_folder(folder, marker=DATASET_FILE, inputs=[child.root]) as aside:
-            shutil.copytree(child.root, aside, ignore=shutil.ignore_patterns("_*", ".*"), dirs_exist_ok=True)
+        copy_version(child, folder)
         facts = {
             "dataset_version": child.name,
             "content_hash": child.content_hash,

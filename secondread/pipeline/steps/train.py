@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from secondread.atomic import atomic_folder
 from secondread.config.environment import Environment
 from secondread.config.mapping import from_mapping
 from secondread.config.train import TrainConfig
-from secondread.data.versions.dataset import DatasetVersion
+from secondread.data.versions.copy import copy_version
+from secondread.data.versions.dataset import DATASET_FILE, DatasetVersion
+from secondread.model.folder import CONFIG_FILE, ModelFolder
 from secondread.pipeline.object_uri import object_uri
 from secondread.pipeline.placement import Placement
 from secondread.pipeline.steps.begin import Settings, begin
@@ -53,12 +57,16 @@ def train(
         if start:
             verify_success(Path(start), step="champion")
             chosen = {"preset": _preset_of(Path(start)), **chosen}
+        config = from_mapping(TrainConfig, chosen)
+        begun_with = Path(start) if start else None
+        if placement.elsewhere and config.storage:
+            version, begun_with = _where_others_see_it(version, begun_with, Path(config.storage))
         result = run_train(
             version,
             folder,
-            from_mapping(TrainConfig, chosen),
+            config,
             tracking=_tracking(environment, version, dataset_uri, name),
-            start=Path(start) if start else None,
+            start=begun_with,
         )
         facts = {"metrics": dict(result.metrics), "mlflow_run": result.run_id, "dataset_version": version.name}
         Origin(result.run_id, artifacts=folder.name).write(folder)
@@ -67,9 +75,24 @@ def train(
     return facts
 
 
+def _where_others_see_it(
+    version: DatasetVersion, start: Path | None, storage: Path
+) -> tuple[DatasetVersion, Path | None]:
+    """Copies on the volume that the training's nodes mount too: a step's inputs are in its own pod alone."""
+    folder = storage / "datasets" / version.content_hash
+    if not (folder / DATASET_FILE).is_file():
+        copy_version(version, folder)
+    if start is None:
+        return DatasetVersion.open(folder), None
+    model = storage / "models" / ModelFolder.open(start).digest()
+    if not (model / CONFIG_FILE).is_file():
+        with atomic_folder(model, marker=CONFIG_FILE, inputs=[start]) as aside:
+            shutil.copytree(start, aside, dirs_exist_ok=True)
+    return DatasetVersion.open(folder), model
+
+
 def _preset_of(start: Path) -> str:
     """The preset that a model is of; the default one if it is of none, which the training then says."""
-    from secondread.model.folder import ModelFolder
     from secondread.model.vit import PRESETS, ViTConfig
 
     theirs = ViTConfig.from_dict(ModelFolder.open(start).config.architecture)
