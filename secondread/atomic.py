@@ -101,7 +101,7 @@ def resumable_folder(path: Path | str, *, marker: str, key: str, inputs: Iterabl
             shutil.rmtree(aside, ignore_errors=True)
             raise
         except BaseException as error:
-            if aside.is_dir() and any(aside.iterdir()):
+            if any(path.is_file() for path in aside.rglob("*")):
                 log.warning(
                     "%s is not finished. What is done stays in %s: the same run goes on from there.", path, aside
                 )

@@ -25,16 +25,20 @@ from secondread.tracking.runs import without_password
 log = get_logger(__name__)
 
 
-def deliver(client: MlflowClient, record: RunRecord) -> bool:
+def deliver(client: MlflowClient, record: RunRecord, *, wait: bool = False) -> bool:
     """Send what MLflow does not have yet, and last of all that the run ended.
 
+    Args:
+        client: of MLflow.
+        record: of the run.
+        wait: until no other process sends this record.
     Returns:
         False if another process is sending this record just now.
     Raises:
         MlflowException, OSError, DependencyError: MLflow, or its store of files, does not do as it is asked. Figures
             are sent although files cannot be.
     """
-    with _alone(record) as alone:
+    with _alone(record, wait=wait) as alone:
         if not alone:
             return False
         _send_figures(client, record)
@@ -129,12 +133,12 @@ def _send_folder(client: MlflowClient, record: RunRecord, folder: Path, name: st
 
 
 @contextmanager
-def _alone(record: RunRecord) -> Iterator[bool]:
+def _alone(record: RunRecord, *, wait: bool) -> Iterator[bool]:
     """Whether no other process sends this record: that of rank zero, and the one that started it, share one."""
     handle = os.open(record.root / ".lock", os.O_RDWR | os.O_CREAT, 0o600)
     try:
         try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(handle, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             yield False
             return

@@ -71,4 +71,5 @@ class Journal:
 
     def acknowledge(self, position: int) -> None:
         """Note that everything up to a position was sent. After a kill just before it, that is sent again."""
-        write_json(self._sent, {"bytes": position})
+        if self.path.parent.is_dir():  # a sender that hung may come back when its folder was moved
+            write_json(self._sent, {"bytes": position})

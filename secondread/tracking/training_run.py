@@ -180,8 +180,7 @@ def complete(folder: Path, uri: str) -> Sent:
             "Set MLFLOW_TRACKING_URI to that one."
         )
     with mlflow_errors(client):
-        if not deliver(client, record):
-            raise InputError(f"another process is sending {folder} just now. Wait until it has ended.")
+        deliver(client, record, wait=True)
     ended = record.ended() is not None
     if ended:
         shutil.rmtree(folder)

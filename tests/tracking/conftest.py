@@ -65,6 +65,13 @@ class MlflowServer:
         psutil.wait_procs(family, timeout=20)
         self._process = None
 
+    def send(self, signal_number: int) -> None:
+        """A signal to the server and its worker."""
+        assert self._process is not None
+        family = psutil.Process(self._process.pid).children(recursive=True)
+        for process in (self._process, *family):
+            process.send_signal(signal_number)
+
 
 @pytest.fixture(scope="session")
 def running_mlflow(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import signal
+import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -106,6 +108,34 @@ def test_the_mlflow_server_is_killed_and_started_again(
     kept = {item.path for item in client.list_artifacts(result.run_id)}
     assert {"gpu-info.txt", "train-config.json", "model"} <= kept
     assert [path.name for path in tmp_path.iterdir()] == ["model"]
+
+
+def test_training_does_not_wait_for_a_server_that_hangs(
+    mlflow_server: Any,
+    version: DatasetVersion,
+    uninterrupted: Fitted,
+    before_epoch: Callable[[Acts], None],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It takes connections and does not answer. One request would wait for longer than the training may take."""
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "90")
+    at: list[float] = []
+
+    def hang() -> None:
+        mlflow_server.send(signal.SIGSTOP)
+        at.append(time.monotonic())
+
+    def recover() -> None:
+        at.append(time.monotonic())
+        mlflow_server.send(signal.SIGCONT)
+
+    before_epoch({2: hang, EPOCHS: recover})
+    tracking = TrackingConfig(mlflow_server.url, "films", {})
+    with open_training_run(tracking, tmp_path / "record", left=tmp_path / "model.tracking") as run:
+        fit(version, RECIPE, share=Share(), tracker=run)
+    assert at[1] - at[0] < 60
+    assert_whole(mlflow_server.url, run.run_id, uninterrupted)
 
 
 def test_a_store_of_files_that_is_down_at_the_start_is_said_before_anything_is_trained(

@@ -11,12 +11,14 @@ from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 
+import pytest
 from mlflow import MlflowClient
 from PIL import Image
 from safetensors.torch import load_file
 
 from secondread.config.train import TrainConfig
 from secondread.data.versions.dataset import DatasetVersion
+from secondread.errors import DependencyError
 from secondread.tracking.runs import TrackingConfig
 from secondread.training.batches import Share
 from secondread.training.fit import fit
@@ -78,3 +80,13 @@ def test_a_trainer_that_is_killed_goes_on_as_the_same_run(
     if result.metrics["accuracy"] < 1:  # type: ignore[operator]
         assert Image.open(kept / "misread-val.png").format == "PNG"
     assert {path.name for path in tmp_path.iterdir()} == {"model", "mlflow", "kept"}
+
+
+def test_a_wrong_address_ends_the_run_before_it_trains(
+    dataset: DatasetVersion, quick: Callable[..., TrainConfig], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    with pytest.raises(DependencyError, match=r"MLflow at http://127\.0\.0\.1:9 does not answer") as told:
+        train(dataset, tmp_path / "model", quick(), tracking=TrackingConfig("http://127.0.0.1:9", "x", {}))
+    assert told.value.exit_code == 3
+    assert not list(tmp_path.iterdir())
