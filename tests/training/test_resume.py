@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,6 +14,7 @@ from lightning.pytorch.callbacks import Callback
 
 from secondread.config.train import TrainConfig
 from secondread.data.versions.dataset import DatasetVersion
+from secondread.errors import StoppedError
 from secondread.training.batches import Share
 from secondread.training.fit import Fitted, fit
 from secondread.training.trainer import TrainerParts
@@ -43,21 +46,57 @@ def assert_same(one: Fitted, other: Fitted) -> None:
         assert (a.learning_rate, a.val_confusion) == (b.learning_rate, b.val_confusion)
 
 
-RECIPES = {
-    "plain": {},
-    "all at once": {"mixup_alpha": 0.2, "ema_decay": 0.9, "accumulate": 2, "precision": "bf16-mixed"},
+CUTS = {
+    "in the first epoch": ((0, 3), {}),
+    "in a later epoch": ((2, 5), {}),
+    "after the first step of an epoch": ((1, 0), {"mixup_alpha": 0.2, "ema_decay": 0.9, "accumulate": 2}),
+    "before the last step of an epoch": ((1, 12), {"mixup_alpha": 0.2, "precision": "bf16-mixed"}),
 }
 
 
-@pytest.mark.parametrize("recipe", RECIPES)
-@pytest.mark.parametrize(("epoch", "step"), [(0, 3), (1, 0), (1, 13), (2, 5)])
+@pytest.mark.parametrize("cut", CUTS)
 def test_a_run_that_was_cut_comes_to_the_same_bits(
-    dataset: DatasetVersion, quick: Quick, tmp_path: Path, recipe: str, epoch: int, step: int
+    dataset: DatasetVersion, quick: Quick, tmp_path: Path, cut: str
 ) -> None:
-    config = quick(epochs=3, checkpoint_minutes=1e-9, **RECIPES[recipe])
+    place, recipe = CUTS[cut]
+    config = quick(epochs=3, checkpoint_minutes=1e-9, **recipe)
     whole = run(dataset, config, None)
     with pytest.raises(KeyError, match="cut"):
-        run(dataset, config, tmp_path, Cut(epoch, step))
+        run(dataset, config, tmp_path, Cut(*place))
     resumed = run(dataset, config, tmp_path)
     assert_same(resumed, whole)
-    assert resumed.seconds > 0
+    again = run(dataset, config, tmp_path)  # there is nothing left to do
+    assert_same(again, whole)
+    assert again.seconds == pytest.approx(resumed.seconds, abs=1.0)
+
+
+class Send(Callback):
+    """Sends this process a signal in a step of an epoch, both counted from 0."""
+
+    def __init__(self, number: signal.Signals, epoch: int, step: int) -> None:
+        self._number = number
+        self._at = (epoch, step)
+
+    def on_train_batch_start(self, trainer: lightning.Trainer, *_: object) -> None:
+        if (trainer.current_epoch, trainer.fit_loop.batch_idx) == self._at:
+            os.kill(os.getpid(), self._number)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_run_that_is_asked_to_end_finishes_its_step_and_goes_on_later(
+    dataset: DatasetVersion, quick: Quick, tmp_path: Path, number: signal.Signals
+) -> None:
+    config = quick(epochs=2)
+    before = [signal.getsignal(heard) for heard in (signal.SIGTERM, signal.SIGINT)]
+    message = rf"stopped in epoch 2 after step 6 by {number.name}\. The same command, run again, goes on from there"
+    with pytest.raises(StoppedError, match=message):
+        run(dataset, config, tmp_path, Send(number, 1, 5))
+    assert [signal.getsignal(heard) for heard in (signal.SIGTERM, signal.SIGINT)] == before
+    assert_same(run(dataset, config, tmp_path), run(dataset, config, None))
+
+
+def test_an_end_that_was_decided_stays_decided(dataset: DatasetVersion, quick: Quick, tmp_path: Path) -> None:
+    config = quick(epochs=9, early_stopping_epochs=1, learning_rate=1.0)  # too high: it gets worse soon
+    whole = run(dataset, config, tmp_path)
+    assert len(whole.epochs) == whole.best_epoch + 1 < 9
+    assert_same(run(dataset, config, tmp_path), whole)
