@@ -18,8 +18,6 @@ from logging.handlers import QueueHandler, QueueListener
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from secondread.atomic import read_json, write_json
 from secondread.config.environment import Environment
 from secondread.config.require import require
@@ -30,7 +28,7 @@ from secondread.logging import ROOT, get_logger
 from secondread.ray_cluster import installation, lost, other_code, ray, ray_cluster
 from secondread.training.batches import Share
 from secondread.training.fit import Fitted
-from secondread.training.preflight import Machine, check_gpus
+from secondread.training.preflight import Machine, check_gpus, check_shared_memory
 from secondread.training.strategies.interrupted import stopped_by_sigterm
 from secondread.training.strategies.job import ERROR_FILE, Job, error_from, read_fitted
 from secondread.training.strategies.worker import run
@@ -201,7 +199,7 @@ def _check(order: _Order, job: Job, work: Path) -> None:
     """Look at this machine of the cluster.
 
     Raises:
-        DependencyError: it runs other code, lacks a GPU, or does not see the folders.
+        DependencyError: it runs other code, lacks a GPU or shared memory, or does not see the folders.
     """
     if order.installation != installation() and order.code != code_fingerprint():
         raise other_code()
@@ -211,8 +209,10 @@ def _check(order: _Order, job: Job, work: Path) -> None:
                 f"a machine of the Ray cluster does not see {folder}. Put data and output on a volume that every "
                 "machine of the cluster mounts at the same place, and name a folder on it with train.storage."
             )
-    gpus = torch.cuda.device_count()
-    check_gpus(job.train_config, processes=1, gpus=gpus, torch_build=Machine.look().torch_build)
+    machine, here = Machine.look(), ray.train.get_context().get_local_world_size()
+    check_gpus(job.train_config, processes=1, gpus=machine.gpus, torch_build=machine.torch_build)
+    if here > 1 and ray.train.torch.get_device().type == "cuda":
+        check_shared_memory(machine.shared_memory, processes=here)
 
 
 @contextmanager
@@ -247,16 +247,19 @@ def _send_log_lines(lines: Any) -> None:
 def _told(error: Exception, config: TrainConfig) -> Exception:
     """What to raise for an error of Ray Train."""
     failures = getattr(error, "worker_failures", {})
-    died = [failure for failure in failures.values() if isinstance(failure, ray.exceptions.RayActorError)]
+    reasons = [getattr(failure, "health_check_failure", failure) for failure in failures.values()]
+    died = [reason for reason in reasons if isinstance(reason, ray.exceptions.RayActorError)]
     if died:
         return DependencyError(
-            f"workers of the Ray cluster died more than {config.max_failures} times ({_line(died[0])}). Look for what "
-            "kills them, such as too little memory, and start the run again: it goes on from there."
+            f"workers of the Ray cluster died more than {config.max_failures} times (the last: {_exit_of(died[0])}). "
+            "Look for what kills them, such as too little memory, and start the run again: it goes on from there."
         )
     if failures:
         return RuntimeError(f"a Ray worker failed: {next(iter(failures.values()))}")
     return lost(error)
 
 
-def _line(error: Exception) -> str:
-    return " ".join(str(error).split())[:300]
+def _exit_of(error: Exception) -> str:
+    """What Ray says of the end of a worker, without its numbers and guesses."""
+    text = " ".join(str(error).split())
+    return text.rpartition("Worker exit detail: ")[2].partition(" Some common causes")[0][:200].rstrip(".")

@@ -22,7 +22,7 @@ from secondread.atomic import read_json
 from secondread.config.environment import Environment
 from secondread.config.train import TrainConfig
 from secondread.config.trainjob import TrainJobSettings
-from secondread.errors import DependencyError, InputError
+from secondread.errors import DependencyError, InputError, StoppedError
 from secondread.logging import get_logger
 from secondread.training.fit import Fitted
 from secondread.training.strategies.interrupted import stopped_by_sigterm
@@ -58,10 +58,11 @@ def fit_with_trainjob(job: Job, settings: TrainJobSettings | None = None) -> Fit
             _forget(work)
             with _in_one_line(settings):
                 name, status = _run(client, job_file, config, settings)
-            if (work / ERROR_FILE).is_file():
-                raise error_from(read_json(work / ERROR_FILE))
             if status == "Complete":
                 return _result(name, work, config)
+            error = error_from(read_json(work / ERROR_FILE)) if (work / ERROR_FILE).is_file() else None
+            if error and not isinstance(error, StoppedError):  # a node that was drained stops its processes
+                raise error
             if failures < config.max_failures:
                 log.warning("TrainJob %s failed: starting another, which goes on from the last checkpoint", name)
     raise DependencyError(f"TrainJob {name} failed, as did {config.max_failures} before it. {_last_line(work)}")

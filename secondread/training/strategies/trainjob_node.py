@@ -15,13 +15,16 @@ import sys
 import threading
 from collections.abc import Mapping
 from contextlib import redirect_stderr
+from dataclasses import replace
 from pathlib import Path
 from typing import TextIO
 
+from secondread.atomic import write_json
 from secondread.config.environment import Environment
 from secondread.errors import SecondReadError
 from secondread.logging import configure
-from secondread.training.strategies.job import Job
+from secondread.training.preflight import check_machine
+from secondread.training.strategies.job import ERROR_FILE, Job
 from secondread.training.strategies.torchrun import Meeting, run_processes
 
 LOG_FILE = "node-0.log"
@@ -48,9 +51,12 @@ def main(arguments: list[str]) -> int:
 def _run(job: Job, job_file: Path, meeting: Meeting | None) -> int:
     configure(as_json=Environment.read().log_json)
     try:
+        check_machine(replace(job.train_config, strategy="ddp"))  # which is what trains on this machine
         run_processes(job, job_file, meeting)
     except SecondReadError as error:
-        print(error, file=sys.__stderr__)  # whoever submitted the job finds it in the work folder
+        # whoever submitted the job finds it in the work folder
+        write_json(Path(job.work) / ERROR_FILE, {"kind": type(error).__name__, "message": str(error)})
+        print(error, file=sys.__stderr__)
         return error.exit_code
     except RuntimeError as error:
         sys.stderr.write(f"{error}\n")
