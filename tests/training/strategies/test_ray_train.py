@@ -83,8 +83,9 @@ def test_more_deaths_than_are_allowed_end_the_run(fit: Fit, work: Path, ray_clus
 @pytest.mark.full
 def test_a_cluster_of_its_own_ends_with_the_training(fit: Fit, same_as_ddp, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    before = set(psutil.Process().children(recursive=True))
     same_as_ddp(fit(strategy="ray", epochs=2), epochs=2)
-    assert not [child for child in psutil.Process().children(recursive=True) if "raylet" in child.name()]
+    assert not psutil.wait_procs(set(psutil.Process().children(recursive=True)) - before, timeout=60)[1]
 
 
 @pytest.mark.full
