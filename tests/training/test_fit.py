@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from itertools import count
 from pathlib import Path
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import torch
 
@@ -15,11 +17,13 @@ from secondread.config.ingest import IngestConfig
 from secondread.config.preprocess import PreprocessConfig
 from secondread.config.train import TrainConfig
 from secondread.data.ingest import ingest
-from secondread.data.versions.dataset import DatasetVersion
+from secondread.data.versions.dataset import DatasetVersion, SplitData
 from secondread.data.versions.version import write_dataset_version
-from secondread.errors import InputError
-from secondread.training.batches import Share
+from secondread.errors import DependencyError, InputError
+from secondread.model.vit import ViT
+from secondread.training.batches import Share, TrainOrder
 from secondread.training.fit import Fitted, architecture_for, epochs_for, fit, run_parameters
+from secondread.training.module import Classifier
 from secondread.training.trainer import precision_for
 
 
@@ -101,11 +105,90 @@ def test_the_same_seed_gives_the_same_bits(
     assert not torch.equal(first.state["head.weight"], other.state["head.weight"])
 
 
-def test_a_loss_that_is_no_number_stops_with_a_way_out(
+def test_a_loss_that_is_no_number_stops_and_names_the_batch(
     dataset: DatasetVersion, quick: Callable[..., TrainConfig]
 ) -> None:
-    with pytest.raises(InputError, match=r"the loss is nan in epoch \d, step \d+\. Lower learning_rate \(now 1e\+18\)"):
-        train_alone(dataset, quick(learning_rate=1e18, precision="32-true", warmup_share=0.0))
+    message = (
+        r"the loss is nan in epoch (\d+), step (\d+)\. Lower learning_rate \(now 1e\+18\), .* of the batch: (.*)\."
+    )
+    config = quick(learning_rate=1e18, precision="32-true", warmup_share=0.0)
+    with pytest.raises(InputError, match=message) as raised:
+        train_alone(dataset, config)
+    epoch, step, named = re.search(message, str(raised.value)).groups()
+    train = dataset.split("train")
+    order = TrainOrder(len(train.labels), batch_size=config.batch_size, seed=config.seed, share=Share())
+    batch = train.rows["image_id"].iloc[order.batch(int(epoch) - 1, int(step) - 1)]
+    assert named.split(", ") == batch.tolist()
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB."),
+        RuntimeError("[enforce fail at alloc_cpu.cpp:127] . DefaultCPUAllocator: can't allocate memory"),
+        MemoryError(),
+    ],
+)
+def test_too_little_memory_says_what_to_set(
+    dataset: DatasetVersion, quick: Callable[..., TrainConfig], monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    def full(*_: object) -> None:
+        raise error
+
+    monkeypatch.setattr(Classifier, "training_step", full)
+    with pytest.raises(DependencyError, match=r"8 images a step.*train\.accumulate=2 .*train\.batch_size=4"):
+        train_alone(dataset, quick())
+
+
+def test_a_step_in_parts_is_the_same_step(
+    dataset: DatasetVersion, quick: Callable[..., TrainConfig], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Up to the order of sums, once batch normalisation uses fixed means and variances."""
+
+    def fixed(module: Classifier) -> None:
+        for layer in module.model.modules():
+            if isinstance(layer, torch.nn.BatchNorm2d):
+                layer.eval()
+
+    monkeypatch.setattr(Classifier, "on_train_epoch_end", fixed, raising=False)
+    monkeypatch.setattr(Classifier, "on_train_start", fixed, raising=False)
+    recipe = {"batch_size": 16, "learning_rate": 1e-3, "precision": "32-true", "epochs": 1, "mixup_alpha": 0.2}
+    whole, parts = (train_alone(dataset, quick(**recipe, accumulate=count)) for count in (1, 4))
+    assert parts.epochs[0].train_loss == pytest.approx(whole.epochs[0].train_loss, rel=1e-4)
+    for name, tensor in whole.state.items():
+        torch.testing.assert_close(parts.state[name], tensor, rtol=1e-3, atol=1e-4)
+
+
+def test_without_a_better_loss_it_ends_early(dataset: DatasetVersion, quick: Callable[..., TrainConfig]) -> None:
+    fitted = train_alone(dataset, quick(epochs=30, early_stopping_epochs=2, learning_rate=1.0))
+    losses = [figures.val_loss for figures in fitted.epochs]
+    assert len(losses) == fitted.best_epoch + 2 < 30
+    assert losses[fitted.best_epoch - 1] == min(losses)
+
+
+def test_the_averaged_weights_are_judged_and_kept(dataset: DatasetVersion, quick: Callable[..., TrainConfig]) -> None:
+    fitted = train_alone(dataset, quick(epochs=3, ema_decay=0.9))
+    model = ViT(architecture_for(dataset, quick()))
+    model.load_state_dict(fitted.state)
+    val = dataset.split("val")
+    with torch.inference_mode():
+        logits = model.eval()(torch.from_numpy(np.array(val.images)).float() / 255).logits
+    loss = torch.nn.functional.cross_entropy(logits, torch.from_numpy(val.labels))
+    assert float(loss) == pytest.approx(fitted.epochs[fitted.best_epoch - 1].val_loss, rel=1e-3)
+
+
+def test_without_a_compiler_it_says_so(
+    dataset: DatasetVersion, quick: Callable[..., TrainConfig], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from torch._inductor.exc import InductorError
+
+    def broken(*_: object) -> None:
+        raise InductorError(RuntimeError("No working C++ compiler found\nat length"), None)
+
+    monkeypatch.setattr(torch.nn.Module, "compile", lambda _: None)
+    monkeypatch.setattr(Classifier, "training_step", broken)
+    with pytest.raises(DependencyError, match=r"No working C\+\+ compiler found.*train\.compile=false"):
+        train_alone(dataset, quick(compile=True))
 
 
 def test_a_handful_of_retinal_scans_can_be_trained_on(
@@ -148,3 +231,28 @@ def test_a_tracker_learns_recipe_architecture_and_data(
 def test_an_unknown_preset_is_refused(dataset: DatasetVersion, quick: Callable[..., TrainConfig]) -> None:
     with pytest.raises(InputError, match=r"no preset 'resnet-18'\. Choose one of vit-small"):
         architecture_for(dataset, quick(preset="resnet-18"))
+
+
+@pytest.mark.parametrize(("size", "preset"), [(30, "vit-test-32"), (100, "vit-small")])
+def test_an_image_size_that_tokens_do_not_fill_is_refused(
+    dataset: DatasetVersion, quick: Callable[..., TrainConfig], size: int, preset: str
+) -> None:
+    odd = SimpleNamespace(image_size=size, taxonomy=dataset.taxonomy)
+    with pytest.raises(InputError, match=rf"images of {size} pixels are no multiple of the \d+ pixels .* or \d+, or"):
+        architecture_for(odd, quick(preset=preset))
+
+
+def test_classes_that_cannot_be_learned_are_refused(
+    dataset: DatasetVersion, quick: Callable[..., TrainConfig], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = dataset.split("train")
+    kept = whole.labels != 1
+    few = SplitData(np.asarray(whole.images)[kept], whole.labels[kept], whole.rows[kept])
+    with monkeypatch.context() as patch:
+        patch.setattr(DatasetVersion, "split", lambda _, name: few if name == "train" else whole)
+        with pytest.raises(InputError, match=r"class 'cxr-dark' has no image in the train split of .*Add images of it"):
+            train_alone(dataset, quick())
+    alone = replace(dataset, taxonomy=replace(dataset.taxonomy, classes=dataset.taxonomy.classes[:1]))
+    monkeypatch.setattr(DatasetVersion, "split", lambda *_: few)
+    with pytest.raises(InputError, match=r"has one class only \(cxr-bright\), so there is nothing to tell apart"):
+        train_alone(alone, quick())
