@@ -33,6 +33,7 @@ def test_the_model_is_written_there_and_the_verdict_comes_here(ray_cluster, data
     assert "py_modules" in sent.runtime_env
 
 
+@pytest.mark.full
 def test_an_error_there_is_the_same_error_here(ray_cluster, dataset: DatasetVersion, tmp_path: Path) -> None:
     server = JobServer.connect(ray_cluster.job_server)
     order = Order(data=str(dataset.root), output=str(tmp_path / "model"), settings=["train.preset=nonsense"])
