@@ -273,7 +273,7 @@ class ViT(nn.Module):
         return Prediction(logits=self.head(embedding), embedding=embedding)
 
     def encode(self, images: Tensor) -> Tensor:
-        """Images, as `forward` takes them, to tokens before the last LayerNorm: float (batch, tokens, dim), [CLS] first."""
+        """Images, as `forward` takes them, to float (batch, tokens, dim), [CLS] first, before the last LayerNorm."""
         grid = self.stem((images - _PIXEL_MEAN) / _PIXEL_STD)
         pixels = rearrange(grid, "batch dim row column -> batch (row column) dim")
         cls = repeat(self.cls, "dim -> batch 1 dim", batch=pixels.shape[0])
