@@ -1,8 +1,8 @@
 """A comparison as files.
 
-    comparison.json   the figures, for machines
-    comparison.html   the page for people, in one file
-    summary.md        the headline
+comparison.json   the figures, for machines
+comparison.html   the page for people, in one file
+summary.md        the headline
 """
 
 from __future__ import annotations
