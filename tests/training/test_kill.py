@@ -83,6 +83,7 @@ def test_a_training_that_was_killed_goes_on_to_the_same_bits(dataset: DatasetVer
     assert made(tmp_path / "model") == made(tmp_path / "whole")
 
 
+@pytest.mark.full
 def test_two_processes_outlive_the_end_of_their_parent_and_of_one_of_them(
     dataset: DatasetVersion, tmp_path: Path
 ) -> None:

@@ -6,14 +6,14 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import psutil
 import pytest
 import torch
 from mlflow import MlflowClient
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 
 from secondread.config.train import TrainConfig
 from secondread.data.versions.dataset import DatasetVersion
@@ -22,13 +22,24 @@ from secondread.tracking.runs import TrackingConfig
 from secondread.training.fit import Fitted
 from secondread.training.strategies import torchrun, worker
 from secondread.training.strategies.job import JOB_FILE, WEIGHTS_FILE, Job, digest_file, read_fitted, write_fitted
-from secondread.training.train import train
+from secondread.training.train import TrainResult, train
+
+RECIPE = {"processes": 2, "epochs": 3, "threads": 2, "precision": "32-true"}
 
 
-def test_two_processes_make_one_model_and_one_run(
-    dataset: DatasetVersion, quick: Callable[..., TrainConfig], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    uri = f"sqlite:///{tmp_path}/mlflow/mlflow.db"
+@dataclass(frozen=True)
+class Made:
+    """By two processes under DDP: the model, where the run is tracked, and the digests of each process's weights."""
+
+    result: TrainResult
+    uri: str
+    digests: set[str]
+
+
+@pytest.fixture(scope="module")
+def made(dataset: DatasetVersion, quick: Callable[..., TrainConfig], tmp_path_factory: pytest.TempPathFactory) -> Made:
+    folder = tmp_path_factory.mktemp("ddp")
+    uri = f"sqlite:///{folder}/mlflow/mlflow.db"
     seen: list[set[str]] = []
 
     def read(work: Path, *, processes: int) -> Fitted:
@@ -36,12 +47,16 @@ def test_two_processes_make_one_model_and_one_run(
         seen.append({digest_file(work, rank).read_text() for rank in range(2)})
         return read_fitted(work, processes=processes)
 
-    monkeypatch.setattr(torchrun, "read_fitted", read)
-    config = quick(strategy="ddp", processes=2, epochs=3, threads=2)
-    result = train(dataset, tmp_path / "model", config, tracking=TrackingConfig(uri, "patterns", {"kind": "test"}))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(torchrun, "read_fitted", read)
+        tracking = TrackingConfig(uri, "patterns", {"kind": "test"})
+        result = train(dataset, folder / "model", quick(**RECIPE, strategy="ddp"), tracking=tracking)
+    return Made(result, uri, seen[0])
 
-    assert len(seen[0]) == 1  # both processes ended with the same weights
-    client = MlflowClient(uri)
+
+def test_two_processes_make_one_model_and_one_run(made: Made, dataset: DatasetVersion) -> None:
+    assert len(made.digests) == 1  # both processes ended with the same weights
+    client, result = MlflowClient(made.uri), made.result
     (experiment,) = client.search_experiments(filter_string="name = 'patterns'")
     (run,) = client.search_runs([experiment.experiment_id])
     assert run.info.run_id == result.run_id
@@ -56,6 +71,18 @@ def test_two_processes_make_one_model_and_one_run(
     assert run.data.metrics["served_val_auroc_macro"] == pytest.approx(result.metrics["auroc_macro"])
     artifacts = {Path(entry.path).name for entry in client.list_artifacts(result.run_id, "model")}
     assert {"fp32.onnx", "config.json", "MODEL_CARD.md"} <= artifacts
+
+
+def test_weights_that_are_spread_over_processes_become_the_model_of_ddp(
+    made: Made, dataset: DatasetVersion, quick: Callable[..., TrainConfig], tmp_path: Path
+) -> None:
+    """The same sums in another order; the folder is read and served as any other."""
+    result = train(dataset, tmp_path / "model", quick(**RECIPE, strategy="fsdp"))
+    weights, theirs = (load_file(each.model.root / "model.safetensors") for each in (result, made.result))
+    assert weights.keys() == theirs.keys()
+    for name, tensor in weights.items():
+        torch.testing.assert_close(tensor, theirs[name], rtol=0, atol=5e-3)  # half a step of AdamW
+    assert result.metrics["loss"] == pytest.approx(made.result.metrics["loss"], rel=0.01)
 
 
 def test_processes_that_disagree_are_caught(tmp_path: Path) -> None:
