@@ -22,9 +22,8 @@ SUBSTITUTIONS = {
     },
     "02-know-your-data.ipynb": {"images=480": "images=240", "RESAMPLES = 500": "RESAMPLES = 100"},
     "03-train-anywhere.ipynb": {
-        "images=900&size=96": "images=240&size=32",
-        "IMAGE_SIZE = 64": "IMAGE_SIZE = 32",
-        '{"preset": "vit-tiny", "image_presentations": 8_000}': '{"preset": "vit-test-32", "epochs": 2}',
+        "images=400&size=64": "images=240&size=32",
+        '{"preset": "vit-tiny", "epochs": 8}': '{"preset": "vit-test-32", "epochs": 2}',
         # each strategy is trained once before; comparisons of several have tests of their own
         '("single", "ddp", "ray", "retrain")': '("single",)',
         "SEEDS = (0, 1, 2)": "SEEDS = (0,)",
