@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import http.client
 import io
+import logging
 import os
 import shutil
 import socket
@@ -25,6 +26,7 @@ from pydicom.uid import ExplicitVRLittleEndian
 
 from secondread.config.environment import Environment
 from secondread.data.pixels.preprocess import Preprocessing
+from secondread.logging import ROOT as ROOT_LOGGER
 from secondread.model.folder import ModelConfigFile, ModelFolder, Thresholds
 from secondread.taxonomy import ClassInfo, Taxonomy
 
@@ -51,6 +53,15 @@ def _own_home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Monk
     monkeypatch.setenv("SECONDREAD_HOME", str(tmp_path_factory.mktemp("home")))
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     monkeypatch.delenv("SECONDREAD_CATALOGUE_URI", raising=False)
+
+
+@pytest.fixture(autouse=True)
+def _own_logging() -> None:
+    """What ran before may have sent log lines to a stream and level of its own, as every command does."""
+    logger = logging.getLogger(ROOT_LOGGER)
+    logger.handlers[:] = []
+    logger.setLevel(logging.NOTSET)
+    logger.propagate = True
 
 
 @pytest.fixture(scope="session", autouse=True)
