@@ -45,6 +45,10 @@ def cv(
     ] = "group_id",
     seed: Annotated[int, typer.Option(help="Of the dealing into folds.")] = 0,
     at_once: Annotated[int, typer.Option(help="Folds that train at once; 0: as many as the machine allows.")] = 0,
+    start: Annotated[
+        Path | None,
+        typer.Option(help="Model, or folder of `train pretrain`, that each fold begins with; of other images."),
+    ] = None,
     settings: Annotated[list[str], typer.Option("--set", help="Any setting of train, such as train.epochs=12.")] = [],  # noqa: B006
     json: Json = False,
 ) -> None:
@@ -56,7 +60,7 @@ def cv(
     plan = Plan(folds=folds, group=group, seed=seed)
     version = DatasetVersion.open(data)
     output = output or Environment.read().home / "cross-validation" / f"{version.name}-{group}-{folds}-{seed}"
-    record = cross_validate(version, output, config, plan, at_once=at_once)
+    record = cross_validate(version, output, config, plan, at_once=at_once, start=start)
     if json:
         print_json({**record, "output": str(output)})
     else:

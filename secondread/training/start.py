@@ -40,6 +40,17 @@ def start_weights(start: Path | None, dataset: DatasetVersion, config: TrainConf
     return str((start / WEIGHTS_FILE).resolve())
 
 
+def learned_from(start: Path) -> str:
+    """Name of the dataset version that a model or a pre-training learned from.
+
+    Raises:
+        IntegrityError: `start` is neither, or is damaged.
+    """
+    if (start / PRETRAINED_FILE).is_file():
+        return str(read_pretrained(start).document["dataset_version"])
+    return ModelFolder.open(start).config.dataset_version
+
+
 def _of_model(start: Path, dataset: DatasetVersion) -> ViTConfig:
     model = ModelFolder.open(start)
     theirs, ours = model.config.taxonomy.names, dataset.taxonomy.names

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -28,18 +29,28 @@ def picture(label: str, random: np.random.Generator) -> np.ndarray:
     return np.clip(120 + 90 * pattern + random.normal(0, 15, (SIZE, SIZE)), 0, 255).astype(np.uint8)
 
 
-@pytest.fixture(scope="session")
-def dataset(tmp_path_factory: pytest.TempPathFactory) -> DatasetVersion:
-    """Three classes of 60 images."""
-    root = tmp_path_factory.mktemp("patterns")
-    random = np.random.default_rng(0)
+def draw_dataset(root: Path, *, images: int, seed: int) -> DatasetVersion:
+    """Three classes of so many images each."""
+    random = np.random.default_rng(seed)
     for label in CLASSES:
         (root / "films" / label).mkdir(parents=True)
-        for index in range(60):
+        for index in range(images):
             Image.fromarray(picture(label, random)).save(root / "films" / label / f"{index:03d}.png")
     source = IngestConfig(source=str(root / "films"), modality="cxr")
     ingest(source, root / "ingested", patient_key=root / "patient.key")
     return write_dataset_version(root / "ingested", root / "dataset", PreprocessConfig(image_size=SIZE))
+
+
+@pytest.fixture(scope="session")
+def dataset(tmp_path_factory: pytest.TempPathFactory) -> DatasetVersion:
+    """Three classes of 60 images."""
+    return draw_dataset(tmp_path_factory.mktemp("patterns"), images=60, seed=0)
+
+
+@pytest.fixture(scope="session")
+def other_dataset(tmp_path_factory: pytest.TempPathFactory) -> DatasetVersion:
+    """The same classes, 12 other images each."""
+    return draw_dataset(tmp_path_factory.mktemp("other-patterns"), images=12, seed=1)
 
 
 @pytest.fixture(scope="session")

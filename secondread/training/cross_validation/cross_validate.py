@@ -22,18 +22,20 @@ from typing import Any
 
 import pandas as pd
 
-from secondread.atomic import atomic_file, read_json, resumable_folder, write_json
+from secondread.atomic import atomic_file, read_json, resumable_folder, sha256_file, write_json
 from secondread.config.require import require, require_seed
 from secondread.config.train import TrainConfig
 from secondread.data.engines.journal import resume_key
 from secondread.data.versions.dataset import DatasetVersion
 from secondread.data.versions.folds import deal_folds, divided
+from secondread.errors import InputError
 from secondread.logging import get_logger
 from secondread.progress import track
 from secondread.training.child import RESULT_FILE, Child
 from secondread.training.cross_validation.schedule import Machine, Schedule, schedule
 from secondread.training.cross_validation.summary import PREDICTIONS_FILE, over_folds, pooled
 from secondread.training.interval import LEVEL
+from secondread.training.start import learned_from, start_weights
 
 RECORD_FILE = "cross-validation.json"
 _FOLD_MODULE = "secondread.training.cross_validation.fold"
@@ -61,7 +63,13 @@ class Plan:
 
 
 def cross_validate(
-    dataset: DatasetVersion, output: Path, config: TrainConfig, plan: Plan, *, at_once: int = 0
+    dataset: DatasetVersion,
+    output: Path,
+    config: TrainConfig,
+    plan: Plan,
+    *,
+    at_once: int = 0,
+    start: Path | None = None,
 ) -> dict[str, Any]:
     """Train and judge a model a fold. A run that was killed goes on with the folds that it has not done.
 
@@ -71,12 +79,14 @@ def cross_validate(
         config: recipe, the same for each fold.
         plan: how the images are dealt.
         at_once: folds that train at the same time; 0: as many as the machine allows.
+        start: folder of a model or a pre-training, whose weights each fold begins with; None for random ones.
     Returns:
         What `cross-validation.json` says: `folds`, `metrics` (mean over folds with t interval), `pooled` (of all
         held-out predictions, intervals by group), and how the images were dealt.
     Raises:
-        InputError: the images cannot be dealt so, or a training refuses them.
+        InputError: the images cannot be dealt so, `start` has learned from them, or a training refuses them.
     """
+    began = _began(start, dataset, config)
     dealt = deal_folds(dataset.manifest, **asdict(plan))
     about = {
         "dataset_version": dataset.content_hash,
@@ -85,6 +95,7 @@ def cross_validate(
         **{"group": plan.group, "seed": plan.seed, "level": LEVEL},
         "groups_in_several_folds": divided(dataset.manifest, dealt),
         "recipe": asdict(config),
+        "start": began,
     }
     # of everything that decides what the folds come to
     key = resume_key("cross-validation", about, plan.folds, version("torch"))
@@ -96,6 +107,7 @@ def cross_validate(
                 "fold": fold,
                 **asdict(plan),
                 "config": {**asdict(config), "threads": planned.threads[fold - 1]},
+                "start": str(start.resolve()) if start else "",
             }
             for fold in range(1, plan.folds + 1)
         ]
@@ -108,6 +120,20 @@ def cross_validate(
         }
         write_json(folder / RECORD_FILE, record)
     return record
+
+
+def _began(start: Path | None, dataset: DatasetVersion, config: TrainConfig) -> dict[str, str]:
+    """What all folds begin with: digest of the weights, and the version that these were learned from."""
+    weights = start_weights(start, dataset, config)
+    if start is None:
+        return {}
+    version = learned_from(start)
+    if version == dataset.content_hash:
+        raise InputError(
+            f"{start} has learned from {dataset.root}, so from images that the folds hold out. Start from weights that "
+            "were learned elsewhere."
+        )
+    return {"weights_sha256": sha256_file(weights), "dataset_version": version}
 
 
 def _fold_folder(folder: Path, fold: int) -> Path:

@@ -38,7 +38,8 @@ def run_fold(job: Mapping[str, Any], folder: Path) -> dict[str, Any]:
     """Train and judge one fold.
 
     Args:
-        job: `dataset`, a folder; `fold` from 1; `folds`, `group` and `seed` as `deal_folds` takes them; `config`.
+        job: `dataset`, a folder; `fold` from 1; `folds`, `group` and `seed` as `deal_folds` takes them; `config`;
+            `start`, a folder of weights to begin with, or empty.
         folder: to write to. The pixels, dealt anew, lie in it as long as the training runs.
     Returns:
         Name of the fold's version, images of each part, figures on the held-out images, and what training cost; null
@@ -47,7 +48,8 @@ def run_fold(job: Mapping[str, Any], folder: Path) -> dict[str, Any]:
     parent = DatasetVersion.open(job["dataset"])
     version = _version_of_fold(parent, job, folder / _DATA_FOLDER)
     config = from_mapping(TrainConfig, job["config"])
-    trained = train(version, folder / MODEL_FOLDER, config)
+    start = Path(job["start"]) if job["start"] else None
+    trained = train(version, folder / MODEL_FOLDER, config, start=start)
     held_out = version.split("test")
     probabilities, figures = judge(trained.model, held_out, threads=config.threads)
     with atomic_file(folder / PREDICTIONS_FILE) as aside:

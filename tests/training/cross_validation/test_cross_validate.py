@@ -14,12 +14,18 @@ import numpy as np
 import pandas as pd
 import psutil
 import pytest
+from safetensors.numpy import load_file
 
+from secondread.config.pretrain import PretrainConfig
+from secondread.config.train import TrainConfig
 from secondread.data.versions.dataset import DatasetVersion
-from secondread.errors import DependencyError
+from secondread.errors import DependencyError, InputError
 from secondread.model.folder import ModelFolder
 from secondread.model.session import GraphSession
 from secondread.training.child import Child
+from secondread.training.cross_validation.cross_validate import Plan, cross_validate
+from secondread.training.pretraining.pretrain import pretrain
+from secondread.training.train import train
 
 SETTINGS = ("preset=vit-test-32", "epochs=2", "batch_size=8", "learning_rate=0.01", "threads=1")
 DEADLINE_SECONDS = 300
@@ -104,6 +110,25 @@ def test_the_record_has_mean_interval_and_confusion_of_all(killed_and_done: tupl
     assert np.sum(record["pooled"]["confusion"]) == len(dataset.manifest) == record["pooled"]["images"]
     assert record["groups_in_several_folds"] == 0
     assert record["dataset_version"] == dataset.content_hash
+
+
+def test_folds_begin_with_weights_that_were_learned_from_other_images(
+    dataset: DatasetVersion, other_dataset: DatasetVersion, quick: Callable[..., TrainConfig], tmp_path: Path
+) -> None:
+    pretrain(other_dataset, tmp_path / "weights", PretrainConfig(preset="vit-test-32", image_presentations=100))
+    barely = quick(learning_rate=1e-9, epochs=1)  # so that the weights stay what they were
+    plan = Plan(folds=2)
+    record = cross_validate(dataset, tmp_path / "cv", barely, plan, start=tmp_path / "weights")
+    began = load_file(tmp_path / "weights" / "model.safetensors")
+    for fold in (1, 2):
+        after = load_file(tmp_path / "cv" / f"fold-{fold}" / "model" / "model.safetensors")
+        np.testing.assert_allclose(after["stem.0.weight"], began["stem.0.weight"], atol=1e-6)
+    assert record["start"]["dataset_version"] == other_dataset.content_hash
+
+    leaked = train(dataset, tmp_path / "leaked", barely).model.root
+    with pytest.raises(InputError, match="images that the folds hold out"):
+        cross_validate(dataset, tmp_path / "never", barely, plan, start=leaked)
+    assert not (tmp_path / "never").exists()
 
 
 def test_an_error_of_a_child_is_raised_here_as_what_it_was(tmp_path: Path) -> None:
