@@ -16,8 +16,9 @@ import numpy.typing as npt
 from markupsafe import Markup, escape
 
 from secondread.evaluation.report import data_uri
+from secondread.page.page import STYLE_FILE
 
-_STYLE_FILE = Path(__file__).parent / "report.css"
+_STYLE_FILES = (STYLE_FILE, Path(__file__).parent / "report.css")
 # The parts of the report's style that drawings use: variables, light and dark, and what is said of svg.
 _DRAWING_RULES = re.compile(r"^:root \{.*?^\}|^@media \(prefers-color-scheme.*?^\}|^svg[ .{][^\n]*\}", re.M | re.S)
 
@@ -63,5 +64,6 @@ def strip_html(
 @lru_cache(maxsize=1)
 def _style() -> str:
     """The drawings' rules, on the report's card colour: a drawing is light or dark as a whole."""
-    rules = _DRAWING_RULES.findall(_STYLE_FILE.read_text(encoding="utf-8"))
+    style = "".join(file.read_text(encoding="utf-8") for file in _STYLE_FILES)
+    rules = _DRAWING_RULES.findall(style)
     return "\n".join([*rules, "svg { background: var(--card); font-family: system-ui, sans-serif; }"])

@@ -10,16 +10,18 @@ from __future__ import annotations
 import math
 from pathlib import Path
 
-import secondread
 from secondread.atomic import atomic_folder, write_json
 from secondread.evaluation.evaluate import LabelledImages
 from secondread.evaluation.paired import PairedComparison
-from secondread.evaluation.report import NOTICE, TITLES, format_figure, templates
+from secondread.evaluation.report import NOTICE, TITLES, format_figure
 from secondread.model.folder import ModelFolder
+from secondread.page.page import render_page
 
 COMPARISON_FILE = "comparison.json"
 PAGE_FILE = "comparison.html"
 COMPARISON_SUMMARY_FILE = "summary.md"
+
+_TEMPLATE = Path(__file__).parent / "paired.html"
 
 
 def write_comparison(
@@ -46,9 +48,9 @@ def render_comparison(
     comparison: PairedComparison, *, champion: ModelFolder, challenger: ModelFolder, data: LabelledImages
 ) -> str:
     """The comparison as one HTML document."""
-    environment = templates()
-    environment.filters["points"] = format_points
-    document: str = environment.get_template("paired.html").render(
+    return render_page(
+        _TEMPLATE,
+        {"figure": format_figure, "points": format_points},
         comparison=comparison,
         champion=champion,
         challenger=challenger,
@@ -58,9 +60,7 @@ def render_comparison(
         synthetic=data.synthetic or champion.config.synthetic or challenger.config.synthetic,
         notice=NOTICE,
         titles=TITLES,
-        version=secondread.__version__,
     )
-    return document
 
 
 def comparison_markdown(comparison: PairedComparison, *, synthetic: bool) -> str:

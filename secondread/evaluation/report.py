@@ -16,13 +16,12 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from PIL import Image
 
-import secondread
 from secondread.evaluation import figures
 from secondread.evaluation.metrics import FloatArray, IntArray
 from secondread.evaluation.results import Evaluation, Figure
+from secondread.page.page import render_page
 
 NOTICE = (
     "A preliminary reading aid: a second look for a physician, who decides. Not a diagnosis, and not a medical device."
@@ -36,7 +35,7 @@ TITLES = {
     "nll": "Log loss (nats)",
     "brier": "Brier score",
 }
-_TEMPLATES = Path(__file__).parent  # report.html and report.css lie beside this file
+_TEMPLATE = Path(__file__).parent / "report.html"
 _PICTURE_SIDE = 192  # pixels; larger images are reduced, so that two dozen of them stay below a megabyte
 
 
@@ -110,34 +109,18 @@ class Gallery:
         return cls(tuple(map(show, wrong[:count])), tuple(show(int(index)) for index in order[:count]))
 
 
-def templates() -> Environment:
-    """The pages of this folder, safe whatever is put into them."""
-    environment = Environment(
-        loader=FileSystemLoader(_TEMPLATES),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters["figure"] = format_figure
-    return environment
-
-
 def render_html(evaluation: Evaluation, gallery: Gallery) -> str:
     """The report as one HTML document."""
-    document: str = (
-        templates()
-        .get_template("report.html")
-        .render(
-            evaluation=evaluation,
-            gallery=gallery,
-            notice=NOTICE,
-            titles=TITLES,
-            figures=figures,
-            version=secondread.__version__,
-        )
+    return render_page(
+        _TEMPLATE,
+        {"figure": format_figure},
+        synthetic=evaluation.synthetic,
+        evaluation=evaluation,
+        gallery=gallery,
+        notice=NOTICE,
+        titles=TITLES,
+        figures=figures,
     )
-    return document
 
 
 def summary_markdown(evaluation: Evaluation) -> str:

@@ -11,21 +11,20 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from PIL import Image
 
-import secondread
 from secondread.atomic import atomic_folder, write_json
 from secondread.config.audit import AuditConfig
 from secondread.data.audit.audit import Audit
 from secondread.data.audit.severity import LOOK, NONE, SERIOUS
 from secondread.data.audit.shortcuts import Shortcut
 from secondread.data.audit.subject import Subject
+from secondread.page.page import render_page
 
 JSON_FILE = "audit.json"
 HTML_FILE = "audit.html"
 
-_TEMPLATES = Path(__file__).parent  # audit.html and audit.css lie beside this file
+_TEMPLATE = Path(__file__).parent / "audit.html"
 _PICTURE_SIDE = 128  # pixels of the longer side
 _SHOWN_HASH = 12  # hex digits
 _TITLES = {
@@ -59,11 +58,10 @@ def write_audit(result: Audit, subject: Subject, output: Path, config: AuditConf
 
 def render(result: Audit, subject: Subject, config: AuditConfig) -> str:
     """The page."""
-    environment = Environment(
-        loader=FileSystemLoader(_TEMPLATES), autoescape=True, undefined=StrictUndefined, trim_blocks=True
-    )
-    environment.filters["percent"] = lambda share: f"{100 * share:.0f}\u202f%"
-    page: str = environment.get_template("audit.html").render(
+    return render_page(
+        _TEMPLATE,
+        {"percent": lambda share: f"{100 * share:.0f}\u202f%"},
+        synthetic=result.synthetic,
         audit=result,
         config=config,
         titles=_TITLES,
@@ -72,9 +70,7 @@ def render(result: Audit, subject: Subject, config: AuditConfig) -> str:
         examples={item.name: _strip(item.shown, subject) for item in result.findings if item.shown},
         several=len({item.modality for item in result.shortcuts}) > 1,
         identify=id,
-        version=secondread.__version__,
     )
-    return page
 
 
 def _gallery(item: Shortcut, subject: Subject) -> dict[str, list[dict[str, Any]]]:

@@ -26,7 +26,7 @@ from secondread.logging import get_logger
 from secondread.progress import track
 from secondread.training.child import Child
 from secondread.training.comparison.footprint import watch
-from secondread.training.comparison.page import render_page
+from secondread.training.comparison.page import comparison_page
 from secondread.training.comparison.summary import by_strategy
 from secondread.training.comparison.tracked import Tracked
 from secondread.training.interval import LEVEL
@@ -123,7 +123,7 @@ def compare(
             json.dumps({**about, "strategies": by_strategy(runs, comparison.strategies), "runs": runs})
         )
         write_json(folder / RECORD_FILE, record)
-        (folder / PAGE_FILE).write_text(render_page(record), encoding="utf-8")
+        (folder / PAGE_FILE).write_text(comparison_page(record), encoding="utf-8")
         tracked.write(record, [folder / RECORD_FILE, folder / PAGE_FILE])
     return record
 

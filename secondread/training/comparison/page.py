@@ -1,4 +1,4 @@
-"""The comparison for people: one HTML file that needs nothing else, in the look of the evaluation's report."""
+"""The comparison for people: one HTML file that needs nothing else."""
 
 from __future__ import annotations
 
@@ -7,40 +7,30 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
-import secondread
-from secondread.evaluation import report
+from secondread.evaluation.report import NOTICE
+from secondread.page.page import render_page
 from secondread.training.comparison.picture import accuracy_against_time, mark_svg
 
-_HERE = Path(__file__).parent  # comparison.html lies beside this file
+_TEMPLATE = Path(__file__).parent / "comparison.html"
 
 
-def render_page(record: Mapping[str, Any]) -> str:
+def comparison_page(record: Mapping[str, Any]) -> str:
     """The page as one HTML document; no script and no address is in it.
 
     Args:
         record: as `compare` gives.
     """
-    environment = Environment(
-        # the style is the report's
-        loader=FileSystemLoader([_HERE, Path(report.__file__).parent]),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters["with_interval"] = with_interval
     means = record["strategies"]
-    page: str = environment.get_template("comparison.html").render(
+    return render_page(
+        _TEMPLATE,
+        {"with_interval": with_interval},
+        synthetic=record["synthetic"],
         record=record,
         means=means,
         picture=accuracy_against_time(record["runs"], means),
         mark=mark_svg,
-        notice=report.NOTICE,
-        version=secondread.__version__,
+        notice=NOTICE,
     )
-    return page
 
 
 def with_interval(figure: Mapping[str, float | None] | None, digits: int = 3, *, times: float = 1) -> str:

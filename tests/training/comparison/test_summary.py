@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from scipy import stats
 
-from secondread.training.comparison.page import render_page, with_interval
+from secondread.training.comparison.page import comparison_page, with_interval
 from secondread.training.comparison.picture import accuracy_against_time
 from secondread.training.comparison.summary import by_strategy
 
@@ -67,10 +67,10 @@ def test_every_run_and_every_mean_is_in_the_picture_and_higher_accuracy_is_highe
 
 
 def test_the_page_says_when_the_images_are_generated() -> None:
-    assert "SYNTHETIC IMAGES" in render_page(record(synthetic=True, **ACCURACY))
-    assert "SYNTHETIC IMAGES" not in render_page(record(**ACCURACY))
+    assert "SYNTHETIC IMAGES" in comparison_page(record(synthetic=True, **ACCURACY))
+    assert "SYNTHETIC IMAGES" not in comparison_page(record(**ACCURACY))
 
 
 def test_one_seed_has_no_interval_and_still_a_page() -> None:
-    page = render_page(record(single=[0.9]))
+    page = comparison_page(record(single=[0.9]))
     assert " to " not in page.split("<tbody>")[1].split("</tbody>")[0]

@@ -1,0 +1,1 @@
+"""The look that all pages have, each of them one HTML file."""
