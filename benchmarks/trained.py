@@ -37,7 +37,9 @@ class Trained:
     @property
     def name(self) -> str:
         """What it is, for whoever reads a figure."""
-        return f"{TRAIN.preset}, {self.dataset.image_size} px, trained on phantom OCT scans"
+        from secondread.training.fit import preset_name
+
+        return f"{preset_name(self.dataset, TRAIN)}, {self.dataset.image_size} px, trained on phantom OCT scans"
 
 
 def trained_model(home: Path) -> Trained:

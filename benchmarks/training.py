@@ -64,10 +64,10 @@ def precision() -> str:
 def network(dataset: DatasetVersion, config: TrainConfig) -> str:
     """A preset with its size, in words."""
     from secondread.model.vit import parameter_count
-    from secondread.training.fit import architecture_for
+    from secondread.training.fit import architecture_for, preset_name
 
-    architecture = architecture_for(dataset, config)
-    return f"{config.preset} ({parameter_count(architecture) / 1e6:.1f} M parameters, {dataset.image_size} px)"
+    millions = parameter_count(architecture_for(dataset, config)) / 1e6
+    return f"{preset_name(dataset, config)} ({millions:.1f} M parameters, {dataset.image_size} px)"
 
 
 def setting(config: TrainConfig) -> str:

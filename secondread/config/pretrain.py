@@ -5,13 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from secondread.config.require import require, require_seed
+from secondread.config.train import AUTO
 
 
 @dataclass(frozen=True)
 class PretrainConfig:
     """Masked image modelling. Augmentation is that of training, without covered rectangles."""
 
-    preset: str = "vit-small"  # architecture, the one to be trained afterwards
+    preset: str = AUTO  # architecture, the one to be trained afterwards
     image_presentations: int = 60_000  # images shown in all, repeats counted: about 4 minutes of two idle cores
     batch_size: int = 64  # images a step
     learning_rate: float = 1e-3  # peak, of AdamW
@@ -19,7 +20,7 @@ class PretrainConfig:
     warmup_share: float = 0.1  # share of the steps in which the rate rises to its peak; half a cosine follows
     masked_share: float = 0.6  # share of the tokens whose pixels are hidden (Xie et al. 2022: 0.6 at small grids)
     gradient_clip: float = 1.0  # norm that a step's gradient is cut to
-    precision: str = "auto"  # `32-true`, `bf16-mixed`, or `auto`: bf16 where the processor computes with it
+    precision: str = AUTO  # `32-true`, `bf16-mixed`, or `auto`: bf16 where the processor computes with it
     threads: int = 0  # 0: the CPUs of the container
     seed: int = 0  # of weights, order, augmentation and masks
 
@@ -31,7 +32,7 @@ class PretrainConfig:
         require_seed("seed", self.seed)
         require(0 <= self.warmup_share <= 1, f"warmup_share must be from 0 to 1, not {self.warmup_share}.")
         require(0 < self.masked_share < 1, f"masked_share must be between 0 and 1, not {self.masked_share}.")
-        precisions = ("auto", "32-true", "bf16-mixed")
+        precisions = (AUTO, "32-true", "bf16-mixed")
         require(
             self.precision in precisions, f"precision must be one of {', '.join(precisions)}, not '{self.precision}'."
         )

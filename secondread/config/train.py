@@ -9,7 +9,8 @@ from secondread.config.require import require, require_seed
 # `single`: this process; `ddp`: processes of `torch.distributed.run`, gradients averaged; `fsdp`: the same, weights and
 # optimiser spread over them; `ray`: workers of Ray Train; `trainjob`: of Kubeflow Trainer
 STRATEGIES = ("single", "ddp", "fsdp", "ray", "trainjob")
-ACCELERATORS = ("auto", "cpu", "gpu")
+AUTO = "auto"
+ACCELERATORS = (AUTO, "cpu", "gpu")
 
 
 @dataclass(frozen=True)
@@ -17,7 +18,7 @@ class TrainConfig:
     """How a model is trained. The defaults are one recipe for any set, from a thousand small images up."""
 
     name: str = "secondread"  # of the model, as in the registry
-    preset: str = "vit-small"  # architecture, from `secondread.model.vit.PRESETS`
+    preset: str = AUTO  # architecture, from `secondread.model.vit.PRESETS`; `auto`: ours for the size of the images
     image_presentations: int = 30_000  # images shown in all, repeats counted: what two idle cores do in 100 s
     epochs: int = 0  # passes over the train split; 0: as many as `image_presentations` gives, at least `min_epochs`
     min_epochs: int = 10  # passes that even a large set gets
@@ -46,8 +47,8 @@ class TrainConfig:
     strategy: str = "single"  # who trains: one of `STRATEGIES`
     processes: int = 2  # on each machine, of all strategies but `single`; the seed's number of devices
     nodes: int = 1  # machines, of the strategies that span several
-    accelerator: str = "auto"  # `cpu`; `gpu`: CUDA or ROCm, and refused without; `auto`: the GPUs that there are
-    precision: str = "auto"  # `32-true`, `bf16-mixed`, or `auto`: bf16 where the processor computes with it
+    accelerator: str = AUTO  # `cpu`; `gpu`: CUDA or ROCm, and refused without; `auto`: the GPUs that there are
+    precision: str = AUTO  # `32-true`, `bf16-mixed`, or `auto`: bf16 where the processor computes with it
     threads: int = 0  # of all processes together; 0: the CPUs of the container
     seed: int = 0  # of weights, order and augmentation
     checkpoint_minutes: float = 5.0  # minutes between checkpoints inside an epoch: as much as a kill may cost
@@ -75,7 +76,7 @@ class TrainConfig:
         require(
             self.accelerator in ACCELERATORS, f"accelerator must be one of {accelerators}, not '{self.accelerator}'."
         )
-        precisions = ("auto", "32-true", "bf16-mixed")
+        precisions = (AUTO, "32-true", "bf16-mixed")
         require(
             self.precision in precisions, f"precision must be one of {', '.join(precisions)}, not '{self.precision}'."
         )

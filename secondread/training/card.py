@@ -8,6 +8,7 @@ from secondread.config.train import TrainConfig
 from secondread.data.manifest import SPLITS
 from secondread.data.versions.dataset import DatasetVersion
 from secondread.model.folder import ModelConfigFile
+from secondread.training.fit import preset_name
 
 _LIMITS = """\
 - **No medical device.** A preliminary reading to be compared with a physician's, never a diagnosis.
@@ -40,7 +41,7 @@ def model_card(
         f"Split by patient where patients are known, else by image; no group is in two splits. Dataset version "
         f"`{dataset.content_hash}`.\n\n{_origins(dataset)}",
         f"## Figures on val\n\n{_figures(metrics)}",
-        f"## Training\n\n{_training(config, metrics)}",
+        f"## Training\n\n{_training(preset_name(dataset, config), config, metrics)}",
         f"## Limits\n\n{_LIMITS}",
     ]
     return "\n\n".join(sections)
@@ -75,9 +76,9 @@ def _figures(metrics: Mapping[str, float | int | None]) -> str:
     return "\n".join(lines)
 
 
-def _training(config: TrainConfig, metrics: Mapping[str, float | int | None]) -> str:
+def _training(preset: str, config: TrainConfig, metrics: Mapping[str, float | int | None]) -> str:
     processes = 1 if config.strategy == "single" else config.processes
     return (
-        f"Preset `{config.preset}`, {metrics['epochs']} epochs in {metrics['seconds']:.0f} s, {processes} process(es), "
+        f"Preset `{preset}`, {metrics['epochs']} epochs in {metrics['seconds']:.0f} s, {processes} process(es), "
         f"seed {config.seed}; the weights are those of epoch {metrics['best_epoch']}, which had the least loss on val."
     )

@@ -15,11 +15,11 @@ import torch
 from lightning.pytorch.callbacks import Callback
 from torch import Tensor
 
-from secondread.config.train import TrainConfig
+from secondread.config.train import AUTO, TrainConfig
 from secondread.cpus import cpu_limit
 from secondread.data.versions.dataset import DatasetVersion, SplitData
 from secondread.errors import DependencyError, InputError
-from secondread.model.vit import PRESETS, ViTConfig
+from secondread.model.vit import PRESETS, ViTConfig, preset_for
 from secondread.training.batches import Share, TrainOrder, even_batches, train_batches
 from secondread.training.best import KeepBest
 from secondread.training.checkpoint import CheckpointFolder
@@ -27,7 +27,7 @@ from secondread.training.ema import WeightAverage
 from secondread.training.epochs import EpochBar, EpochFigures, EpochLog
 from secondread.training.module import Classifier, LossError, class_weights
 from secondread.training.resume import Checkpoints, Kept
-from secondread.training.trainer import TrainerParts, make_trainer, parts_for, quiet
+from secondread.training.trainer import TrainerParts, contained, make_trainer, parts_for
 
 if TYPE_CHECKING:
     # only a protocol is needed, and MLflow is no dependency of training
@@ -55,22 +55,33 @@ class Fitted:
     seconds: float
 
 
+def preset_name(dataset: DatasetVersion, config: TrainConfig) -> str:
+    """The recipe's preset; of `auto`, the one for this dataset's image size.
+
+    Raises:
+        InputError: there is no such preset.
+    """
+    name = preset_for(dataset.image_size) if config.preset == AUTO else config.preset
+    if name not in PRESETS:
+        raise InputError(f"there is no preset '{name}'. Choose one of {AUTO}, {', '.join(PRESETS)}.")
+    return name
+
+
 def architecture_for(dataset: DatasetVersion, config: TrainConfig) -> ViTConfig:
     """The preset, for this dataset's image size and classes.
 
     Raises:
         InputError: there is no such preset, or tokens of whole pixels do not fill the images.
     """
-    if config.preset not in PRESETS:
-        raise InputError(f"there is no preset '{config.preset}'. Choose one of {', '.join(PRESETS)}.")
-    preset = replace(PRESETS[config.preset], drop_path=config.drop_path)
+    name = preset_name(dataset, config)
+    preset = replace(PRESETS[name], drop_path=config.drop_path)
     fitted = preset.fit_to(image_size=dataset.image_size, classes=len(dataset.taxonomy.names))
     side = math.prod(fitted.stem_strides)
     if dataset.image_size % side:
         smaller = dataset.image_size // side * side
         raise InputError(
             f"images of {dataset.image_size} pixels are no multiple of the {side} pixels that a token of preset "
-            f"{config.preset} is wide. Preprocess them to {smaller} or {smaller + side}, or choose another preset."
+            f"{name} is wide. Preprocess them to {smaller} or {smaller + side}, or choose another preset."
         )
     return fitted
 
@@ -129,7 +140,7 @@ def fit(
     callbacks: list[Callback] = [*([average] if average else []), epoch_log, best, checkpoints]
     if sys.stderr.isatty() and share.rank == 0:
         callbacks.append(EpochBar(epoch_log))
-    with _threads(config, share), quiet():
+    with _threads(config, share), contained():
         trainer = make_trainer(
             config,
             parts or parts_for(config, share),
@@ -158,6 +169,7 @@ def run_parameters(dataset: DatasetVersion, config: TrainConfig) -> dict[str, ob
     architecture = architecture_for(dataset, config).to_dict()
     return {
         **asdict(config),
+        "preset": preset_name(dataset, config),
         "epochs": epochs_for(sum(dataset.counts["train"].values()), config),
         "dataset_version": dataset.content_hash,
         **{f"architecture.{name}": value for name, value in architecture.items()},

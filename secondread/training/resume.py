@@ -126,10 +126,6 @@ class Checkpoints(Callback):
         if stop:
             self._end(f"after epoch {epoch}")
 
-    def teardown(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, stage: str) -> None:
-        """Leave the signals to others."""
-        self._stop.rest()
-
     def _end(self, where: str) -> None:
         way = "goes on from there" if self._folder else "begins anew, since it was not told where to keep checkpoints"
         raise StoppedError(

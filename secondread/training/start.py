@@ -10,7 +10,7 @@ from secondread.data.versions.dataset import DatasetVersion
 from secondread.errors import InputError
 from secondread.model.folder import WEIGHTS_FILE, ModelFolder
 from secondread.model.vit import ViTConfig
-from secondread.training.fit import architecture_for
+from secondread.training.fit import architecture_for, preset_name
 from secondread.training.pretraining.folder import PRETRAINED_FILE, read_pretrained
 
 
@@ -34,8 +34,9 @@ def start_weights(start: Path | None, dataset: DatasetVersion, config: TrainConf
     ours = architecture_for(dataset, config)
     if _shape(theirs) != _shape(ours):
         raise InputError(
-            f"the weights in {start} are not of preset {config.preset} for images of {dataset.image_size} pixels. "
-            "Choose the preset that they were trained with, and a dataset of the same image size."
+            f"the weights in {start} are not of preset {preset_name(dataset, config)} for images of "
+            f"{dataset.image_size} pixels. Choose the preset that they were trained with, and a dataset of the same "
+            "image size."
         )
     return str((start / WEIGHTS_FILE).resolve())
 

@@ -4,10 +4,29 @@ from __future__ import annotations
 
 import signal
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import FrameType
-from typing import Any
 
 _HEARD = (signal.SIGTERM, signal.SIGINT)
+
+
+@contextmanager
+def signals_put_back() -> Iterator[None]:
+    """Put back at the end what heard before: Lightning leaves its own handlers behind, and a `StopRequest` its.
+
+    A notebook would be deaf to Ctrl-C, and processes that it forks deaf to SIGTERM. In a thread, which gets no signals,
+    nothing is done.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {number: signal.getsignal(number) for number in _HEARD}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 class StopRequest:
@@ -19,18 +38,12 @@ class StopRequest:
 
     def __init__(self) -> None:
         self.name = ""
-        self._before: dict[signal.Signals, Any] = {}
 
     def listen(self) -> None:
         """Hear from now on; whatever heard before does no more. In a thread, which gets no signals, nothing changes."""
         if threading.current_thread() is threading.main_thread():
-            self._before = {number: signal.signal(number, self._hear) for number in _HEARD}
-
-    def rest(self) -> None:
-        """Put back what heard before."""
-        for number, handler in self._before.items():
-            signal.signal(number, handler)
-        self._before = {}
+            for number in _HEARD:
+                signal.signal(number, self._hear)
 
     def _hear(self, number: int, frame: FrameType | None) -> None:  # noqa: ARG002
         self.name = signal.Signals(number).name

@@ -16,6 +16,7 @@ from lightning.pytorch.strategies import DDPStrategy, ModelParallelStrategy, Str
 
 from secondread.config.train import TrainConfig
 from secondread.training.batches import Share
+from secondread.training.stop import signals_put_back
 
 
 @dataclass(frozen=True)
@@ -101,13 +102,13 @@ def make_trainer(
 
 
 @contextmanager
-def quiet() -> Iterator[None]:
-    """Keep back what Lightning says of its own choices; its errors are still raised."""
+def contained() -> Iterator[None]:
+    """Keep back what Lightning says of its own choices and the handlers of signals it leaves; its errors are raised."""
     logger = logging.getLogger("lightning.pytorch")
     before = logger.level
     logger.setLevel(logging.ERROR)
     try:
-        with warnings.catch_warnings():
+        with signals_put_back(), warnings.catch_warnings():
             # batches are slices of a memory map: worker processes would only copy them once more
             warnings.filterwarnings("ignore", message=".*does not have many workers.*")
             # Lightning's use of a name that torch is about to drop

@@ -85,8 +85,8 @@ def test_ours_is_measured_before_and_after_each_of_theirs() -> None:
 def test_the_speedup_is_told_against_the_package_and_against_our_preset(
     dataset: DatasetVersion, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    rates = {"ours": 60.0, "vit-tiny": 4.0}
-    monkeypatch.setattr(train, "SEED_PRESET", "vit-tiny")
+    rates = {"ours": 60.0, "vit-64": 4.0}
+    monkeypatch.setattr(train, "SEED_PRESET", "vit-64")
     monkeypatch.setattr(train, "_peer_speed", lambda _, batch_size, steps: float(batch_size * steps) / 8)
     monkeypatch.setattr(train, "fit_alone", lambda _, config: rates.get(config.preset, rates["ours"]))
     monkeypatch.setattr(train, "speed", lambda rate: rate)
@@ -95,7 +95,7 @@ def test_the_speedup_is_told_against_the_package_and_against_our_preset(
     vs_peer, vs_preset = figures["train.speedup_vs_seed_config"], figures["train.speedup_vs_seed_preset"]
     assert (vs_peer.value, vs_preset.value) == (30.0, 15.0)
     assert "vit-pytorch" in vs_peer.peer
-    assert "network, vit-tiny" in vs_preset.peer
+    assert "network, vit-64" in vs_preset.peer
     assert (vs_peer.n, vs_preset.n) == (3 * 2 * 8, 3 * 8)
 
 

@@ -16,7 +16,7 @@ from secondread.model.session import GraphSession
 from secondread.model.vit import PRESETS, ViT
 
 TEMPERATURE = 1.7
-CONFIG = PRESETS["vit-tiny"].fit_to(image_size=48, classes=5)
+CONFIG = PRESETS["vit-64"].fit_to(image_size=48, classes=5)
 
 
 @pytest.fixture(scope="module")

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from secondread.errors import InputError
-from secondread.model.vit import PRESETS, Attention, DropPath, ViT, ViTConfig, parameter_count
+from secondread.model.vit import PRESETS, Attention, DropPath, ViT, ViTConfig, parameter_count, preset_for
 
 TEST = PRESETS["vit-test-32"]
 
@@ -33,9 +33,11 @@ def test_the_starting_configuration_has_five_million_parameters() -> None:
     assert parameter_count(config) == pytest.approx(5.0e6, rel=0.02)
 
 
-@pytest.mark.parametrize(("size", "grid"), [(28, 7), (32, 8), (64, 8), (96, 6), (128, 8), (224, 14)])
-def test_the_default_fits_any_image_size(size: int, grid: int) -> None:
-    config = PRESETS["vit-small"].fit_to(image_size=size, classes=3)
+@pytest.mark.parametrize(
+    ("size", "grid"), [(28, 7), (32, 8), (64, 8), (96, 6), (128, 8), (192, 6), (224, 7), (512, 16)]
+)
+def test_our_presets_give_any_image_size_some_dozen_tokens(size: int, grid: int) -> None:
+    config = PRESETS[preset_for(size)].fit_to(image_size=size, classes=3)
     assert config.grid == grid
     tokens = ViT(replace(config, depth=1)).stem(torch.zeros(1, 1, size, size))
     assert tokens.shape == (1, config.dim, grid, grid)

@@ -23,7 +23,7 @@ SUBSTITUTIONS = {
     "02-know-your-data.ipynb": {"images=480": "images=240", "RESAMPLES = 500": "RESAMPLES = 100"},
     "03-train-anywhere.ipynb": {
         "images=400&size=64": "images=240&size=32",
-        '{"preset": "vit-tiny", "epochs": 8}': '{"preset": "vit-test-32", "epochs": 2}',
+        '{"preset": "vit-64", "epochs": 8}': '{"preset": "vit-test-32", "epochs": 2}',
         # each strategy is trained once before; comparisons of several have tests of their own
         '("single", "ddp", "ray", "retrain")': '("single",)',
         "SEEDS = (0, 1, 2)": "SEEDS = (0,)",

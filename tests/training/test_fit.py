@@ -22,7 +22,7 @@ from secondread.data.versions.version import write_dataset_version
 from secondread.errors import DependencyError, InputError
 from secondread.model.vit import ViT
 from secondread.training.batches import Share, TrainOrder
-from secondread.training.fit import Fitted, architecture_for, epochs_for, fit, run_parameters
+from secondread.training.fit import Fitted, architecture_for, epochs_for, fit, preset_name, run_parameters
 from secondread.training.module import Classifier
 from secondread.training.trainer import precision_for
 
@@ -229,11 +229,22 @@ def test_a_tracker_learns_recipe_architecture_and_data(
 
 
 def test_an_unknown_preset_is_refused(dataset: DatasetVersion, quick: Callable[..., TrainConfig]) -> None:
-    with pytest.raises(InputError, match=r"no preset 'resnet-18'\. Choose one of vit-small"):
+    with pytest.raises(InputError, match=r"no preset 'resnet-18'\. Choose one of auto, vit-64"):
         architecture_for(dataset, quick(preset="resnet-18"))
 
 
-@pytest.mark.parametrize(("size", "preset"), [(30, "vit-test-32"), (100, "vit-small")])
+@pytest.mark.parametrize(
+    ("size", "preset"), [(28, "vit-64"), (64, "vit-64"), (80, "vit-96"), (128, "vit-96"), (512, "vit-224")]
+)
+def test_unless_one_is_named_the_preset_is_that_of_the_image_size(
+    dataset: DatasetVersion, quick: Callable[..., TrainConfig], size: int, preset: str
+) -> None:
+    images = SimpleNamespace(image_size=size, taxonomy=dataset.taxonomy)
+    assert preset_name(images, TrainConfig()) == preset
+    assert architecture_for(images, quick(preset=preset)) == architecture_for(images, TrainConfig())
+
+
+@pytest.mark.parametrize(("size", "preset"), [(30, "vit-test-32"), (100, "auto")])
 def test_an_image_size_that_tokens_do_not_fill_is_refused(
     dataset: DatasetVersion, quick: Callable[..., TrainConfig], size: int, preset: str
 ) -> None:

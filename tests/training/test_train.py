@@ -154,8 +154,8 @@ def test_a_training_starts_from_the_weights_of_a_model_of_the_same_classes(
 def test_a_start_of_another_preset_or_other_classes_is_refused(
     dataset: DatasetVersion, quick: Callable[..., TrainConfig], trained: TrainResult, tmp_path: Path
 ) -> None:
-    with pytest.raises(InputError, match="not of preset vit-tiny for images of 32 pixels"):
-        train(dataset, tmp_path / "model", quick(preset="vit-tiny"), start=trained.model.root)
+    with pytest.raises(InputError, match="not of preset vit-64 for images of 32 pixels"):
+        train(dataset, tmp_path / "model", quick(preset="vit-64"), start=trained.model.root)
     other = tmp_path / "other"
     shutil.copytree(trained.model.root, other)
     document = json.loads((other / "config.json").read_text().replace("cxr-bright", "cxr-pale"))

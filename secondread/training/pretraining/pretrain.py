@@ -24,7 +24,7 @@ from secondread.training.fit import architecture_for
 from secondread.training.pretraining.folder import PRETRAINED_FILE, Pretrained
 from secondread.training.pretraining.masked import MaskedImages
 from secondread.training.pretraining.unlabelled import Pixels, read_unlabelled
-from secondread.training.trainer import TrainerParts, make_trainer, quiet
+from secondread.training.trainer import TrainerParts, contained, make_trainer
 
 log = get_logger(__name__)
 
@@ -108,7 +108,7 @@ def _fit(dataset: DatasetVersion, images: Pixels, config: PretrainConfig) -> Mas
     before = torch.get_num_threads()
     torch.set_num_threads(config.threads or cpu_limit())
     try:
-        with quiet():
+        with contained():
             trainer = make_trainer(
                 recipe,
                 TrainerParts(),

@@ -26,7 +26,7 @@ def runs(**accuracy: list[float]) -> list[dict[str, Any]]:
 
 def record(synthetic: bool = False, **accuracy: list[float]) -> dict[str, Any]:
     known = {"dataset_version": "a" * 64, "retrained_on": "", "split": "val", "level": 0.95, "synthetic": synthetic}
-    recipe = {"preset": "vit-small", "batch_size": 64, "processes": 2}
+    recipe = {"preset": "vit-96", "batch_size": 64, "processes": 2}
     found = runs(**accuracy)
     means = by_strategy(found, list(accuracy))
     return {**known, "seeds": [0, 1, 2], "recipe": recipe, "strategies": means, "runs": found}

@@ -84,8 +84,8 @@ def test_a_training_starts_from_what_was_learned(
     after = load_file(model.root / "model.safetensors")
     assert torch.allclose(before["stem.0.weight"], after["stem.0.weight"], atol=1e-6)
     assert set(after) - set(before) == {"head.weight", "head.bias"}
-    with pytest.raises(InputError, match="not of preset vit-tiny for images of 32 pixels"):
-        train(dataset, tmp_path / "other", quick(preset="vit-tiny"), start=tmp_path / "weights")
+    with pytest.raises(InputError, match="not of preset vit-64 for images of 32 pixels"):
+        train(dataset, tmp_path / "other", quick(preset="vit-64"), start=tmp_path / "weights")
 
 
 def test_the_command_says_what_it_learned_from(dataset: DatasetVersion, tmp_path: Path) -> None:
