@@ -19,7 +19,7 @@ class TrainConfig:
 
     name: str = "secondread"  # of the model, as in the registry
     preset: str = AUTO  # architecture, from `secondread.model.vit.PRESETS`; `auto`: ours for the size of the images
-    image_presentations: int = 30_000  # images shown in all, repeats counted: what two idle cores do in 100 s
+    image_presentations: int = 150_000  # images shown in all, repeats counted: 7 minutes of two idle cores at 96 px
     epochs: int = 0  # passes over the train split; 0: as many as `image_presentations` gives, at least `min_epochs`
     min_epochs: int = 10  # passes that even a large set gets
     batch_size: int = 64  # images a step, all processes together
@@ -36,11 +36,11 @@ class TrainConfig:
     brightness_share: float = 0.1  # share of full white, either way
     noise_share: float = 0.0  # share of full white: greatest spread of noise, drawn anew for each image
     erase_share: float = 0.25  # share of images with a covered rectangle
-    mixup_alpha: float = 0.0  # of the Beta distribution that images are blended by; 0: none
+    mixup_alpha: float = 0.2  # of the Beta distribution that images are blended by; 0: none
     out_of_distribution_share: float = 0.05  # share of val that the out-of-distribution threshold may turn away
     abstain_share: float = 0.10  # share of val, the least confident, that is below the threshold for abstention
     drop_path: float = 0.0  # share of images that skip the last block of the transformer; earlier blocks less
-    ema_decay: float = 0.0  # share of the averaged weights kept each step, and the average is judged and kept; 0: none
+    ema_decay: float = 0.999  # share of the averaged weights kept each step; the average is judged and kept; 0: none
     early_stopping_epochs: int = 0  # epochs without a lower val loss after which it stops; 0: the schedule is run whole
     accumulate: int = 1  # parts a step's batch is computed in, one after another: the same batch in less memory
     compile: bool = False  # compile the network: minutes at the start, and a C++ compiler, for faster steps

@@ -47,8 +47,8 @@ class ViTConfig:
 
     image_size: int = 96
     classes: int = 9
-    stem_channels: tuple[int, ...] = (24, 48, 48, 96, 96, 192, 192)
-    stem_strides: tuple[int, ...] = (2, 2, 1, 2, 1, 2, 1)
+    stem_channels: tuple[int, ...] = (24, 48, 96, 96, 192, 192, 192)
+    stem_strides: tuple[int, ...] = (2, 2, 2, 1, 2, 1, 1)
     dim: int = 192
     depth: int = 3
     heads: int = 3

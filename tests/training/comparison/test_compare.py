@@ -20,7 +20,7 @@ from secondread.tracking.runs import open_client
 from secondread.training.comparison.compare import Comparison, compare
 from secondread.training.judge import judge
 
-SETTINGS = ("preset=vit-test-32", "epochs=2", "batch_size=8", "learning_rate=0.01", "threads=1")
+SETTINGS = ("preset=vit-test-32", "epochs=2", "batch_size=8", "learning_rate=0.01", "mixup_alpha=0", "threads=1")
 
 
 @pytest.fixture(scope="module")
