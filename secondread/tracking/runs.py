@@ -25,7 +25,8 @@ from secondread.errors import DependencyError, InputError
 from secondread.tracking.datasets import TrackedDataset, log_training_data
 
 LONGEST_PARAM = 6000  # characters that MLflow stores
-_DATABASE_SERVERS = ("postgresql", "mysql", "mssql")
+_DATABASE_SERVERS = ("postgres", "mysql", "mssql")
+_STORES = ("http://", "https://", "sqlite:///", *_DATABASE_SERVERS, "databricks")  # a folder of files MLflow refuses
 
 
 class RunTracker(Protocol):
@@ -124,9 +125,14 @@ def open_client(uri: str) -> MlflowClient:
     """A client of MLflow's tracking store and registry.
 
     Raises:
-        InputError: the folder of the store cannot be written.
+        InputError: it is no address, or the folder of the store cannot be written.
         DependencyError: the store does not answer, or is one that a pod would lose.
     """
+    if not uri.startswith(_STORES):
+        raise InputError(
+            f"MLFLOW_TRACKING_URI is {without_password(uri)}, which is no address of an MLflow. Set it to one that "
+            "begins with http://, https:// or postgresql://, or unset it for a file of your own."
+        )
     path = uri.removeprefix("sqlite:///")
     if path != uri:
         if "KUBERNETES_SERVICE_HOST" in os.environ:
@@ -145,9 +151,19 @@ def open_client(uri: str) -> MlflowClient:
         client = MlflowClient(tracking_uri=uri, registry_uri=uri)
         client.search_experiments(max_results=1)
     except (MlflowException, SQLAlchemyError) as error:
-        reason = without_password(str(error).splitlines()[0])
-        raise DependencyError(f"MLflow at {without_password(uri)} does not answer ({reason}). Start it.") from error
+        raise DependencyError(
+            f"MLflow at {without_password(uri)} does not answer ({_first_cause(error)}). Start it, or set "
+            "MLFLOW_TRACKING_URI to the address of one that runs."
+        ) from error
     return client
+
+
+def _first_cause(error: BaseException) -> str:
+    """What went wrong in the first place, such as `Connection refused`, in one line."""
+    while (before := error.__cause__ or error.__context__) is not None:
+        error = before
+    said = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+    return without_password(said.strip().splitlines()[0])
 
 
 def _connect_once(uri: str) -> None:
