@@ -22,8 +22,8 @@ from secondread.errors import InputError
 
 # Grey values in [0, 1] have about this mean and spread over films; BatchNorm in the stem takes care of the rest.
 _PIXEL_MEAN, _PIXEL_STD = 0.5, 0.25
-# A grid coarser than this says too little about where: `fit_to` lowers the stem's stride before it comes to that.
-_MIN_GRID = 6
+# Fewer tokens along a side say too little about where: `fit_to` lowers the stem's stride before it comes to that.
+_MIN_GRID = 4
 
 
 @dataclass(frozen=True)
@@ -88,11 +88,11 @@ class ViTConfig:
     def fit_to(self, *, image_size: int, classes: int) -> ViTConfig:
         """This architecture for another image size and number of classes.
 
-        While fewer than 6 tokens would stand along a side, the last stride-2 block becomes stride 1: an image of 28
-        pixels gets tokens of 4 instead of 16 pixels.
+        While fewer than 4 whole tokens would stand along a side, the last stride-2 block becomes stride 1: an image of
+        28 pixels gets tokens of 4 instead of 16 pixels.
         """
         config = replace(self, image_size=image_size, classes=classes)
-        while config.grid < _MIN_GRID and 2 in config.stem_strides:
+        while image_size // math.prod(config.stem_strides) < _MIN_GRID and 2 in config.stem_strides:
             last = len(config.stem_strides) - 1 - config.stem_strides[::-1].index(2)
             strides = tuple(1 if i == last else stride for i, stride in enumerate(config.stem_strides))
             config = replace(config, stem_strides=strides)
@@ -121,20 +121,12 @@ class ViTConfig:
 # Every preset fits any image size (`ViTConfig.fit_to`); the number in its name is the size that it was made for.
 PRESETS: dict[str, ViTConfig] = {
     # Ours: of each size what was most accurate for its time on two cores (docs/training.md has what else was tried).
-    "vit-64": ViTConfig(
-        image_size=64,
-        stem_channels=(24, 48, 48, 96, 96, 160),
-        stem_strides=(2, 2, 1, 2, 1, 1),
-        dim=160,
-        heads=5,
-        head_dim=32,
-        mlp_dim=320,
-    ),
+    "vit-64": ViTConfig(image_size=64),
     "vit-96": ViTConfig(),
     "vit-224": ViTConfig(
         image_size=224,
-        stem_channels=(16, 32, 64, 64, 128, 128, 192, 192),
-        stem_strides=(2, 2, 2, 1, 2, 1, 2, 1),
+        stem_channels=(16, 32, 64, 128, 128, 192, 192, 192),
+        stem_strides=(2, 2, 2, 2, 1, 2, 1, 1),
     ),
     # the configuration this project started from: 257 tokens and heads far wider than a token, 5.0 M parameters
     "vit-seed-64": ViTConfig(
