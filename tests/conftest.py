@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import os
-import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -61,12 +60,3 @@ def _no_process_left(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]
         if process.pid != me.pid and any(ours in word for word in command):
             left.append(command)
     assert not left, f"still running: {left}"
-
-
-@pytest.fixture(autouse=True)
-def _signals_as_before() -> Iterator[None]:
-    """No test leaves this process deaf to SIGTERM or Ctrl-C: processes that a later one forks would be, too."""
-    heard = (signal.SIGTERM, signal.SIGINT)
-    before = [signal.getsignal(number) for number in heard]
-    yield
-    assert [signal.getsignal(number) for number in heard] == before

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import signal
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -62,3 +63,12 @@ def quick() -> Callable[..., TrainConfig]:
         return TrainConfig(**{**defaults, **settings})  # type: ignore[arg-type]
 
     return make
+
+
+@pytest.fixture(autouse=True)
+def _signals_as_before() -> Iterator[None]:
+    """No test leaves this process deaf to SIGTERM or Ctrl-C: processes that a later one forks would be, too."""
+    heard = (signal.SIGTERM, signal.SIGINT)
+    before = [signal.getsignal(number) for number in heard]
+    yield
+    assert [signal.getsignal(number) for number in heard] == before
