@@ -163,7 +163,7 @@ def _first_cause(error: BaseException) -> str:
     while (before := error.__cause__ or error.__context__) is not None:
         error = before
     said = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-    return without_password(said.strip().splitlines()[0])
+    return without_password((said.strip() or type(error).__name__).splitlines()[0])
 
 
 def _connect_once(uri: str) -> None:

@@ -26,7 +26,8 @@ def signals_put_back() -> Iterator[None]:
         yield
     finally:
         for number, handler in before.items():
-            signal.signal(number, handler)
+            if handler is not None:  # else it was not set from Python, and cannot be set back from there
+                signal.signal(number, handler)
 
 
 class StopRequest:

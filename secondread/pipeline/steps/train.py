@@ -93,13 +93,14 @@ def _where_others_see_it(
 
 def _preset_of(start: Path) -> str:
     """The preset that a model is of; the default one if it is of none, which the training then says."""
-    from secondread.model.vit import PRESETS, ViTConfig
+    from secondread.model.vit import PRESETS, ViTConfig, preset_for
 
     theirs = ViTConfig.from_dict(ModelFolder.open(start).config.architecture)
     # drop-out and stochastic depth are of the training, and not of the network that it leaves
     theirs = replace(theirs, dropout=0.0, drop_path=0.0)
-    for name, preset in PRESETS.items():
-        fitted = preset.fit_to(image_size=theirs.image_size, classes=theirs.classes)
+    # first the one for the size: two presets may be one network at different sizes
+    for name in (preset_for(theirs.image_size), *PRESETS):
+        fitted = PRESETS[name].fit_to(image_size=theirs.image_size, classes=theirs.classes)
         if replace(fitted, dropout=0.0, drop_path=0.0) == theirs:
             return name
     return TrainConfig.preset
