@@ -49,18 +49,24 @@ def cv(
         Path | None,
         typer.Option(help="Model, or folder of `train pretrain`, that each fold begins with; of other images."),
     ] = None,
+    name: Annotated[str, typer.Option(help="Of the models, and of the experiment in MLflow.")] = "secondread",
     settings: Annotated[list[str], typer.Option("--set", help="Any setting of train, such as train.epochs=12.")] = [],  # noqa: B006
     json: Json = False,
 ) -> None:
     """Cross-validate the recipe: a model a fold, judged on what it has not seen. A killed run goes on where it was."""
     from secondread.data.versions.dataset import DatasetVersion
+    from secondread.pipeline.tags import run_tags
+    from secondread.tracking.runs import TrackingConfig
     from secondread.training.cross_validation.cross_validate import Plan, cross_validate
 
-    config = from_mapping(TrainConfig, parse_settings(settings, ("train",))["train"])
+    config = from_mapping(TrainConfig, {"name": name, **parse_settings(settings, ("train",))["train"]})
     plan = Plan(folds=folds, group=group, seed=seed)
     version = DatasetVersion.open(data)
-    output = output or Environment.read().home / "cross-validation" / f"{version.name}-{group}-{folds}-{seed}"
-    record = cross_validate(version, output, config, plan, at_once=at_once, start=start)
+    environment = Environment.read()
+    output = output or environment.home / "cross-validation" / f"{version.name}-{group}-{folds}-{seed}"
+    called = {"mlflow.runName": f"cross-validate {version.name}"}
+    tracking = TrackingConfig(environment.mlflow_tracking_uri, name, run_tags(version, environment) | called)
+    record = cross_validate(version, output, config, plan, at_once=at_once, start=start, tracking=tracking)
     if json:
         print_json({**record, "output": str(output)})
     else:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
-import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -60,12 +58,7 @@ class Tracked:
             settings = {name: record[name] for name in ("strategies", "seeds", "split")}
             run.log_params({**settings, "strategies": ", ".join(record["strategies"]), **record["recipe"]})
             run.log_metrics(_means(record), 0)
-            with tempfile.TemporaryDirectory() as folder:
-                shown = Path(folder) / "comparison"
-                shown.mkdir()
-                for path in files:
-                    shutil.copyfile(path, shown / path.name)
-                run.log_folder(shown)
+            run.log_files("comparison", files)
             client = open_client(self._uri)
             for one in record["runs"]:
                 training = MlflowRun(client, one["run_id"])

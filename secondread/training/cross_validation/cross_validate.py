@@ -31,9 +31,11 @@ from secondread.data.versions.folds import deal_folds, divided
 from secondread.errors import InputError
 from secondread.logging import get_logger
 from secondread.progress import track
+from secondread.tracking.runs import TrackingConfig, open_client
 from secondread.training.child import RESULT_FILE, Child
 from secondread.training.cross_validation.schedule import Machine, Schedule, schedule
 from secondread.training.cross_validation.summary import PREDICTIONS_FILE, over_folds, pooled
+from secondread.training.cross_validation.tracked import write_down
 from secondread.training.interval import LEVEL
 from secondread.training.start import learned_from, start_weights
 
@@ -70,6 +72,7 @@ def cross_validate(
     *,
     at_once: int = 0,
     start: Path | None = None,
+    tracking: TrackingConfig | None = None,
 ) -> dict[str, Any]:
     """Train and judge a model a fold. A run that was killed goes on with the folds that it has not done.
 
@@ -80,12 +83,16 @@ def cross_validate(
         plan: how the images are dealt.
         at_once: folds that train at the same time; 0: as many as the machine allows.
         start: folder of a model or a pre-training, whose weights each fold begins with; None for random ones.
+        tracking: where the cross-validation is written down when it is done; None for nowhere.
     Returns:
         What `cross-validation.json` says: `folds`, `metrics` (mean over folds with t interval), `pooled` (of all
         held-out predictions, intervals by group), and how the images were dealt.
     Raises:
         InputError: the images cannot be dealt so, `start` has learned from them, or a training refuses them.
+        DependencyError: MLflow does not answer at the start.
     """
+    if tracking:
+        open_client(tracking.uri)  # said before anything is trained
     began = _began(start, dataset, config)
     dealt = deal_folds(dataset.manifest, **asdict(plan))
     about = {
@@ -119,6 +126,8 @@ def cross_validate(
             "pooled": pooled(predictions, dataset.taxonomy.names, seed=plan.seed),
         }
         write_json(folder / RECORD_FILE, record)
+    if tracking:
+        write_down(record, [output / RECORD_FILE, output / PREDICTIONS_FILE], tracking)
     return record
 
 

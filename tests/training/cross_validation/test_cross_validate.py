@@ -22,8 +22,10 @@ from secondread.data.versions.dataset import DatasetVersion
 from secondread.errors import DependencyError, InputError
 from secondread.model.folder import ModelFolder
 from secondread.model.session import GraphSession
+from secondread.tracking.runs import TrackingConfig, open_client
 from secondread.training.child import Child
 from secondread.training.cross_validation.cross_validate import Plan, cross_validate
+from secondread.training.cross_validation.tracked import write_down
 from secondread.training.pretraining.pretrain import pretrain
 from secondread.training.train import train
 
@@ -35,6 +37,10 @@ def command(dataset: DatasetVersion, output: Path) -> list[str]:
     settings = [word for pair in SETTINGS for word in ("--set", f"train.{pair}")]
     words = ["--data", str(dataset.root), "--output", str(output), "--folds", "2", "--at-once", "1", "--json"]
     return [sys.executable, "-m", "secondread", "train", "cv", *words, *settings]
+
+
+def mlflow_of(output: Path) -> str:
+    return f"sqlite:///{output.parent}/mlflow/mlflow.db"
 
 
 def wait_for(condition: Callable[[], object], running: subprocess.Popen[bytes], log: Path) -> None:
@@ -52,8 +58,9 @@ def killed_and_done(
     """The output, what it printed, the processes that ran when it was killed, and when fold 1 was done."""
     output = tmp_path_factory.mktemp("cv") / "out"
     log = output.parent / "first.log"
+    environment = {**os.environ, "MLFLOW_TRACKING_URI": mlflow_of(output)}
     with log.open("wb") as file:
-        first = subprocess.Popen(command(dataset, output), stdout=file, stderr=file)
+        first = subprocess.Popen(command(dataset, output), stdout=file, stderr=file, env=environment)
         try:
             # the first fold is done, and the second has begun to train
             wait_for(lambda: list(output.parent.glob(".out.resume-*/fold-2/data/dataset.json")), first, log)
@@ -64,7 +71,7 @@ def killed_and_done(
     (done,) = output.parent.glob(".out.resume-*/fold-1/result.json")
     when = done.stat().st_mtime
     psutil.wait_procs(children, timeout=60)
-    second = subprocess.run(command(dataset, output), capture_output=True, text=True, check=True)
+    second = subprocess.run(command(dataset, output), capture_output=True, text=True, check=True, env=environment)
     return output, json.loads(second.stdout), children, when
 
 
@@ -110,6 +117,39 @@ def test_the_record_has_mean_interval_and_confusion_of_all(killed_and_done: tupl
     assert np.sum(record["pooled"]["confusion"]) == len(dataset.manifest) == record["pooled"]["images"]
     assert record["groups_in_several_folds"] == 0
     assert record["dataset_version"] == dataset.content_hash
+
+
+def test_it_is_one_run_in_mlflow_whose_steps_are_the_folds(killed_and_done: tuple) -> None:
+    output, record, _, _ = killed_and_done
+    client = open_client(mlflow_of(output))
+    experiment = client.get_experiment_by_name("secondread")
+    (run,) = client.search_runs([experiment.experiment_id])  # the one that was killed has left none
+    assert run.info.status == "FINISHED"
+    told = {entry.step: entry.value for entry in client.get_metric_history(run.info.run_id, "accuracy")}
+    assert told == pytest.approx({fold["fold"]: fold["metrics"]["accuracy"] for fold in record["folds"]})
+    mean, pooled = record["metrics"]["accuracy"], record["pooled"]["metrics"]["accuracy"]
+    assert run.data.metrics["mean/accuracy"] == pytest.approx(mean["value"])
+    assert run.data.metrics["pooled/accuracy/low"] == pytest.approx(pooled["low"])
+    assert (run.data.params["folds"], run.data.params["group"]) == ("2", "group_id")
+    assert run.data.params["train.epochs"] == "2"
+    assert run.data.tags["dataset_version"] == record["dataset_version"]
+    files = {Path(item.path).name for item in client.list_artifacts(run.info.run_id, "cross-validation")}
+    assert files == {"cross-validation.json", "predictions.parquet"}
+
+
+def test_an_mlflow_that_is_down_is_said_before_anything_is_trained(dataset: DatasetVersion, tmp_path: Path) -> None:
+    nobody = TrackingConfig("http://127.0.0.1:9", "secondread", {})
+    with pytest.raises(DependencyError, match="does not answer"):
+        cross_validate(dataset, tmp_path / "out", TrainConfig(), Plan(folds=2), tracking=nobody)
+    assert not list(tmp_path.iterdir())
+
+
+def test_one_that_goes_away_while_folds_train_does_not_take_the_figures_with_it(
+    killed_and_done: tuple, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    _, record, _, _ = killed_and_done
+    write_down(record, [], TrackingConfig("http://127.0.0.1:9", "secondread", {}))
+    assert "the cross-validation is not in MLflow" in caplog.text
 
 
 def test_folds_begin_with_weights_that_were_learned_from_other_images(
