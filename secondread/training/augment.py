@@ -80,16 +80,22 @@ def _uniform(count: int, low: float, high: float, generator: torch.Generator) ->
 
 
 def _affine(images: Tensor, mirrored: Tensor, config: TrainConfig, generator: torch.Generator) -> Tensor:
-    """Rotate, zoom, shift and, where allowed, mirror about the middle; what comes in from outside is black."""
+    """Rotate, zoom, shift and, where allowed, mirror about the middle; what comes in from outside repeats the edge.
+
+    A network takes the traces of moving an image, blur and what comes in at the corners, for part of what it sees, and
+    reads worse what has none. So some images stay as they are, as all are in serving. Source: Touvron et al. 2019,
+    "Fixing the train-test resolution discrepancy", where it is the size of things that differs between the two.
+    """
     count = len(images)
-    angle = _uniform(count, -1, 1, generator) * math.radians(config.rotate_degrees)
+    moved = (_uniform(count, 0, 1, generator) < config.move_share).float()
+    angle = moved * _uniform(count, -1, 1, generator) * math.radians(config.rotate_degrees)
     # the grid says where each output pixel is read, so a scale above 1 shrinks the picture
-    zoom = torch.exp(_uniform(count, -1, 1, generator) * math.log1p(config.zoom_share))
-    aspect = torch.exp(_uniform(count, -1, 1, generator) * math.log1p(config.zoom_share) / 2)
+    zoom = torch.exp(moved * _uniform(count, -1, 1, generator) * math.log1p(config.zoom_share))
+    aspect = torch.exp(moved * _uniform(count, -1, 1, generator) * math.log1p(config.zoom_share) / 2)
     flip = torch.where((_uniform(count, 0, 1, generator) < 0.5) & mirrored, -1.0, 1.0)
     # grid_sample's coordinates run from -1 to 1, so a share of the side is twice as long there
-    shift_x = _uniform(count, -2, 2, generator) * config.shift_share
-    shift_y = _uniform(count, -2, 2, generator) * config.shift_share
+    shift_x = moved * _uniform(count, -2, 2, generator) * config.shift_share
+    shift_y = moved * _uniform(count, -2, 2, generator) * config.shift_share
     cos, sin = torch.cos(angle) * zoom, torch.sin(angle) * zoom
     matrix = torch.stack(
         [
@@ -99,7 +105,7 @@ def _affine(images: Tensor, mirrored: Tensor, config: TrainConfig, generator: to
         dim=1,
     )
     grid = functional.affine_grid(matrix, list(images.shape), align_corners=False)
-    return functional.grid_sample(images, grid, mode="bilinear", padding_mode="zeros", align_corners=False)
+    return functional.grid_sample(images, grid, mode="bilinear", padding_mode="border", align_corners=False)
 
 
 def _light(images: Tensor, config: TrainConfig, generator: torch.Generator) -> Tensor:

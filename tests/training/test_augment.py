@@ -57,10 +57,31 @@ def test_the_generator_decides_and_nothing_else(images: torch.Tensor) -> None:
     assert not torch.equal(augment(images, mirrored, TrainConfig(), generator(6)), first)
 
 
-def test_a_shift_moves_by_at_most_the_share_and_black_comes_in() -> None:
+def test_images_that_are_not_moved_are_left_as_they_are(images: torch.Tensor) -> None:
+    """So that training sees what serving sees, beside what moving leaves: blur, and something at the corners."""
+    config = TrainConfig(
+        **{**STILL.__dict__, "rotate_degrees": 10, "zoom_share": 0.15, "shift_share": 0.06, "move_share": 0.5}
+    )
+    changed = augment(images, torch.zeros(64, dtype=torch.bool), config, generator())
+    apart = (changed - images).abs().amax(dim=(1, 2, 3))
+    assert 20 <= (apart < 1e-4).sum() <= 44
+    assert ((apart < 1e-4) | (apart > 0.05)).all()
+
+
+def test_what_comes_in_at_the_edges_is_as_bright_as_they_are() -> None:
+    """Black corners would be in every image of training, and in none that is served."""
+    config = TrainConfig(
+        **{**STILL.__dict__, "rotate_degrees": 30, "zoom_share": 0.5, "shift_share": 0.2, "move_share": 1}
+    )
+    grey = torch.full((32, 1, 24, 24), 0.6)
+    changed = augment(grey, torch.zeros(32, dtype=torch.bool), config, generator())
+    torch.testing.assert_close(changed, grey, atol=1e-4, rtol=0)
+
+
+def test_a_shift_moves_by_at_most_the_share() -> None:
     images = torch.zeros(32, 1, 40, 40)
     images[:, :, 20, 20] = 1
-    config = TrainConfig(**{**STILL.__dict__, "shift_share": 0.1})
+    config = TrainConfig(**{**STILL.__dict__, "shift_share": 0.1, "move_share": 1})
     moved = augment(images, torch.zeros(32, dtype=torch.bool), config, generator())
     rows, columns = torch.meshgrid(torch.arange(40.0), torch.arange(40.0), indexing="ij")
     mass = moved.clamp(min=2e-4).sub(2e-4).squeeze(1)
