@@ -84,7 +84,7 @@ def test_the_road_from_films_leads_to_a_published_version(home: Path, tmp_path: 
     assert all(cost.seconds > 0.1 and cost.cpu_seconds > 0.1 and 50 < cost.peak_mib < 1024 for cost in costs.values())
 
 
-GRANDCHILD = "import os; a = os.urandom(1 << 20) * 150; sum(range(5_000_000))"
+GRANDCHILD = "import os; a = os.urandom(1 << 20) * 150; sum(range(20_000_000))"
 CHILD = (
     "import subprocess, sys; b = b'x' * (120 << 20); subprocess.run([sys.executable, '-c', sys.argv[1]], check=True)"
 )

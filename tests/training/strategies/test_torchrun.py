@@ -81,7 +81,7 @@ def test_weights_that_are_spread_over_processes_become_the_model_of_ddp(
     weights, theirs = (load_file(each.model.root / "model.safetensors") for each in (result, made.result))
     assert weights.keys() == theirs.keys()
     for name, tensor in weights.items():
-        torch.testing.assert_close(tensor, theirs[name], rtol=0, atol=5e-3)  # half a step of AdamW
+        torch.testing.assert_close(tensor, theirs[name], rtol=0, atol=1e-2)  # a step of AdamW
     assert result.metrics["loss"] == pytest.approx(made.result.metrics["loss"], rel=0.01)
 
 
