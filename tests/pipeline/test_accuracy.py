@@ -1,6 +1,6 @@
-"""The figures of the README: the default recipe on real films. For `make test-full` only, an hour.
+"""The default recipe on real films, held to floors. For `make test-full` only: it takes more than an hour.
 
-The recipe was chosen on val alone, and on folds of train and val. Test is looked at here, once a split.
+The recipe was chosen on val, and on folds of train and val; nothing may be chosen by what is seen here.
 """
 
 import statistics
