@@ -19,7 +19,7 @@ class TrainConfig:
 
     name: str = "secondread"  # of the model, as in the registry
     preset: str = AUTO  # architecture, from `secondread.model.vit.PRESETS`; `auto`: ours for the size of the images
-    image_presentations: int = 150_000  # images shown in all, repeats counted: about 8 minutes of two cores at 96 px
+    image_presentations: int = 90_000  # images shown in all, repeats counted: about 5 minutes of two cores at 96 px
     epochs: int = 0  # passes over the train split; 0: as many as `image_presentations` gives, at least `min_epochs`
     min_epochs: int = 10  # passes that even a large set gets
     batch_size: int = 64  # images a step, all processes together
