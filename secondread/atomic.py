@@ -23,6 +23,7 @@ _CHUNK_BYTES = 1 << 20
 _ASIDE = ".partial"
 _LOCK = ".lock"
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
+_FAILS = frozenset({errno.EIO, errno.ESTALE, errno.ETIMEDOUT})  # what a disk or a network volume does at times
 _KEY_DIGITS = 16  # hex digits of a key in a name
 
 log = get_logger(__name__)
@@ -74,8 +75,9 @@ def atomic_folder(path: Path | str, *, marker: str, inputs: Iterable[Path] = ())
 def resumable_folder(path: Path | str, *, marker: str, key: str, inputs: Iterable[Path] = ()) -> Iterator[Path]:
     """Like `atomic_folder`, but what a run that was cut left is given to the next run with the same key, to go on with.
 
-    It stays when the process is killed, when it is interrupted, and after an error that trying again may mend; after an
-    `InputError`, which the same run would meet again, nothing stays. What runs with other keys left is removed.
+    It stays when the process is killed, when it is interrupted, and after an error that trying again may mend. After an
+    `InputError`, which the same run would meet again, nothing of this run stays; but what an earlier one did is not
+    lost for a mistake in how it was called again. What runs with other keys left is removed.
 
     Args:
         path: the folder to write.
@@ -83,7 +85,8 @@ def resumable_folder(path: Path | str, *, marker: str, key: str, inputs: Iterabl
         key: hex; a hash of everything that decides what is written.
         inputs: what the block reads; it must not lie in what would be replaced.
     Raises:
-        InputError: as for `atomic_folder`, or another process is writing it.
+        InputError: as for `atomic_folder`.
+        DependencyError: another process is writing it.
     """
     path = Path(path)
     _check_replaceable(path, marker, inputs)
@@ -93,15 +96,13 @@ def resumable_folder(path: Path | str, *, marker: str, key: str, inputs: Iterabl
         for left in path.parent.glob(f"{glob.escape(prefix)}*{_ASIDE}"):
             if left != aside:
                 _remove_unlocked(left)
+        continued = _holds_files(aside)
         try:
             aside.mkdir(exist_ok=True)
             yield aside
             _put_in_place(aside, path, marker)
-        except InputError:
-            shutil.rmtree(aside, ignore_errors=True)
-            raise
         except BaseException as error:
-            if any(path.is_file() for path in aside.rglob("*")):
+            if _holds_files(aside) and (continued or not isinstance(error, InputError)):
                 log.warning(
                     "%s is not finished. What is done stays in %s: the same run goes on from there.", path, aside
                 )
@@ -113,14 +114,22 @@ def resumable_folder(path: Path | str, *, marker: str, key: str, inputs: Iterabl
 
 
 @contextlib.contextmanager
-def one_at_a_time(path: Path) -> Iterator[None]:
-    """Wait until nobody else is in such a block for the same path, on this machine or another that locks its files.
+def one_at_a_time(path: Path, *, wait: bool = True) -> Iterator[None]:
+    """Let nobody else into such a block for the same path, on this machine or another that locks its files.
 
+    Args:
+        path: that the lock lies beside.
+        wait: until who is in it has left it.
     Raises:
         InputError: the folder that the path lies in cannot be written.
+        DependencyError: somebody is in it, and is not waited for.
     """
-    with _locked(path.with_name(f".{path.name}{_LOCK}"), path, wait=True):
+    with _locked(path.with_name(f".{path.name}{_LOCK}"), path, wait=wait):
         yield
+
+
+def _holds_files(folder: Path) -> bool:
+    return any(path.is_file() for path in folder.rglob("*"))
 
 
 def _put_in_place(aside: Path, path: Path, marker: str) -> None:
@@ -159,7 +168,7 @@ def _lock(lock: Path, path: Path, kind: int) -> int:
                 return handle
         except BlockingIOError:
             os.close(handle)
-            raise InputError(
+            raise DependencyError(
                 f"another run is writing {path}. Wait until it has ended, or choose another folder."
             ) from None
         except FileNotFoundError:
@@ -171,7 +180,7 @@ def _lock(lock: Path, path: Path, kind: int) -> int:
 
 def _remove_unlocked(left: Path) -> None:
     """Remove what a cut run left, unless it is running after all."""
-    with contextlib.suppress(InputError), _locked(left.with_suffix(_LOCK), left):
+    with contextlib.suppress(SecondReadError), _locked(left.with_suffix(_LOCK), left):
         shutil.rmtree(left, ignore_errors=True)
 
 
@@ -210,6 +219,10 @@ def _cannot_write(path: Path, error: OSError) -> SecondReadError:
     if error.errno in _FULL:
         return DependencyError(
             f"no room is left for {path}. Free space and start the run again: it goes on from there."
+        )
+    if error.errno in _FAILS:
+        return DependencyError(
+            f"cannot write {path}: {error.strerror}. Look after the disk or volume, and start again."
         )
     return InputError(f"cannot write {path}: {error.strerror}. Choose a folder that you may write to, or free space.")
 

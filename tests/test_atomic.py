@@ -1,5 +1,6 @@
 """Files and folders are whole or absent."""
 
+import errno
 import socket
 import subprocess
 from pathlib import Path
@@ -135,10 +136,30 @@ def test_wrong_input_leaves_nothing_to_go_on_with(tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
 
 
+def test_a_mistake_in_how_a_run_is_called_again_costs_nothing_of_what_was_done(tmp_path: Path) -> None:
+    with pytest.raises(KeyboardInterrupt), resumable_folder(tmp_path / "out", marker="mark", key="a" * 64) as aside:
+        (aside / "half").touch()
+        raise KeyboardInterrupt
+    with pytest.raises(InputError), resumable_folder(tmp_path / "out", marker="mark", key="a" * 64):
+        raise InputError("no such address.")
+    with resumable_folder(tmp_path / "out", marker="mark", key="a" * 64) as aside:
+        assert (aside / "half").is_file()
+        (aside / "mark").touch()
+
+
+def test_a_volume_that_fails_is_no_wrong_input(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise OSError(errno.ESTALE, "Stale file handle")
+
+    monkeypatch.setattr(Path, "touch", fail)
+    with pytest.raises(DependencyError, match=r"cannot write .*/a: Stale file handle"), atomic_file(tmp_path / "a"):
+        pytest.fail("the block must not be entered")
+
+
 def test_one_folder_is_written_by_one_run_at_a_time(tmp_path: Path) -> None:
     with resumable_folder(tmp_path / "out", marker="mark", key="a" * 64) as aside:
         with (
-            pytest.raises(InputError, match="another run is writing"),
+            pytest.raises(DependencyError, match="another run is writing"),
             resumable_folder(tmp_path / "out", marker="mark", key="a" * 64),
         ):
             pytest.fail("the block must not be entered")

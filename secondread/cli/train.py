@@ -69,7 +69,7 @@ def train(
     if json:
         print_json({"model": str(output), "metrics": dict(result.metrics), "mlflow_run": result.run_id})
     else:
-        figures = {key: f"{value:.4g}" for key, value in result.metrics.items()}
+        figures = {key: f"{value:.4g}" for key, value in result.metrics.items() if value is not None}
         print_facts({**figures, "MLflow run": result.run_id, "written to": output})
 
 

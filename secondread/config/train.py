@@ -81,6 +81,11 @@ class TrainConfig:
         require(
             self.precision in precisions, f"precision must be one of {', '.join(precisions)}, not '{self.precision}'."
         )
+        alone = ("single", "ddp", "fsdp")
+        require(
+            self.nodes == 1 or self.strategy not in alone,
+            f"strategy '{self.strategy}' trains on one machine, and nodes is {self.nodes}. Choose ray or trainjob.",
+        )
         # batch normalisation cannot tell a spread from one image
         parts = self.world_size * self.accumulate
         require(

@@ -134,7 +134,7 @@ def _send_folder(client: MlflowClient, record: RunRecord, folder: Path, name: st
 
 @contextmanager
 def _alone(record: RunRecord, *, wait: bool) -> Iterator[bool]:
-    """Whether no other process sends this record: that of rank zero, and the one that started it, share one."""
+    """Whether no other process sends this record, such as `secondread train track --complete`."""
     handle = os.open(record.root / ".lock", os.O_RDWR | os.O_CREAT, 0o600)
     try:
         try:

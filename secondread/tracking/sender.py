@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from mlflow import MlflowClient
 
@@ -17,11 +17,13 @@ log = get_logger(__name__)
 
 _FIRST_PAUSE, _LONGEST_PAUSE = 1.0, 60.0  # seconds until MLflow is asked again; doubled each time
 _LAST_PAUSES = (0.0, 2.0, 5.0)  # seconds before each of the last tries
-_LAST_SECONDS = 120.0  # longest wait for the last tries: a server that hangs, or a large file on a slow line
+_LAST_SECONDS = 300.0  # longest wait for all of them: a server that hangs, or a large file on a slow line
+_HURRIED_SECONDS = 5.0  # the same where there is no time: a pod that is told to end has half a minute for everything
+_LOOK_SECONDS = 5.0  # between two looks at what another process, that trains, may have written
 
 
 class Sender:
-    """One thread that sends what is new, and asks again later when MLflow does not answer.
+    """One thread that sends what is new in a record, whoever wrote it, and asks again when MLflow does not answer.
 
     Args:
         connect: gives a client; asked again after a failure, since a database may have to be connected to anew.
@@ -34,7 +36,8 @@ class Sender:
         self._client: MlflowClient | None = None
         self._news, self._closing = threading.Event(), threading.Event()
         self._turn = threading.Lock()
-        self._failed = False
+        self._failed = self._whole = False
+        self._last_pauses: Sequence[float] = _LAST_PAUSES
         # a daemon: a server that hangs must not keep the process from ending
         self._thread = threading.Thread(target=self._run, name="mlflow-sender", daemon=True)
 
@@ -61,31 +64,28 @@ class Sender:
         """Send what is left and end.
 
         Args:
-            patient: try more than once.
+            patient: wait long, and try more than once.
         Returns:
             Whether MLflow has everything.
         """
+        self._last_pauses = _LAST_PAUSES if patient else _LAST_PAUSES[:1]
         self._closing.set()
-        self._news.set()
-        if self._thread.ident is not None:
-            self._thread.join(_LAST_SECONDS)
-            if self._thread.is_alive():
-                return False
-        pauses = _LAST_PAUSES if patient else _LAST_PAUSES[:1]
-        never = threading.Event()  # to wait on
-        return any(not never.wait(pause) and self._try() for pause in pauses)
+        self.wake()
+        self._thread.join(_LAST_SECONDS if patient else _HURRIED_SECONDS)
+        return self._whole
 
     def _run(self) -> None:
         pause = 0.0
-        while True:
+        while not self._closing.is_set():
             if pause:
                 self._closing.wait(pause)
             else:
-                self._news.wait()
-            if self._closing.is_set():
-                return
-            self._news.clear()
-            pause = 0.0 if self._try() else min(_LONGEST_PAUSE, max(_FIRST_PAUSE, 2 * pause))
+                self._news.wait(_LOOK_SECONDS)
+            if not self._closing.is_set():
+                self._news.clear()
+                pause = 0.0 if self._try() else min(_LONGEST_PAUSE, max(_FIRST_PAUSE, 2 * pause))
+        never = threading.Event()  # to wait on
+        self._whole = any(not never.wait(pause) and self._try() for pause in self._last_pauses)
 
     def _try(self) -> bool:
         """Whether everything was sent."""

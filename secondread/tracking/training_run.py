@@ -2,13 +2,14 @@
 
 At the start MLflow must answer: nobody should train for hours for an address that was mistyped. From then on training
 waits for it no more. Where it does not answer at the end either, the record stays on disk, to be completed later.
-A run that is begun again with the same folder goes on as the same run.
+A run that is begun again with the same folder goes on as the same run. Where other processes train, on this machine or
+another, they note what they have to say in that folder, and the one that opened the run sends it.
 """
 
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -39,21 +40,21 @@ class TrainingRun:
     """A run whose record is on disk. Make it with `open_training_run` or `join_training_run`.
 
     Args:
-        connect: gives a client of MLflow.
         record: of the run.
+        sender: of the record; None where another process sends it.
     """
 
-    def __init__(self, connect: Callable[[], MlflowClient], record: RunRecord) -> None:
+    def __init__(self, record: RunRecord, sender: Sender | None = None) -> None:
         self.run_id = record.run_id
         self._record = record
-        self._sender = Sender(connect, record)
+        self._sender = sender
         self._told = record.told()
         self._watch: SystemWatch | None = None
 
     def log_params(self, params: Mapping[str, object]) -> None:
         """Write settings down, once."""
         self._record.add_params({name: str(value)[:LONGEST_PARAM] for name, value in params.items()})
-        self._sender.wake()
+        self._wake()
 
     def log_metrics(self, metrics: Mapping[str, float], step: int) -> None:
         """Write the figures of one epoch down; what is known of an epoch already stays as it is.
@@ -64,17 +65,17 @@ class TrainingRun:
         if new:
             self._record.add_metrics(new, step)
             self._told.update((name, step) for name in new)
-            self._sender.wake()
+            self._wake()
 
     def log_folder(self, path: Path) -> None:
         """Keep a folder's files with the run."""
         self._record.add_folder(path, path.name)
-        self._sender.wake()
+        self._wake()
 
     def log_file(self, name: str, content: bytes) -> None:
         """Keep a file with the run; its name may hold folders."""
         self._record.add_file(name, content)
-        self._sender.wake()
+        self._wake()
 
     def watch_system(self) -> None:
         """Write the load of this machine down from now on, until `rest`."""
@@ -88,27 +89,31 @@ class TrainingRun:
         self._watch = None
 
     def confirm(self) -> None:
-        """Wait until MLflow has everything so far.
+        """Wait until MLflow has everything so far; where another process sends the record, do nothing.
 
         Raises:
             InputError: it refuses something.
             DependencyError: it does not answer, or fails.
         """
-        self._sender.send_now()
+        if self._sender:
+            self._sender.send_now()
 
-    def close(self, status: str = "", *, patient: bool = True) -> bool:
-        """Send what is left.
+    def close(self, status: str, *, patient: bool = True) -> bool:
+        """Note the end, and send what is left.
 
         Args:
-            status: that the run ended with, in MLflow's words; empty: another process says so.
+            status: that the run ended with, in MLflow's words.
             patient: try more than once.
         Returns:
             Whether MLflow has everything.
         """
         self.rest()
-        if status:
-            self._record.end(status)
-        return self._sender.close(patient=patient)
+        self._record.end(status)
+        return self._sender is not None and self._sender.close(patient=patient)
+
+    def _wake(self) -> None:
+        if self._sender:
+            self._sender.wake()
 
 
 @contextmanager
@@ -124,7 +129,7 @@ def open_training_run(config: TrackingConfig, folder: Path, *, left: Path) -> It
     """
     client = open_client(config.uri)
     record = _continued(client, config, folder) or _begun(client, config, folder)
-    run = TrainingRun(lambda: open_client(config.uri), record)
+    run = TrainingRun(record, Sender(lambda: open_client(config.uri), record))
     try:
         yield run
     except BaseException as error:
@@ -139,14 +144,13 @@ def open_training_run(config: TrackingConfig, folder: Path, *, left: Path) -> It
     _leave(record, left, whole=run.close("FINISHED"))
 
 
-def join_training_run(uri: str, folder: Path) -> TrainingRun:
-    """The run whose record another process opened; whoever joins it closes it without a status.
+def join_training_run(folder: Path) -> TrainingRun:
+    """The run whose record another process opened, and sends: this one needs to know no MLflow.
 
     Args:
-        uri: of MLflow, which need not answer.
         folder: of the record.
     """
-    return TrainingRun(lambda: open_client(uri), RunRecord.open(folder))
+    return TrainingRun(RunRecord.open(folder))
 
 
 @dataclass(frozen=True)

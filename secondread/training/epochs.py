@@ -160,6 +160,10 @@ class EpochBar(Callback):
         self._bar.start()
         self._bar.add_task("training", total=trainer.max_epochs)
 
+    def on_train_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
+        """Begin where a run that was cut had got to; the checkpoint is restored by now."""
+        self._bar.reset(self._bar.task_ids[0], completed=len(self._log.figures))
+
     def on_train_epoch_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
         """Move on."""
         self._bar.update(self._bar.task_ids[0], advance=1, description=_line(self._log.figures[-1]))

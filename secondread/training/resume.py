@@ -18,7 +18,7 @@ import torch
 from lightning.pytorch.callbacks import Callback
 from torch import Tensor
 
-from secondread.errors import StoppedError
+from secondread.errors import DependencyError, StoppedError
 from secondread.logging import get_logger
 from secondread.training.batches import TrainOrder
 from secondread.training.best import KeepBest
@@ -80,10 +80,21 @@ class Checkpoints(Callback):
         return time.monotonic() - self._started + (self._found["seconds"] if self._found else 0.0)
 
     def on_train_start(self, trainer: lightning.Trainer, pl_module: Classifier) -> None:  # type: ignore[override]
-        """Go on from the checkpoint, if there is one. Lightning's own handler of SIGTERM is in place by now."""
+        """Go on from the checkpoint, if there is one. Lightning's own handler of SIGTERM is in place by now.
+
+        Raises:
+            DependencyError: the processes found different checkpoints.
+        """
         self._stop.listen()
         self._started = self._written = time.monotonic()
         found = self._found
+        places = _of_all(trainer, torch.tensor([found["epoch"], found["step"]] if found else [0, 0]))
+        if not (places == places[0]).all():
+            seen = ", ".join(f"{int(epoch)}/{int(step)}" for epoch, step in places.tolist())
+            raise DependencyError(
+                f"the training processes do not see the same checkpoint (epochs/steps done: {seen}). Look after the "
+                "volume that train.storage lies on, and start the run again."
+            )
         if found:
             self._restore(found, trainer, pl_module)
         if self._kept.average:

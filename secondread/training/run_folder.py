@@ -10,13 +10,15 @@ from pathlib import Path
 
 import torch
 
-from secondread.atomic import sha256_file
+from secondread.atomic import one_at_a_time, sha256_file
 from secondread.config.train import TrainConfig
 from secondread.data.engines.journal import resume_key
 from secondread.data.versions.dataset import DatasetVersion
 from secondread.errors import InputError
 
 _KEY_DIGITS = 16  # hex digits of a key in a name
+# of a recipe, what says where and how a training runs, and not what comes of it
+_CIRCUMSTANCES = frozenset({"name", "storage", "ray_address", "max_failures", "checkpoint_minutes"})
 
 
 def run_key(dataset: DatasetVersion, config: TrainConfig, start: str) -> str:
@@ -27,21 +29,25 @@ def run_key(dataset: DatasetVersion, config: TrainConfig, start: str) -> str:
         config: recipe.
         start: file of weights to begin with; empty for random ones.
     """
-    return resume_key(dataset.content_hash, asdict(config), sha256_file(start) if start else "", torch.__version__)
+    recipe = {name: value for name, value in asdict(config).items() if name not in _CIRCUMSTANCES}
+    return resume_key(dataset.content_hash, recipe, sha256_file(start) if start else "", torch.__version__)
 
 
 @contextmanager
-def run_folder(beside: Path, storage: str, key: str) -> Iterator[Path]:
+def run_folder(beside: Path, storage: str, key: str, *, resume: bool = True) -> Iterator[Path]:
     """Give the folder of a run, with what an earlier one left in it.
 
-    It is removed when the block ends well, and after an `InputError`, which the same run would meet again.
+    It is removed when the block ends well. After an `InputError`, which the same run would meet again, it is removed
+    too, unless an earlier run left something in it: that is not lost for a mistake in how it was called again.
 
     Args:
         beside: folder whose hidden folder `.work` it is where there is no storage.
         storage: folder on a volume, for runs that lose what is beside; empty for none.
         key: of the run.
+        resume: False: remove what an earlier run left.
     Raises:
         InputError: the storage cannot be written.
+        DependencyError: another run works in it.
     """
     work = Path(storage) / f"train-{key[:_KEY_DIGITS]}" if storage else beside / ".work"
     try:
@@ -50,12 +56,18 @@ def run_folder(beside: Path, storage: str, key: str) -> Iterator[Path]:
         raise InputError(
             f"cannot write {work}: {error.strerror}. Set train.storage to a folder that you may write to."
         ) from error
-    try:
-        yield work
-    except InputError:
+    with one_at_a_time(work, wait=False):
+        if not resume:
+            empty_folder(work)
+        work.mkdir(exist_ok=True)  # a run that has just ended may have taken it away
+        continued = any(work.iterdir())
+        try:
+            yield work
+        except InputError:
+            if not continued:
+                shutil.rmtree(work)
+            raise
         shutil.rmtree(work)
-        raise
-    shutil.rmtree(work)
 
 
 def empty_folder(folder: Path) -> None:

@@ -169,7 +169,7 @@ class JobServer:
                 show(logs[shown:end])
                 shown = end
         if info.status == "SUCCEEDED":
-            document: dict[str, Any] = json.loads(logs[len(_told(logs)) :])
+            document: dict[str, Any] = json.JSONDecoder().raw_decode(logs, len(_told(logs)))[0]
             return document
         if info.status == "STOPPED":
             raise DependencyError(f"job {name} was stopped on the cluster. Sent again, it goes on from there.")
@@ -192,7 +192,7 @@ def variables_for(order: Order, environment: Mapping[str, str]) -> dict[str, str
     """Variables that go along with a job; anyone who sees the cluster's dashboard sees them.
 
     Raises:
-        InputError: MLflow's address has a password.
+        InputError: MLflow's address has a password, or a token for a name.
     """
     variables = {"SECONDREAD_HOME": str(Path(order.output).parent / "var")}
     for name in ("SECONDREAD_LOG", "SECONDREAD_REVISION", "MLFLOW_TRACKING_URI"):
@@ -200,9 +200,9 @@ def variables_for(order: Order, environment: Mapping[str, str]) -> dict[str, str
             variables[name] = environment[name]
     uri = urlsplit(variables.get("MLFLOW_TRACKING_URI", ""))
     require(
-        not uri.password,
-        "MLFLOW_TRACKING_URI has a password, which everyone who sees the cluster's dashboard would see. Unset it here, "
-        "and set it in the environment of the cluster's pods.",
+        "@" not in uri.netloc,
+        "MLFLOW_TRACKING_URI has a name or password in it, which everyone who sees the cluster's dashboard would see. "
+        "Unset it here, and set it in the environment of the cluster's pods.",
     )
     return variables
 

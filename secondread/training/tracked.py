@@ -58,24 +58,23 @@ def open_tracker(
 
 
 @contextmanager
-def join_tracker(uri: str, work: Path, *, rank: int) -> Iterator[RunTracker | None]:
-    """The run that whoever started this process has opened; None on all ranks but zero, or where nothing is tracked.
+def join_tracker(work: Path, *, tracked: bool) -> Iterator[RunTracker | None]:
+    """The run that whoever started this process has opened, and sends to MLflow; None where nothing is tracked.
 
     Args:
-        uri: of MLflow; empty where nothing is tracked.
         work: folder of the training.
-        rank: of this process.
+        tracked: there is such a run, and this process is the one that notes something in it.
     """
-    if rank != 0 or not uri:
+    if not tracked:
         yield None
         return
     from secondread.tracking.training_run import join_training_run
 
-    run = join_training_run(uri, work / RECORD)
+    run = join_training_run(work / RECORD)
     try:
         yield run
     finally:
-        run.close(patient=False)  # whoever opened it sends the rest
+        run.rest()
 
 
 def tell_start(tracker: RunTracker, dataset: DatasetVersion, config: TrainConfig) -> None:

@@ -96,14 +96,13 @@ def train(
         StoppedError: the process was asked to end.
         DependencyError: the tracker does not answer, or memory ran out.
     """
+    architecture_for(dataset, config)  # a preset that does not fit is said before anything is begun
     weights = start_weights(start, dataset, config)
     key = run_key(dataset, config, weights)
     with (
         resumable_folder(output, marker=CONFIG_FILE, key=key, inputs=[dataset.root]) as folder,
-        run_folder(folder, config.storage, key) as work,
+        run_folder(folder, config.storage, key, resume=resume) as work,
     ):
-        if not resume:
-            empty_folder(work)
         with open_tracker(tracking, work, output=output, storage=config.storage) as tracker:
             run_id = tracker.run_id if tracker else ""
             if tracker:
@@ -112,8 +111,7 @@ def train(
                 str(dataset.root.resolve()),
                 asdict(config),
                 str(work.resolve()),
-                tracking_uri=tracking.uri if tracking else "",
-                run_id=run_id,
+                tracked=tracker is not None,
                 start=weights,
             )
             fitted = fit_with_strategy(job, dataset, tracker=tracker)
@@ -198,6 +196,8 @@ def _metrics(outputs: Outputs, labels: npt.NDArray[np.int64], fitted: Fitted) ->
         "seconds": fitted.seconds,
         "images_per_second": float(np.median(speeds)),
     }
+    if gpu := fitted.epochs[-1].peak_gpu_memory_megabytes:
+        figures["peak_gpu_memory_megabytes"] = gpu
     return {name: None if math.isnan(value) else value for name, value in figures.items()}
 
 

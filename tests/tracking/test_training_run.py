@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -122,12 +123,55 @@ def test_a_stopped_run_goes_on_and_a_deleted_one_begins_anew(uri: str, tmp_path:
 
 def test_the_process_that_trains_writes_and_the_one_that_started_it_ends_the_run(uri: str, tmp_path: Path) -> None:
     with opened(uri, tmp_path) as run:
-        joined = join_training_run(uri, tmp_path / "record")
+        joined = join_training_run(tmp_path / "record")  # it needs to know no address
         joined.log_metrics({"loss": 1.0}, step=1)
-        assert joined.close(patient=False)
-        assert open_client(uri).get_run(run.run_id).info.status == "RUNNING"
+        assert steps(uri, run.run_id) == []
+        run.confirm()  # as the one that started it does by itself now and then
+        assert steps(uri, run.run_id) == [(1, 1.0)]
+        joined.log_metrics({"loss": 0.5}, step=2)
         run.log_metrics({"served_val_loss": 1.0}, step=1)
+    assert steps(uri, run.run_id) == [(1, 1.0), (2, 0.5)]
+
+
+def test_the_one_that_opened_the_run_sends_while_others_write(
+    uri: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    arrived, real = threading.Event(), sender.deliver
+
+    def deliver(client: MlflowClient, record: RunRecord) -> bool:
+        done = real(client, record)
+        if steps(uri, record.run_id):
+            arrived.set()
+        return done
+
+    monkeypatch.setattr(sender, "deliver", deliver)
+    monkeypatch.setattr(sender, "_LOOK_SECONDS", 0.01)
+    with opened(uri, tmp_path) as run:
+        run.log_params({"seed": 0})
+        join_training_run(tmp_path / "record").log_metrics({"loss": 1.0}, step=1)
+        assert arrived.wait(30)
+        assert open_client(uri).get_run(run.run_id).info.status == "RUNNING"
     assert steps(uri, run.run_id) == [(1, 1.0)]
+
+
+def test_a_run_that_is_told_to_end_does_not_wait_for_a_server_that_hangs(
+    uri: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hangs, entered = threading.Event(), threading.Event()
+
+    def deliver(*_: object) -> bool:
+        entered.set()
+        return hangs.wait(60)
+
+    monkeypatch.setattr(sender, "_HURRIED_SECONDS", 0.05)
+    with pytest.raises(StoppedError), opened(uri, tmp_path) as run:
+        monkeypatch.setattr(sender, "deliver", deliver)
+        run.log_metrics({"loss": 1.0}, step=1)
+        assert entered.wait(30)
+        raise StoppedError
+    assert not hangs.is_set()
+    assert not RunRecord.open(tmp_path / "record").is_sent()  # it is there for the run that goes on
+    hangs.set()
 
 
 @pytest.mark.usefixtures("down")

@@ -14,7 +14,8 @@ from lightning.pytorch.callbacks import Callback
 
 from secondread.config.train import TrainConfig
 from secondread.data.versions.dataset import DatasetVersion
-from secondread.errors import StoppedError
+from secondread.errors import DependencyError, StoppedError
+from secondread.training import resume
 from secondread.training.batches import Share
 from secondread.training.fit import Fitted, fit
 from secondread.training.trainer import TrainerParts
@@ -100,3 +101,12 @@ def test_an_end_that_was_decided_stays_decided(dataset: DatasetVersion, quick: Q
     whole = run(dataset, config, tmp_path)
     assert len(whole.epochs) == whole.best_epoch + 1 < 40
     assert_same(run(dataset, config, tmp_path), whole)
+
+
+def test_processes_that_would_go_on_from_different_checkpoints_do_not_train(
+    dataset: DatasetVersion, quick: Quick, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As on a volume that shows one machine an older listing of a folder than another."""
+    monkeypatch.setattr(resume, "_of_all", lambda *_: torch.tensor([[3.0, 0.0], [2.0, 5.0]]))
+    with pytest.raises(DependencyError, match=r"do not see the same checkpoint \(epochs/steps done: 3/0, 2/5\)"):
+        run(dataset, quick(epochs=1), tmp_path)

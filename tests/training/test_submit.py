@@ -62,9 +62,10 @@ def test_only_what_is_no_secret_goes_along() -> None:
     }
 
 
-def test_a_password_in_mlflows_address_stays_here() -> None:
-    with pytest.raises(InputError, match="has a password") as caught:
-        variables_for(ORDER, {"MLFLOW_TRACKING_URI": "postgresql://user:hush@db/mlflow"})
+@pytest.mark.parametrize("address", ["postgresql://user:hush@db/mlflow", "https://hush@mlflow"])
+def test_a_password_or_token_in_mlflows_address_stays_here(address: str) -> None:
+    with pytest.raises(InputError, match="has a name or password in it") as caught:
+        variables_for(ORDER, {"MLFLOW_TRACKING_URI": address})
     assert "hush" not in str(caught.value)
 
 

@@ -21,7 +21,7 @@ from secondread.config.require import require, require_seed
 from secondread.config.train import TrainConfig
 from secondread.data.engines.journal import resume_key
 from secondread.data.versions.dataset import DatasetVersion
-from secondread.errors import DependencyError
+from secondread.errors import DependencyError, InputError
 from secondread.logging import get_logger
 from secondread.progress import track
 from secondread.training.child import Child
@@ -30,6 +30,7 @@ from secondread.training.comparison.page import comparison_page
 from secondread.training.comparison.summary import by_strategy
 from secondread.training.comparison.tracked import Tracked
 from secondread.training.interval import LEVEL
+from secondread.training.strategies.interrupted import stopped_by_sigterm
 
 RECORD_FILE = "comparison.json"
 PAGE_FILE = "comparison.html"
@@ -100,10 +101,14 @@ def compare(
         What `comparison.json` says: `strategies`, each with means and intervals; and `runs`.
     Raises:
         DependencyError: a strategy's package is not installed.
-        InputError: a training refuses the recipe or the images.
+        InputError: a training refuses the recipe or the images, or `retrain_on` has judged images in train.
+        StoppedError: the process was asked to end.
     """
     _check_installed(comparison)
-    retrain_on = retrain_on or dataset
+    if retrain_on is None:
+        retrain_on = dataset
+    else:
+        _check_apart(retrain_on, dataset, split=comparison.split)
     about = {
         "dataset_version": dataset.content_hash,
         "retrained_on": retrain_on.content_hash if RETRAIN in comparison.strategies else "",
@@ -115,7 +120,7 @@ def compare(
     key = resume_key("comparison", about, version("torch"))
     inputs = [dataset.root, retrain_on.root]
     tracked = Tracked(tracking_uri, config.name, name=f"compare {dataset.name}", tags=tags)
-    with resumable_folder(output, marker=RECORD_FILE, key=key, inputs=inputs) as folder:
+    with stopped_by_sigterm(), resumable_folder(output, marker=RECORD_FILE, key=key, inputs=inputs) as folder:
         jobs = list(_jobs(dataset, retrain_on, config, comparison, folder, tracked))
         runs = [_done(job, folder, tracked) for job in track(jobs, "trainings", total=len(jobs))]
         # through JSON, so that whoever calls sees what whoever reads the file sees
@@ -135,6 +140,21 @@ def _check_installed(comparison: Comparison) -> None:
             raise DependencyError(
                 f"strategy {name} needs the package {package}: pip install 'secondread[{name}]', or compare without it."
             )
+
+
+def _check_apart(learned: DatasetVersion, judged: DatasetVersion, *, split: str) -> None:
+    """Refuse where what is learned from shares groups or pictures with what is judged."""
+    theirs, ours = learned.manifest, judged.manifest
+    # val picks the best epoch: of no weight where models are judged on it anyway, but not where they are judged on test
+    seen = theirs[theirs["split"].isin(["train"] if split == "val" else ["train", "val"])]
+    held = ours[ours["split"] == split]
+    shared = held["group_id"].isin(seen["group_id"]) | held["pixel_hash"].isin(seen["pixel_hash"])
+    if shared.any():
+        raise InputError(
+            f"{int(shared.sum())} of {len(held)} images that models are judged on ({split} of {judged.root}) are "
+            f"learned from in {learned.root}, or others of their groups are. Retrain on a child of that version: its "
+            "images stay in their splits."
+        )
 
 
 def _jobs(

@@ -43,6 +43,7 @@ def run(job: Mapping[str, Any], folder: Path) -> dict[str, Any]:
     )
     _, figures = judge(trained.model, dataset.split(job["split"]), threads=config.threads)
     cost = {name: trained.metrics[name] for name in ("seconds", "epochs", "best_epoch", "images_per_second")}
+    cost["peak_gpu_memory_megabytes"] = trained.metrics.get("peak_gpu_memory_megabytes", 0.0)
     return {"strategy": job["strategy"], "seed": job["seed"], "metrics": figures, **cost, "run_id": trained.run_id}
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from secondread.training.interval import bounds_of, mean_with_interval
 
-COSTS = ("seconds", "wall_seconds", "peak_memory_mib", "images_per_second")
+COSTS = ("seconds", "wall_seconds", "peak_memory_mib", "peak_gpu_memory_megabytes", "images_per_second")
 
 
 def by_strategy(runs: Sequence[Mapping[str, Any]], strategies: Sequence[str]) -> dict[str, dict[str, Any]]:

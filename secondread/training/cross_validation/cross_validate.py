@@ -23,6 +23,7 @@ from typing import Any
 import pandas as pd
 
 from secondread.atomic import atomic_file, read_json, resumable_folder, sha256_file, write_json
+from secondread.config.mapping import from_mapping
 from secondread.config.require import require, require_seed
 from secondread.config.train import TrainConfig
 from secondread.data.engines.journal import resume_key
@@ -38,8 +39,10 @@ from secondread.training.cross_validation.summary import PREDICTIONS_FILE, over_
 from secondread.training.cross_validation.tracked import write_down
 from secondread.training.interval import LEVEL
 from secondread.training.start import learned_from, start_weights
+from secondread.training.strategies.interrupted import stopped_by_sigterm
 
 RECORD_FILE = "cross-validation.json"
+_SCHEDULE_FILE = "schedule.json"
 _FOLD_MODULE = "secondread.training.cross_validation.fold"
 
 log = get_logger(__name__)
@@ -90,6 +93,7 @@ def cross_validate(
     Raises:
         InputError: the images cannot be dealt so, `start` has learned from them, or a training refuses them.
         DependencyError: MLflow does not answer at the start.
+        StoppedError: the process was asked to end.
     """
     if tracking:
         open_client(tracking.uri)  # said before anything is trained
@@ -106,8 +110,9 @@ def cross_validate(
     }
     # of everything that decides what the folds come to
     key = resume_key("cross-validation", about, plan.folds, version("torch"))
-    planned = schedule(config, plan.folds, Machine.here(), image_size=dataset.image_size, at_once=at_once)
-    with resumable_folder(output, marker=RECORD_FILE, key=key, inputs=[dataset.root]) as folder:
+    inputs = [dataset.root]
+    with stopped_by_sigterm(), resumable_folder(output, marker=RECORD_FILE, key=key, inputs=inputs) as folder:
+        planned = _planned(folder, config, plan.folds, image_size=dataset.image_size, at_once=at_once)
         jobs = [
             {
                 "dataset": str(dataset.root.resolve()),
@@ -143,6 +148,18 @@ def _began(start: Path | None, dataset: DatasetVersion, config: TrainConfig) -> 
             "were learned elsewhere."
         )
     return {"weights_sha256": sha256_file(weights), "dataset_version": version}
+
+
+def _planned(folder: Path, config: TrainConfig, folds: int, *, image_size: int, at_once: int) -> Schedule:
+    """The schedule that an earlier run made, or one for this machine as it is now.
+
+    How much memory is free is another each time, and another number of threads would be another training.
+    """
+    path = folder / _SCHEDULE_FILE
+    if not path.is_file() or at_once:
+        planned = schedule(config, folds, Machine.here(), image_size=image_size, at_once=at_once)
+        write_json(path, asdict(planned))
+    return from_mapping(Schedule, read_json(path))
 
 
 def _fold_folder(folder: Path, fold: int) -> Path:

@@ -56,7 +56,7 @@ class Schedule:
 
 
 def schedule(config: TrainConfig, folds: int, machine: Machine, *, image_size: int, at_once: int = 0) -> Schedule:
-    """Plan the folds. The plan hangs on nothing but this, so that a run that was cut goes on with the same threads.
+    """Plan the folds.
 
     Args:
         config: recipe; `threads` and `processes` are those of one fold.

@@ -18,6 +18,7 @@ from secondread.config.train import TrainConfig
 from secondread.cpus import cpu_limit
 from secondread.data.manifest import SPLITS
 from secondread.data.versions.dataset import DatasetVersion, SplitData
+from secondread.errors import StoppedError
 from secondread.logging import get_logger
 from secondread.training.batches import Share, train_batches
 from secondread.training.fit import architecture_for
@@ -59,6 +60,7 @@ def pretrain(
         unlabelled: folders, archives or URIs.
     Raises:
         InputError: there is no such preset, or a place has no image that can be read.
+        StoppedError: the process was asked to end; nothing is written.
     """
     images = _images(dataset, read_unlabelled(unlabelled, dataset.preprocessing))
     with atomic_folder(output, marker=PRETRAINED_FILE, inputs=[dataset.root]) as folder:
@@ -116,6 +118,8 @@ def _fit(dataset: DatasetVersion, images: Pixels, config: PretrainConfig) -> Mas
                 callbacks=[],
             )
             trainer.fit(module, batches)
+    except SystemExit:  # Lightning's answer to SIGTERM and to Ctrl-C
+        raise StoppedError("pre-training was stopped. The same command, run again, begins anew.") from None
     finally:
         torch.set_num_threads(before)
     return module

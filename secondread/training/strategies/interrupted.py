@@ -35,7 +35,7 @@ def stopped_by_sigterm() -> Iterator[None]:
         if not stopped:
             raise
         raise StoppedError(
-            "training was stopped by SIGTERM. The same command, run again, goes on from the last checkpoint."
+            "training was stopped by SIGTERM. The same command, run again, goes on from what is done."
         ) from None
     finally:
         signal.signal(signal.SIGTERM, before)

@@ -34,16 +34,15 @@ class Job:
         dataset: folder of the dataset version.
         config: recipe, as a mapping.
         work: folder for results and checkpoints, that every process and every later try of the same run sees.
-        tracking_uri: of MLflow; empty where nothing is tracked.
-        run_id: of the run that rank zero writes to; empty where nothing is tracked.
+        tracked: whether rank zero notes its epochs in the record of a run that lies in the work folder. Whoever wrote
+            the job sends them to MLflow, whose address may hold a password and is in no file.
         start: file of weights to begin with; empty for random ones.
     """
 
     dataset: str
     config: Mapping[str, Any]
     work: str
-    tracking_uri: str = ""
-    run_id: str = ""
+    tracked: bool = False
     start: str = ""
 
     @property

@@ -17,12 +17,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from types import FrameType
 
 import secondread
 from secondread.atomic import read_json
 from secondread.config.train import TrainConfig
 from secondread.cpus import cpu_limit
-from secondread.errors import DependencyError
+from secondread.errors import DependencyError, StoppedError
 from secondread.logging import get_logger
 from secondread.training.fit import Fitted
 from secondread.training.strategies.job import ERROR_FILE, Job, error_from, read_fitted
@@ -98,15 +99,21 @@ def run_processes(job: Job, job_file: Path, meeting: Meeting | None = None) -> N
         meeting: of several machines; None for this one alone.
     Raises:
         SecondReadError: the one that a process raised.
+        StoppedError: this process was asked to end, and the others had no time to say where they stopped.
         KilledError: a process was killed.
         RuntimeError: a process ended in another way; with its last lines.
     """
     error_file = Path(job.work) / ERROR_FILE
-    code, last_lines = _run(
+    code, last_lines, signal_name = _run(
         _command(job_file, job.train_config.processes, meeting), _environment(job.train_config, meeting)
     )
     if error_file.is_file():
         raise error_from(read_json(error_file))
+    if code != 0 and signal_name:
+        raise StoppedError(
+            f"training was stopped by {signal_name} before it could write a checkpoint. The same command, run again, "
+            "goes on from the last one."
+        )
     if code != 0 and (killed := _KILLED.search(last_lines)):
         raise KilledError(f"a training process was killed ({signal.Signals(int(killed[1])).name})")
     if code != 0:
@@ -135,8 +142,10 @@ def _environment(config: TrainConfig, meeting: Meeting | None) -> dict[str, str]
     return alone | os.environ | {"PYTHONPATH": path, "OMP_NUM_THREADS": str(threads)}
 
 
-def _run(command: list[str], environment: dict[str, str]) -> tuple[int, str]:
-    """Run to the end, passing our own log lines on; gives the exit code and the last other lines.
+def _run(command: list[str], environment: dict[str, str]) -> tuple[int, str, str]:
+    """Run to the end, passing our own log lines on.
+
+    Gives the exit code, the last other lines, and the name of the signal that asked this process to end, if any.
 
     When this process is asked to end, the launcher is, and the workers write a checkpoint first.
     """
@@ -151,27 +160,32 @@ def _run(command: list[str], environment: dict[str, str]) -> tuple[int, str]:
     )
     try:
         assert process.stderr is not None  # noqa: S101 - it was asked for
-        with _passed_on(process):
+        with _passed_on(process) as heard:
             for line in process.stderr:
                 if _OWN_LINE.match(line):
                     sys.stderr.write(line)
                 else:
                     last.append(line)
-            return process.wait(), "".join(last)
+            return process.wait(), "".join(last), "".join(heard[-1:])
     finally:
         _stop(process)
 
 
 @contextmanager
-def _passed_on(process: subprocess.Popen[str]) -> Iterator[None]:
-    """Pass SIGTERM and Ctrl-C on as SIGTERM; in a thread, which gets no signals, do nothing."""
+def _passed_on(process: subprocess.Popen[str]) -> Iterator[list[str]]:
+    """Pass SIGTERM and Ctrl-C on as SIGTERM, and note their names; in a thread, which gets no signals, do nothing."""
+    heard: list[str] = []
     if threading.current_thread() is not threading.main_thread():
-        yield
+        yield heard
         return
-    heard = (signal.SIGTERM, signal.SIGINT)
-    before = {number: signal.signal(number, lambda *_: process.terminate()) for number in heard}
+
+    def pass_on(number: int, frame: FrameType | None) -> None:  # noqa: ARG001
+        heard.append(signal.Signals(number).name)
+        process.terminate()
+
+    before = {number: signal.signal(number, pass_on) for number in (signal.SIGTERM, signal.SIGINT)}
     try:
-        yield
+        yield heard
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)

@@ -51,7 +51,7 @@ def main(arguments: list[str]) -> int:
 def _run(job: Job, job_file: Path, meeting: Meeting | None) -> int:
     configure(as_json=Environment.read().log_json)
     try:
-        check_machine(replace(job.train_config, strategy="ddp"))  # which is what trains on this machine
+        check_machine(replace(job.train_config, strategy="ddp", nodes=1))  # which is what trains on this machine
         run_processes(job, job_file, meeting)
     except SecondReadError as error:
         # whoever submitted the job finds it in the work folder

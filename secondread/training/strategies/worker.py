@@ -2,8 +2,8 @@
 
     python -m torch.distributed.run --nproc-per-node 2 -m secondread.training.strategies.worker JOB_FILE
 
-Rank zero alone writes to the tracker and saves the weights. An error of the input is left as `error.json` for whoever
-started the processes.
+Rank zero alone notes its epochs for the tracker and saves the weights. An error of the input is left as `error.json`
+for whoever started the processes.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ def run(job: Job, share: Share, parts: TrainerParts | None = None) -> None:
         parts: what the strategy gives Lightning; None: as under `torch.distributed.run`.
     """
     dataset = DatasetVersion.open(job.dataset)
-    with join_tracker(job.tracking_uri, Path(job.work), rank=share.rank) as tracker:
+    with join_tracker(Path(job.work), tracked=job.tracked and share.rank == 0) as tracker:
         fitted = fit(
             dataset,
             job.train_config,

@@ -22,7 +22,7 @@ from secondread.data.intake import StoredImage
 from secondread.data.sources.source import SourceImage
 from secondread.data.versions import shards
 from secondread.data.versions.version import write_dataset_version
-from secondread.errors import DependencyError, InputError
+from secondread.errors import DependencyError
 
 BATCH = 4
 
@@ -243,7 +243,7 @@ def test_two_runs_do_not_write_one_folder(root: Path, tmp_path: Path, monkeypatc
         ingest(IngestConfig(source=str(root)), tmp_path / "out")
 
     monkeypatch.setattr(reading, "work_through", meanwhile)
-    with pytest.raises(InputError, match=r"another run is writing .*/out\. Wait until it has ended"):
+    with pytest.raises(DependencyError, match=r"another run is writing .*/out\. Wait until it has ended"):
         ingest(IngestConfig(source=str(root)), tmp_path / "out")
 
 

@@ -16,6 +16,7 @@ ACCURACY = {"single": [0.90, 0.91, 0.89], "ddp": [0.91, 0.93, 0.89], "fsdp": [0.
 
 def runs(**accuracy: list[float]) -> list[dict[str, Any]]:
     cost = {"seconds": 10.0, "wall_seconds": 20.0, "peak_memory_mib": 900.0, "images_per_second": 300.0}
+    cost["peak_gpu_memory_megabytes"] = 0.0
     known = {"epochs": 2, "best_epoch": 1, "run_id": ""}
     return [
         {"strategy": name, "seed": seed, "metrics": {"accuracy": value, "loss": 1 - value}, **cost, **known}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import runpy
 import subprocess
 import sys
 import time
@@ -17,9 +18,10 @@ from safetensors.torch import load_file, save_file
 
 from secondread.config.train import TrainConfig
 from secondread.data.versions.dataset import DatasetVersion
-from secondread.errors import InputError, IntegrityError
+from secondread.errors import InputError, IntegrityError, StoppedError
 from secondread.tracking.runs import TrackingConfig
 from secondread.training.fit import Fitted
+from secondread.training.module import Classifier
 from secondread.training.strategies import torchrun, worker
 from secondread.training.strategies.job import JOB_FILE, WEIGHTS_FILE, Job, digest_file, read_fitted, write_fitted
 from secondread.training.train import TrainResult, train
@@ -29,10 +31,12 @@ RECIPE = {"processes": 2, "epochs": 3, "threads": 2, "precision": "32-true"}
 
 @dataclass(frozen=True)
 class Made:
-    """By two processes under DDP: the model, where the run is tracked, and the digests of each process's weights."""
+    """By two processes under DDP: the model, where the run is tracked, what the processes were told, and the digests of
+    each one's weights."""
 
     result: TrainResult
     uri: str
+    job: str
     digests: set[str]
 
 
@@ -41,17 +45,19 @@ def made(dataset: DatasetVersion, quick: Callable[..., TrainConfig], tmp_path_fa
     folder = tmp_path_factory.mktemp("ddp")
     uri = f"sqlite:///{folder}/mlflow/mlflow.db"
     seen: list[set[str]] = []
+    told: list[str] = []
 
     def read(work: Path, *, processes: int) -> Fitted:
         assert processes == 2
         seen.append({digest_file(work, rank).read_text() for rank in range(2)})
+        told.append((work / JOB_FILE).read_text())
         return read_fitted(work, processes=processes)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(torchrun, "read_fitted", read)
         tracking = TrackingConfig(uri, "patterns", {"kind": "test"})
         result = train(dataset, folder / "model", quick(**RECIPE, strategy="ddp"), tracking=tracking)
-    return Made(result, uri, seen[0])
+    return Made(result, uri, told[0], seen[0])
 
 
 def test_two_processes_make_one_model_and_one_run(made: Made, dataset: DatasetVersion) -> None:
@@ -71,6 +77,48 @@ def test_two_processes_make_one_model_and_one_run(made: Made, dataset: DatasetVe
     assert run.data.metrics["served_val_auroc_macro"] == pytest.approx(result.metrics["auroc_macro"])
     artifacts = {Path(entry.path).name for entry in client.list_artifacts(result.run_id, "model")}
     assert {"fp32.onnx", "config.json", "MODEL_CARD.md"} <= artifacts
+
+
+def test_the_address_of_mlflow_is_in_no_file(made: Made) -> None:
+    """It may hold a password; the processes note what they have to say, and the one that started them sends it."""
+    assert "mlflow" not in made.job
+
+
+WITHOUT_CHANCE = {
+    **dict.fromkeys(("move_share", "contrast_share", "brightness_share", "erase_share", "mixup_alpha"), 0.0),
+    **{"batch_size": 16, "learning_rate": 1e-3, "epochs": 1, "ema_decay": 0.0},
+}
+FIXED_NORMALISATION = """
+import sys
+from torch import nn
+from secondread.training.module import Classifier
+from secondread.training.strategies import worker
+
+def fix(module):
+    for layer in module.model.modules():
+        if isinstance(layer, nn.BatchNorm2d):
+            layer.eval()
+
+if __name__ == "__main__":
+    Classifier.on_train_start = fix
+    sys.exit(worker.main(sys.argv[1:]))
+"""
+
+
+def test_two_processes_do_the_steps_that_one_does(
+    dataset: DatasetVersion, quick: Callable[..., TrainConfig], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Up to the order of sums, where no process draws for itself, and batch normalisation uses fixed figures."""
+    (script := tmp_path / "fixed_normalisation.py").write_text(FIXED_NORMALISATION)
+    real = torchrun._command
+    monkeypatch.setattr(torchrun, "_command", lambda *told: [*real(*told)[:-3], str(script), str(told[0])])
+    monkeypatch.setattr(Classifier, "on_train_start", runpy.run_path(str(script))["fix"], raising=False)
+    models = {}
+    for strategy in ("single", "ddp"):
+        models[strategy] = train(dataset, tmp_path / strategy, quick(**(RECIPE | WITHOUT_CHANCE), strategy=strategy))
+    single, ddp = (load_file(made.model.root / "model.safetensors") for made in models.values())
+    for name, tensor in single.items():
+        torch.testing.assert_close(ddp[name], tensor, rtol=1e-3, atol=1e-4)
 
 
 def test_weights_that_are_spread_over_processes_become_the_model_of_ddp(
@@ -111,9 +159,9 @@ def test_an_error_of_the_input_crosses_the_process_border(
     monkeypatch.setenv("WORLD_SIZE", "1")
     assert worker.main([str(job.write())]) == InputError.exit_code
 
-    def left_before(*_: object) -> tuple[int, str]:
+    def left_before(*_: object) -> tuple[int, str, str]:
         worker.main([str(tmp_path / JOB_FILE)])
-        return 1, "Traceback ..."
+        return 1, "Traceback ...", "SIGTERM"
 
     monkeypatch.setattr(torchrun, "_run", left_before)
     with pytest.raises(InputError, match="there is no preset 'nonsense'"):
@@ -122,9 +170,18 @@ def test_an_error_of_the_input_crosses_the_process_border(
 
 def test_only_our_own_log_lines_are_passed_on(capsys: pytest.CaptureFixture[str]) -> None:
     script = "import sys; sys.stderr.write('I secondread.training: epoch 1\\nchatter\\n'); sys.exit(3)"
-    code, last_lines = torchrun._run(["python3", "-c", script], {"PATH": "/usr/bin:/bin"})
+    code, last_lines, _ = torchrun._run(["python3", "-c", script], {"PATH": "/usr/bin:/bin"})
     assert (code, last_lines) == (3, "chatter\n")
     assert capsys.readouterr().err == "I secondread.training: epoch 1\n"
+
+
+def test_whoever_is_asked_to_end_before_the_workers_listen_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torchrun, "_command", lambda *_: ["sh", "-c", "kill -TERM $PPID; exec sleep 60"])
+    job = Job("data", asdict(TrainConfig(strategy="ddp")), str(tmp_path))
+    with pytest.raises(StoppedError, match=r"stopped by SIGTERM before it could write a checkpoint\. The same command"):
+        torchrun.run_processes(job, tmp_path / JOB_FILE)
 
 
 USES_GRPC = """
@@ -144,7 +201,7 @@ server.stop(0).wait()
 def test_a_process_that_uses_grpc_can_start_a_training() -> None:
     """gRPC breaks in the fork of such a process: now and then what is started there is aborted."""
     done = subprocess.run([sys.executable, "-c", USES_GRPC], capture_output=True, text=True, check=True)
-    assert done.stdout == f"{[(0, '')] * 5}\n"
+    assert done.stdout == f"{[(0, '', '')] * 5}\n"
     assert "fork" not in done.stderr
 
 
