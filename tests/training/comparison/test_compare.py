@@ -12,8 +12,10 @@ import pytest
 from typer.testing import CliRunner
 
 from secondread.cli.main import app
+from secondread.config.preprocess import PreprocessConfig
 from secondread.config.train import TrainConfig
 from secondread.data.versions.dataset import DatasetVersion
+from secondread.data.versions.version import write_dataset_version
 from secondread.errors import DependencyError, InputError
 from secondread.model.folder import ModelFolder
 from secondread.tracking.runs import open_client
@@ -106,6 +108,16 @@ def test_a_strategy_that_is_not_installed_is_said_before_anything_is_trained(
     with pytest.raises(DependencyError, match=r"ray needs the package ray: pip install 'secondread\[ray\]'"):
         compare(dataset, tmp_path / "out", TrainConfig(), chosen)
     assert not list(tmp_path.iterdir())
+
+
+def test_what_is_judged_may_not_be_retrained_on(dataset: DatasetVersion, tmp_path: Path) -> None:
+    """As where the same films were dealt anew, and most of what models are judged on is in train."""
+    ingested, size = dataset.root.parent / "ingested", dataset.image_size
+    anew = write_dataset_version(ingested, tmp_path / "anew", PreprocessConfig(image_size=size, split_seed=1))
+    chosen = Comparison(("single", "retrain"), (0,))
+    with pytest.raises(InputError, match=r"of 36 images that models are judged on \(val of .*\) are learned from in"):
+        compare(dataset, tmp_path / "out", TrainConfig(), chosen, retrain_on=anew)
+    assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,5 @@
-"""A cross-validation from the command line: killed in its second fold, gone on with, and checked from its own files."""
+"""A cross-validation from the command line: killed in its second fold, then asked to end there, gone on with, and
+checked from its own files."""
 
 from __future__ import annotations
 
@@ -19,7 +20,7 @@ from safetensors.numpy import load_file
 from secondread.config.pretrain import PretrainConfig
 from secondread.config.train import TrainConfig
 from secondread.data.versions.dataset import DatasetVersion
-from secondread.errors import DependencyError, InputError
+from secondread.errors import DependencyError, InputError, StoppedError
 from secondread.model.folder import ModelFolder
 from secondread.model.session import GraphSession
 from secondread.tracking.runs import TrackingConfig, open_client
@@ -55,7 +56,7 @@ def wait_for(condition: Callable[[], object], running: subprocess.Popen[bytes], 
 def killed_and_done(
     dataset: DatasetVersion, tmp_path_factory: pytest.TempPathFactory
 ) -> tuple[Path, dict, list[psutil.Process], float]:
-    """The output, what it printed, the processes that ran when it was killed, and when fold 1 was done."""
+    """The output, what it printed, the processes that ran when it was ended, and when fold 1 was done."""
     output = tmp_path_factory.mktemp("cv") / "out"
     log = output.parent / "first.log"
     environment = {**os.environ, "MLFLOW_TRACKING_URI": mlflow_of(output)}
@@ -71,8 +72,16 @@ def killed_and_done(
     (done,) = output.parent.glob(".out.resume-*/fold-1/result.json")
     when = done.stat().st_mtime
     psutil.wait_procs(children, timeout=60)
-    second = subprocess.run(command(dataset, output), capture_output=True, text=True, check=True, env=environment)
-    return output, json.loads(second.stdout), children, when
+    (job := done.parents[1] / "fold-2" / "job.json").unlink()
+    with log.open("wb") as file:
+        second = subprocess.Popen(command(dataset, output), stdout=file, stderr=file, env=environment)
+        wait_for(job.is_file, second, log)  # the second fold is begun again
+        children += psutil.Process(second.pid).children(recursive=True)
+        second.terminate()
+        assert second.wait(60) == StoppedError.exit_code
+    assert "error: training was stopped by SIGTERM. The same command, run again, goes on" in log.read_text()
+    third = subprocess.run(command(dataset, output), capture_output=True, text=True, check=True, env=environment)
+    return output, json.loads(third.stdout), children, when
 
 
 def test_a_killed_run_leaves_no_process_and_goes_on_with_the_folds_that_are_done(killed_and_done: tuple) -> None:

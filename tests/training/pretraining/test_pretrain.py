@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import os
+import signal
 from collections.abc import Callable
 from pathlib import Path
 
@@ -16,8 +18,9 @@ from secondread.cli.main import app
 from secondread.config.pretrain import PretrainConfig
 from secondread.config.train import TrainConfig
 from secondread.data.versions.dataset import DatasetVersion
-from secondread.errors import InputError, IntegrityError
+from secondread.errors import InputError, IntegrityError, StoppedError
 from secondread.training.pretraining.folder import PRETRAINED_FILE, read_pretrained
+from secondread.training.pretraining.masked import MaskedImages
 from secondread.training.pretraining.pretrain import pretrain
 from secondread.training.train import train
 
@@ -42,6 +45,15 @@ def test_the_same_seed_gives_the_same_weights(dataset: DatasetVersion, tmp_path:
         pretrain(dataset, tmp_path / name, config)
     first, second = (read_pretrained(tmp_path / name).weights for name in ("a", "b"))
     assert all(torch.equal(first[name], second[name]) for name in first)
+
+
+def test_one_that_is_asked_to_end_says_so_and_leaves_nothing(
+    dataset: DatasetVersion, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(MaskedImages, "on_train_epoch_end", lambda _: os.kill(os.getpid(), signal.SIGTERM))
+    with pytest.raises(StoppedError, match=r"pre-training was stopped\. The same command, run again, begins anew"):
+        pretrain(dataset, tmp_path / "weights", QUICK)
+    assert not list(tmp_path.iterdir())
 
 
 def test_other_pictures_join_but_for_those_that_are_judged_later(
