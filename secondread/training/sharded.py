@@ -19,9 +19,10 @@ from secondread.model.vit import ViT
 
 
 def whole(tensor: Tensor) -> Tensor:
-    """A copy on the CPU. Every process must ask, in the same order: they send each other their parts."""
+    """A contiguous copy on the CPU. Every process must ask, in the same order: they send each other their parts."""
     tensor = tensor.detach()
-    return (tensor.full_tensor() if isinstance(tensor, DTensor) else tensor).cpu().clone()
+    own = tensor.full_tensor() if isinstance(tensor, DTensor) else tensor
+    return own.cpu().clone(memory_format=torch.contiguous_format)
 
 
 def whole_state(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -49,7 +49,7 @@ class MaskedImages(lightning.LightningModule):
                 f"images of {architecture.image_size} pixels do not divide into {architecture.grid} cells a side, as "
                 "masking needs them. Choose another image size, such as a multiple of 16."
             )
-        self.model = ViT(architecture)
+        self.model = ViT(architecture).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.config = config
         self.cell = architecture.image_size // architecture.grid
         self.draw = nn.Linear(architecture.dim, self.cell**2)

@@ -25,6 +25,7 @@ from secondread.training.fit import architecture_for
 from secondread.training.pretraining.folder import PRETRAINED_FILE, Pretrained
 from secondread.training.pretraining.masked import MaskedImages
 from secondread.training.pretraining.unlabelled import Pixels, read_unlabelled
+from secondread.training.sharded import whole_state
 from secondread.training.trainer import TrainerParts, contained, make_trainer
 
 log = get_logger(__name__)
@@ -65,7 +66,8 @@ def pretrain(
     images = _images(dataset, read_unlabelled(unlabelled, dataset.preprocessing))
     with atomic_folder(output, marker=PRETRAINED_FILE, inputs=[dataset.root]) as folder:
         module = _fit(dataset, images, config)
-        weights = {name: value for name, value in module.model.state_dict().items() if not name.startswith("head.")}
+        state = whole_state(module.model.state_dict())
+        weights = {name: value for name, value in state.items() if not name.startswith("head.")}
         document = {
             "architecture": module.model.config.to_dict(),
             "preprocessing": dataset.preprocessing.to_dict(),
