@@ -16,7 +16,7 @@ import pytest
 
 from benchmarks import __main__ as command
 from benchmarks import results
-from benchmarks.catalogue import BENCHMARKS, GROUPS, KEYS, Benchmark, select
+from benchmarks.catalogue import BENCHMARKS, GROUPS, KEYS, UNMEASURED, Benchmark, select
 from benchmarks.machine import commit, machine
 from benchmarks.measure import Measurement, paired_ratio
 from benchmarks.workplace import ROOT, Workplace
@@ -31,6 +31,7 @@ def test_every_figure_was_measured_or_is_said_to_be_missing() -> None:
     page = command.PAGE.read_text(encoding="utf-8")
     said = page.partition("Not measured so far:")[2]
     assert [key for key in KEYS if f"`make bench KEY={key}`" in said] == missing
+    assert all(UNMEASURED[key] for key in missing), "what every machine measures in minutes is measured"
 
 
 def test_the_page_says_what_a_figure_needs_that_is_not_there() -> None:

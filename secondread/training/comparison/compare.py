@@ -29,6 +29,7 @@ from secondread.training.comparison.footprint import watch
 from secondread.training.comparison.page import comparison_page
 from secondread.training.comparison.summary import by_strategy
 from secondread.training.comparison.tracked import Tracked
+from secondread.training.fit import preset_name
 from secondread.training.interval import LEVEL
 from secondread.training.strategies.interrupted import stopped_by_sigterm
 
@@ -115,7 +116,7 @@ def compare(
         **asdict(comparison),
         "synthetic": dataset.synthetic,
         "level": LEVEL,
-        "recipe": asdict(config),
+        "recipe": {**asdict(config), "preset": preset_name(dataset, config)},
     }
     key = resume_key("comparison", about, version("torch"))
     inputs = [dataset.root, retrain_on.root]

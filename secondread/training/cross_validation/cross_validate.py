@@ -37,6 +37,7 @@ from secondread.training.child import RESULT_FILE, Child
 from secondread.training.cross_validation.schedule import Machine, Schedule, schedule
 from secondread.training.cross_validation.summary import PREDICTIONS_FILE, over_folds, pooled
 from secondread.training.cross_validation.tracked import write_down
+from secondread.training.fit import preset_name
 from secondread.training.interval import LEVEL
 from secondread.training.start import learned_from, start_weights
 from secondread.training.strategies.interrupted import stopped_by_sigterm
@@ -105,7 +106,7 @@ def cross_validate(
         "classes": list(dataset.taxonomy.names),
         **{"group": plan.group, "seed": plan.seed, "level": LEVEL},
         "groups_in_several_folds": divided(dataset.manifest, dealt),
-        "recipe": asdict(config),
+        "recipe": {**asdict(config), "preset": preset_name(dataset, config)},
         "start": began,
     }
     # of everything that decides what the folds come to
