@@ -150,42 +150,62 @@ def _run(command: list[str], environment: dict[str, str]) -> tuple[int, str, str
     When this process is asked to end, the launcher is, and the workers write a checkpoint first.
     """
     last: deque[str] = deque(maxlen=_KEPT_LINES)
-    process = subprocess.Popen(  # noqa: S603 - our own command
-        [*_END_WITH_PARENT, *command],
-        env=environment,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,  # Ctrl-C reaches this process alone, which passes it on
-    )
-    try:
-        assert process.stderr is not None  # noqa: S101 - it was asked for
-        with _passed_on(process) as heard:
+    with _listening() as asked:
+        process = subprocess.Popen(  # noqa: S603 - our own command
+            [*_END_WITH_PARENT, *command],
+            env=environment,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+            start_new_session=True,  # Ctrl-C reaches this process alone, which passes it on
+        )
+        try:
+            asked.pass_to(process)
+            assert process.stderr is not None  # noqa: S101 - it was asked for
             for line in process.stderr:
                 if _OWN_LINE.match(line):
                     sys.stderr.write(line)
                 else:
                     last.append(line)
-            return process.wait(), "".join(last), "".join(heard[-1:])
-    finally:
-        _stop(process)
+            return process.wait(), "".join(last), asked.name
+        finally:
+            _stop(process)
+
+
+class _Asked:
+    """SIGTERM and Ctrl-C that this process gets, passed on as SIGTERM once there is somebody to pass them to.
+
+    Attributes:
+        name: of the last signal; empty as long as there was none.
+    """
+
+    def __init__(self) -> None:
+        self.name = ""
+        self._process: subprocess.Popen[str] | None = None
+
+    def pass_to(self, process: subprocess.Popen[str]) -> None:
+        """Pass on what comes, and what came before."""
+        self._process = process
+        if self.name:
+            process.terminate()
+
+    def hear(self, number: int, frame: FrameType | None) -> None:  # noqa: ARG002
+        """As a handler of signals."""
+        self.name = signal.Signals(number).name
+        if self._process is not None:
+            self._process.terminate()
 
 
 @contextmanager
-def _passed_on(process: subprocess.Popen[str]) -> Iterator[list[str]]:
-    """Pass SIGTERM and Ctrl-C on as SIGTERM, and note their names; in a thread, which gets no signals, do nothing."""
-    heard: list[str] = []
+def _listening() -> Iterator[_Asked]:
+    """Hear until the block ends; in a thread, which gets no signals, nothing is heard."""
+    asked = _Asked()
     if threading.current_thread() is not threading.main_thread():
-        yield heard
+        yield asked
         return
-
-    def pass_on(number: int, frame: FrameType | None) -> None:  # noqa: ARG001
-        heard.append(signal.Signals(number).name)
-        process.terminate()
-
-    before = {number: signal.signal(number, pass_on) for number in (signal.SIGTERM, signal.SIGINT)}
+    before = {number: signal.signal(number, asked.hear) for number in (signal.SIGTERM, signal.SIGINT)}
     try:
-        yield heard
+        yield asked
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import runpy
+import signal
 import subprocess
 import sys
 import time
@@ -181,6 +183,23 @@ def test_whoever_is_asked_to_end_before_the_workers_listen_says_so(
     monkeypatch.setattr(torchrun, "_command", lambda *_: ["sh", "-c", "kill -TERM $PPID; exec sleep 60"])
     job = Job("data", asdict(TrainConfig(strategy="ddp")), str(tmp_path))
     with pytest.raises(StoppedError, match=r"stopped by SIGTERM before it could write a checkpoint\. The same command"):
+        torchrun.run_processes(job, tmp_path / JOB_FILE)
+
+
+def test_whoever_is_asked_to_end_while_the_workers_are_started_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    start = subprocess.Popen
+
+    def asked_meanwhile(*words: object, **settings: object) -> object:
+        process = start(*words, **settings)  # type: ignore[call-overload]
+        os.kill(os.getpid(), signal.SIGTERM)
+        return process
+
+    monkeypatch.setattr(torchrun, "_command", lambda *_: ["sleep", "60"])
+    monkeypatch.setattr(torchrun.subprocess, "Popen", asked_meanwhile)
+    job = Job("data", asdict(TrainConfig(strategy="ddp")), str(tmp_path))
+    with pytest.raises(StoppedError, match="stopped by SIGTERM before it could write a checkpoint"):
         torchrun.run_processes(job, tmp_path / JOB_FILE)
 
 
