@@ -80,7 +80,8 @@ def _show(record: dict[str, Any], output: Path) -> None:
         values = (f"{fold['metrics'][name]:.4f}" for name in names)
         table.add_row(f"fold {fold['fold']}", *values, str(fold["images"]["test"]), f"{fold['seconds']:.0f}")
     for row, key in (("mean", "value"), ("95 % from", "low"), ("to", "high")):
-        table.add_row(row, *(f"{record['metrics'][name][key]:.4f}" for name in names), "", "")
+        values = (record["metrics"][name][key] for name in names)
+        table.add_row(row, *("-" if value is None else f"{value:.4f}" for value in values), "", "")
     print_table(table)
     together = record["pooled"]
     facts = {

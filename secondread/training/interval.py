@@ -22,11 +22,14 @@ def mean_with_interval(
         level: of the interval.
         bounds: which no such value can leave, so neither does the interval.
     Returns:
-        `value`, `sd`, `low`, `high`; of a single value only `value`, the others None.
+        `value`, `sd`, `low`, `high`; of a single value only `value`, the others None. Values that are all the same
+        have no `low` and `high` either: that three runs tie does not promise that a fourth will.
     """
     mean, count = float(np.mean(values)), len(values)
     if count < 2:
         return {"value": mean, "sd": None, "low": None, "high": None}
+    if min(values) == max(values):
+        return {"value": mean, "sd": 0.0, "low": None, "high": None}
     deviation = float(np.std(values, ddof=1))
     half = float(student_t.ppf((1 + level) / 2, count - 1)) * deviation / math.sqrt(count)
     return {"value": mean, "sd": deviation, "low": max(bounds[0], mean - half), "high": min(bounds[1], mean + half)}

@@ -22,3 +22,7 @@ def test_the_interval_is_that_of_a_t_test() -> None:
 def test_a_share_stays_in_its_bounds_and_one_value_has_no_interval() -> None:
     assert mean_with_interval([0.90, 1.0], bounds=(0, 1))["high"] == 1.0
     assert mean_with_interval([0.9]) == {"value": 0.9, "sd": None, "low": None, "high": None}
+
+
+def test_values_that_tie_promise_nothing() -> None:
+    assert mean_with_interval([0.9, 0.9, 0.9]) == {"value": 0.9, "sd": 0.0, "low": None, "high": None}

@@ -39,7 +39,7 @@ from secondread.training.cross_validation.summary import PREDICTIONS_FILE, over_
 from secondread.training.cross_validation.tracked import write_down
 from secondread.training.fit import preset_name
 from secondread.training.interval import LEVEL
-from secondread.training.start import learned_from, start_weights
+from secondread.training.start import open_start
 from secondread.training.strategies.interrupted import stopped_by_sigterm
 
 RECORD_FILE = "cross-validation.json"
@@ -139,16 +139,15 @@ def cross_validate(
 
 def _began(start: Path | None, dataset: DatasetVersion, config: TrainConfig) -> dict[str, str]:
     """What all folds begin with: digest of the weights, and the version that these were learned from."""
-    weights = start_weights(start, dataset, config)
-    if start is None:
+    opened = open_start(start, dataset, config)
+    if opened is None:
         return {}
-    version = learned_from(start)
-    if version == dataset.content_hash:
+    if opened.dataset_version == dataset.content_hash:
         raise InputError(
             f"{start} has learned from {dataset.root}, so from images that the folds hold out. Start from weights that "
             "were learned elsewhere."
         )
-    return {"weights_sha256": sha256_file(weights), "dataset_version": version}
+    return {"weights_sha256": sha256_file(Path(opened.weights)), "dataset_version": opened.dataset_version}
 
 
 def _planned(folder: Path, config: TrainConfig, folds: int, *, image_size: int, at_once: int) -> Schedule:

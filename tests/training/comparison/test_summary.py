@@ -75,3 +75,9 @@ def test_the_page_says_when_the_images_are_generated() -> None:
 def test_one_seed_has_no_interval_and_still_a_page() -> None:
     page = comparison_page(record(single=[0.9]))
     assert " to " not in page.split("<tbody>")[1].split("</tbody>")[0]
+
+
+def test_strategies_that_tie_with_single_seed_by_seed_have_no_interval_of_no_width() -> None:
+    found = record(single=[0.90, 0.91, 0.89], ddp=[0.90, 0.91, 0.89])
+    assert with_interval(found["strategies"]["ddp"]["accuracy_minus_single"], 2, times=100) == "0.00"
+    assert "unless all seeds gave the same" in comparison_page(found)

@@ -119,9 +119,9 @@ def test_the_record_has_mean_interval_and_confusion_of_all(killed_and_done: tupl
     assert json.loads((output / "cross-validation.json").read_text()) == {
         key: value for key, value in record.items() if key != "output"
     }
-    accuracies = [fold["metrics"]["accuracy"] for fold in record["folds"]]
-    mean = record["metrics"]["accuracy"]
-    assert mean["value"] == pytest.approx(np.mean(accuracies))
+    losses = [fold["metrics"]["loss"] for fold in record["folds"]]
+    mean = record["metrics"]["loss"]
+    assert mean["value"] == pytest.approx(np.mean(losses))
     assert mean["low"] <= mean["value"] <= mean["high"]
     assert np.sum(record["pooled"]["confusion"]) == len(dataset.manifest) == record["pooled"]["images"]
     assert record["groups_in_several_folds"] == 0
