@@ -9,6 +9,7 @@ from secondread.data.manifest import SPLITS
 from secondread.data.versions.dataset import DatasetVersion
 from secondread.model.folder import ModelConfigFile
 from secondread.training.fit import preset_name
+from secondread.training.start import Start
 
 _LIMITS = """\
 - **No medical device.** A preliminary reading to be compared with a physician's, never a diagnosis.
@@ -23,7 +24,12 @@ _LIMITS = """\
 
 
 def model_card(
-    dataset: DatasetVersion, config: TrainConfig, model: ModelConfigFile, metrics: Mapping[str, float | int | None]
+    dataset: DatasetVersion,
+    config: TrainConfig,
+    model: ModelConfigFile,
+    metrics: Mapping[str, float | int | None],
+    *,
+    start: Start | None,
 ) -> str:
     """Markdown.
 
@@ -32,6 +38,7 @@ def model_card(
         config: recipe.
         model: what `config.json` says.
         metrics: what `metrics.json` says.
+        start: what it began with; None for random weights.
     """
     synthetic = "**Trained on synthetic images: it says nothing about real ones.**\n\n" if model.synthetic else ""
     sections = [
@@ -41,7 +48,7 @@ def model_card(
         f"Split by patient where patients are known, else by image; no group is in two splits. Dataset version "
         f"`{dataset.content_hash}`.\n\n{_origins(dataset)}",
         f"## Figures on val\n\n{_figures(metrics)}",
-        f"## Training\n\n{_training(preset_name(dataset, config), config, metrics)}",
+        f"## Training\n\n{_training(preset_name(dataset, config), config, metrics)}{_start(start, dataset)}",
         f"## Limits\n\n{_LIMITS}",
     ]
     return "\n\n".join(sections)
@@ -82,3 +89,16 @@ def _training(preset: str, config: TrainConfig, metrics: Mapping[str, float | in
         f"Preset `{preset}`, {metrics['epochs']} epochs in {metrics['seconds']:.0f} s, {processes} process(es), "
         f"seed {config.seed}; the weights are those of epoch {metrics['best_epoch']}, which had the least loss on val."
     )
+
+
+def _start(start: Start | None, dataset: DatasetVersion) -> str:
+    if start is None:
+        return " It began with random weights."
+    of = "a model that learned" if start.labelled else "a pre-training without labels on images"
+    seen = (
+        " **That is neither this model's version nor its parent: images of val and test may have been among those it "
+        "learned from, and then figures on them are too good.**"
+        if start.may_have_seen(dataset)
+        else ""
+    )
+    return f" It began with the weights of {of} from dataset version `{start.dataset_version}`.{seen}"

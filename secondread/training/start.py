@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from secondread.config.train import TrainConfig
@@ -14,53 +14,67 @@ from secondread.training.fit import architecture_for, preset_name
 from secondread.training.pretraining.folder import PRETRAINED_FILE, read_pretrained
 
 
-def start_weights(start: Path | None, dataset: DatasetVersion, config: TrainConfig) -> str:
-    """File with the weights to begin with; empty for random ones.
+@dataclass(frozen=True)
+class Start:
+    """What a training begins with instead of random weights.
+
+    Attributes:
+        weights: file with them.
+        dataset_version: content hash of the version that they were learned from.
+        labelled: learned with labels, so a model; otherwise a pre-training.
+    """
+
+    weights: str
+    dataset_version: str
+    labelled: bool
+
+    def may_have_seen(self, dataset: DatasetVersion) -> bool:
+        """Whether these could be weights of a model that learned from images which the version holds out.
+
+        A version hands its splits down to its children, so that the parent's model has not; of any other version
+        nothing is known here.
+        """
+        return self.labelled and self.dataset_version not in (dataset.content_hash, dataset.parent)
+
+
+def open_start(folder: Path | None, dataset: DatasetVersion, config: TrainConfig) -> Start | None:
+    """The weights to begin with; None for random ones.
 
     Args:
-        start: model folder, or a folder that `train pretrain` wrote, which has all weights but the head's.
+        folder: of a model, or one that `train pretrain` wrote, which has all weights but the head's.
         dataset: that will be trained on.
         config: recipe.
     Raises:
         InputError: a model of other classes, or weights of another architecture.
-        IntegrityError: `start` is neither, or is damaged.
+        IntegrityError: `folder` is neither, or is damaged.
     """
-    if start is None:
-        return ""
-    if (start / PRETRAINED_FILE).is_file():
-        theirs = ViTConfig.from_dict(read_pretrained(start).document["architecture"])
+    if folder is None:
+        return None
+    labelled = not (folder / PRETRAINED_FILE).is_file()
+    if labelled:
+        model = _model(folder, dataset).config
+        theirs, version = model.architecture, model.dataset_version
     else:
-        theirs = _of_model(start, dataset)
-    ours = architecture_for(dataset, config)
-    if _shape(theirs) != _shape(ours):
+        document = read_pretrained(folder).document
+        theirs, version = document["architecture"], document["dataset_version"]
+    if _shape(ViTConfig.from_dict(theirs)) != _shape(architecture_for(dataset, config)):
         raise InputError(
-            f"the weights in {start} are not of preset {preset_name(dataset, config)} for images of "
+            f"the weights in {folder} are not of preset {preset_name(dataset, config)} for images of "
             f"{dataset.image_size} pixels. Choose the preset that they were trained with, and a dataset of the same "
             "image size."
         )
-    return str((start / WEIGHTS_FILE).resolve())
+    return Start(str((folder / WEIGHTS_FILE).resolve()), str(version), labelled=labelled)
 
 
-def learned_from(start: Path) -> str:
-    """Name of the dataset version that a model or a pre-training learned from.
-
-    Raises:
-        IntegrityError: `start` is neither, or is damaged.
-    """
-    if (start / PRETRAINED_FILE).is_file():
-        return str(read_pretrained(start).document["dataset_version"])
-    return ModelFolder.open(start).config.dataset_version
-
-
-def _of_model(start: Path, dataset: DatasetVersion) -> ViTConfig:
-    model = ModelFolder.open(start)
+def _model(folder: Path, dataset: DatasetVersion) -> ModelFolder:
+    model = ModelFolder.open(folder)
     theirs, ours = model.config.taxonomy.names, dataset.taxonomy.names
     if theirs != ours:
         raise InputError(
-            f"the model in {start} tells {', '.join(theirs)} apart, the dataset {dataset.root} has {', '.join(ours)}. "
+            f"the model in {folder} tells {', '.join(theirs)} apart, the dataset {dataset.root} has {', '.join(ours)}. "
             "Start from a model of the same classes."
         )
-    return ViTConfig.from_dict(model.config.architecture)
+    return model
 
 
 def _shape(architecture: ViTConfig) -> ViTConfig:

@@ -23,6 +23,7 @@ from secondread.model.folder import REFERENCE_FILE
 from secondread.training.checkpoint import CheckpointFolder
 from secondread.training.fit import CHECKPOINTS, Fitted, run_parameters
 from secondread.training.misread import MISREAD_FILE, misread_sheet
+from secondread.training.start import Start
 
 if TYPE_CHECKING:
     # MLflow is no dependency of training
@@ -77,13 +78,14 @@ def join_tracker(work: Path, *, tracked: bool) -> Iterator[RunTracker | None]:
         run.rest()
 
 
-def tell_start(tracker: RunTracker, dataset: DatasetVersion, config: TrainConfig) -> None:
+def tell_start(tracker: RunTracker, dataset: DatasetVersion, config: TrainConfig, start: Start | None) -> None:
     """Write down what is about to be trained, and make sure that it arrives: nobody should train for hours otherwise.
 
     Raises:
         DependencyError: the tracker, or its store of files, does not answer.
     """
-    tracker.log_params(run_parameters(dataset, config))
+    began = {} if start is None else {"start.dataset_version": start.dataset_version, "start.labelled": start.labelled}
+    tracker.log_params({**run_parameters(dataset, config), **began})
     tracker.log_file(SETTINGS_FILE, (json.dumps(asdict(config), indent=2) + "\n").encode())
     tracker.confirm()
 

@@ -22,6 +22,7 @@ from secondread.data.versions.dataset import DatasetVersion, SplitData
 from secondread.evaluation.calibration import ece, nll, reliability
 from secondread.evaluation.metrics import overall
 from secondread.export.onnx import ServedGraph, export_onnx
+from secondread.logging import get_logger
 from secondread.model.folder import (
     CARD_FILE,
     CONFIG_FILE,
@@ -40,7 +41,7 @@ from secondread.training.card import model_card
 from secondread.training.fit import Fitted, architecture_for
 from secondread.training.out_of_distribution import OutOfDistribution, fit_out_of_distribution, threshold
 from secondread.training.run_folder import empty_folder, run_folder, run_key
-from secondread.training.start import start_weights
+from secondread.training.start import Start, open_start
 from secondread.training.strategies.job import Job
 from secondread.training.strategies.strategy import fit_with_strategy
 from secondread.training.temperature import fit_temperature
@@ -53,6 +54,8 @@ if TYPE_CHECKING:
 Metrics = Mapping[str, float | int | None]
 
 _BATCH_SIZE = 128  # images; without gradients
+
+log = get_logger(__name__)
 
 
 @dataclass(frozen=True)
@@ -97,7 +100,15 @@ def train(
         DependencyError: the tracker does not answer, or memory ran out.
     """
     architecture_for(dataset, config)  # a preset that does not fit is said before anything is begun
-    weights = start_weights(start, dataset, config)
+    opened = open_start(start, dataset, config)
+    if opened and opened.may_have_seen(dataset):
+        log.warning(
+            "%s learned from dataset version %s, neither this one nor its parent: it may have seen images of "
+            "val and test, and then figures on them are too good",
+            start,
+            opened.dataset_version[:12],
+        )
+    weights = opened.weights if opened else ""
     key = run_key(dataset, config, weights)
     with (
         resumable_folder(output, marker=CONFIG_FILE, key=key, inputs=[dataset.root]) as folder,
@@ -106,7 +117,7 @@ def train(
         with open_tracker(tracking, work, output=output, storage=config.storage) as tracker:
             run_id = tracker.run_id if tracker else ""
             if tracker:
-                tell_start(tracker, dataset, config)
+                tell_start(tracker, dataset, config, opened)
             job = Job(
                 str(dataset.root.resolve()),
                 asdict(config),
@@ -117,7 +128,7 @@ def train(
             fitted = fit_with_strategy(job, dataset, tracker=tracker)
             made = work / "model" / output.name  # the tracker keeps it under its own name
             empty_folder(made)
-            metrics = _write_folder(made, dataset, config, fitted)
+            metrics = _write_folder(made, dataset, config, opened, fitted)
             if tracker:
                 tell_end(tracker, dataset, made, metrics=metrics, fitted=fitted, work=work)
         for path in made.iterdir():
@@ -125,7 +136,9 @@ def train(
     return TrainResult(ModelFolder.open(output), metrics, run_id)
 
 
-def _write_folder(folder: Path, dataset: DatasetVersion, config: TrainConfig, fitted: Fitted) -> Metrics:
+def _write_folder(
+    folder: Path, dataset: DatasetVersion, config: TrainConfig, start: Start | None, fitted: Fitted
+) -> Metrics:
     """Calibrate, export, run val through the graph that will be served, and write everything down."""
     train_split, val = dataset.split("train"), dataset.split("val")
     model = ViT(architecture_for(dataset, config))
@@ -164,7 +177,7 @@ def _write_folder(folder: Path, dataset: DatasetVersion, config: TrainConfig, fi
     _reference(outputs, val, dataset.taxonomy.names).to_parquet(
         folder / REFERENCE_FILE, index=False, compression="zstd"
     )
-    (folder / CARD_FILE).write_text(model_card(dataset, config, document, metrics), encoding="utf-8")
+    (folder / CARD_FILE).write_text(model_card(dataset, config, document, metrics, start=start), encoding="utf-8")
     return metrics
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -16,7 +15,6 @@ from sklearn.metrics import accuracy_score, roc_auc_score
 
 from secondread.config.train import TrainConfig
 from secondread.data.versions.dataset import DatasetVersion
-from secondread.errors import InputError
 from secondread.model.folder import ModelFolder
 from secondread.model.session import GraphSession
 from secondread.model.vit import ViT, ViTConfig
@@ -118,7 +116,7 @@ def test_a_model_of_generated_images_says_so_first(
 
     from secondread.training.card import model_card
 
-    card = model_card(dataset, quick(), replace(trained.model.config, synthetic=True), trained.metrics)
+    card = model_card(dataset, quick(), replace(trained.model.config, synthetic=True), trained.metrics, start=None)
     assert "**Trained on synthetic images: it says nothing about real ones.**" in card.splitlines()[2]
 
 
@@ -139,27 +137,3 @@ def test_a_failure_spares_what_was_there_and_the_next_run_need_not_train_again(
     result = train(dataset, tmp_path / "model", quick(epochs=1))
     assert result.metrics["epochs"] == 1
     assert [path.name for path in tmp_path.iterdir()] == ["model"]
-
-
-def test_a_training_starts_from_the_weights_of_a_model_of_the_same_classes(
-    dataset: DatasetVersion, quick: Callable[..., TrainConfig], trained: TrainResult, tmp_path: Path
-) -> None:
-    barely = {"epochs": 1, "learning_rate": 1e-9, "warmup_share": 0.0}
-    result = train(dataset, tmp_path / "model", quick(**barely), start=trained.model.root)
-    before = load_file(trained.model.root / "model.safetensors")
-    after = load_file(result.model.root / "model.safetensors")
-    torch.testing.assert_close(after["head.weight"], before["head.weight"], atol=1e-6, rtol=0)
-
-
-def test_a_start_of_another_preset_or_other_classes_is_refused(
-    dataset: DatasetVersion, quick: Callable[..., TrainConfig], trained: TrainResult, tmp_path: Path
-) -> None:
-    with pytest.raises(InputError, match="not of preset vit-64 for images of 32 pixels"):
-        train(dataset, tmp_path / "model", quick(preset="vit-64"), start=trained.model.root)
-    other = tmp_path / "other"
-    shutil.copytree(trained.model.root, other)
-    document = json.loads((other / "config.json").read_text().replace("cxr-bright", "cxr-pale"))
-    (other / "config.json").write_text(json.dumps(document))
-    ours = "cxr-bright, cxr-dark, cxr-striped"
-    with pytest.raises(InputError, match=rf"tells cxr-pale, cxr-dark, cxr-striped apart, the dataset .* has {ours}"):
-        train(dataset, tmp_path / "model", quick(), start=other)

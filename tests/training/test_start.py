@@ -1,0 +1,95 @@
+"""A training that begins with weights that were learned before, and says whose they are."""
+
+from __future__ import annotations
+
+import json
+import logging
+import shutil
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from mlflow import MlflowClient
+from safetensors.torch import load_file
+
+from secondread.config.train import TrainConfig
+from secondread.data.versions.dataset import DatasetVersion
+from secondread.errors import InputError
+from secondread.tracking.runs import TrackingConfig
+from secondread.training.start import Start
+from secondread.training.train import TrainResult, train
+
+BARELY = {"epochs": 1, "learning_rate": 1e-9, "warmup_share": 0.0}
+
+
+@pytest.fixture(scope="module")
+def trained(
+    dataset: DatasetVersion, quick: Callable[..., TrainConfig], tmp_path_factory: pytest.TempPathFactory
+) -> TrainResult:
+    return train(dataset, tmp_path_factory.mktemp("models") / "model", quick(epochs=1))
+
+
+def card_of(result: TrainResult) -> str:
+    return (result.model.root / "MODEL_CARD.md").read_text(encoding="utf-8")
+
+
+def test_a_training_starts_from_the_weights_of_a_model_of_the_same_classes_and_says_so(
+    dataset: DatasetVersion,
+    quick: Callable[..., TrainConfig],
+    trained: TrainResult,
+    mlflow_uri: str,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    tracking = TrackingConfig(mlflow_uri, "x", {})
+    result = train(dataset, tmp_path / "model", quick(**BARELY), start=trained.model.root, tracking=tracking)
+    before = load_file(trained.model.root / "model.safetensors")
+    after = load_file(result.model.root / "model.safetensors")
+    torch.testing.assert_close(after["head.weight"], before["head.weight"], atol=1e-6, rtol=0)
+
+    known = f"began with the weights of a model that learned from dataset version `{dataset.content_hash}`"
+    assert known in card_of(result)
+    assert "too good" not in card_of(result) + caplog.text
+    assert "began with random weights" in card_of(trained)
+    parameters = MlflowClient(mlflow_uri).get_run(result.run_id).data.params
+    assert parameters["start.dataset_version"] == dataset.content_hash
+
+
+def test_weights_that_may_have_seen_what_is_held_out_are_named_in_the_log_and_in_the_card(
+    dataset: DatasetVersion,
+    other_dataset: DatasetVersion,
+    quick: Callable[..., TrainConfig],
+    trained: TrainResult,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    with caplog.at_level(logging.WARNING):
+        result = train(other_dataset, tmp_path / "model", quick(**BARELY), start=trained.model.root)
+    (said,) = [record.getMessage() for record in caplog.records if "too good" in record.getMessage()]
+    assert dataset.content_hash[:12] in said
+    assert "neither this model's version nor its parent" in card_of(result)
+
+
+def test_a_childs_held_out_images_are_unknown_to_the_parents_model_and_to_a_pre_training(
+    dataset: DatasetVersion,
+) -> None:
+    child = replace(dataset, parent="a" * 64)
+    assert not Start("weights", "a" * 64, labelled=True).may_have_seen(child)
+    assert Start("weights", "b" * 64, labelled=True).may_have_seen(child)
+    assert not Start("weights", "b" * 64, labelled=False).may_have_seen(child)
+
+
+def test_a_start_of_another_preset_or_other_classes_is_refused(
+    dataset: DatasetVersion, quick: Callable[..., TrainConfig], trained: TrainResult, tmp_path: Path
+) -> None:
+    with pytest.raises(InputError, match="not of preset vit-64 for images of 32 pixels"):
+        train(dataset, tmp_path / "model", quick(preset="vit-64"), start=trained.model.root)
+    other = tmp_path / "other"
+    shutil.copytree(trained.model.root, other)
+    document = json.loads((other / "config.json").read_text().replace("cxr-bright", "cxr-pale"))
+    (other / "config.json").write_text(json.dumps(document))
+    ours = "cxr-bright, cxr-dark, cxr-striped"
+    with pytest.raises(InputError, match=rf"tells cxr-pale, cxr-dark, cxr-striped apart, the dataset .* has {ours}"):
+        train(dataset, tmp_path / "model", quick(), start=other)
