@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from benchmarks.allocator import freed_memory_kept
 from benchmarks.measure import Measurement, between
 from benchmarks.training import fit_alone, images_an_epoch, network, phantoms, precision, setting, speed
 from benchmarks.workplace import Workplace
@@ -73,7 +74,7 @@ def measure_speedup(
         steps: of theirs a round that count.
     """
     seed = TrainConfig(epochs=2, batch_size=config.batch_size, preset=SEED_PRESET)
-    with _threads():
+    with _threads(), freed_memory_kept():
         vs_peer, vs_preset = between(
             lambda: speed(fit_alone(many, config)),
             [lambda: _peer_speed(many, config.batch_size, steps), lambda: speed(fit_alone(few, seed))],
