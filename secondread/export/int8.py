@@ -2,8 +2,8 @@
 
 What is quantized: the products with constant weights (MatMul, Gemm, Conv) on the way to the embedding, weights per
 output channel. What stays in float: attention products, LayerNorm, Softmax and GELU, which lose accuracy and gain no
-time; the first convolution, which sees the raw pixels and costs next to nothing; and all that follows the embedding
-(class scores, distance to the training images): few products that decide everything.
+time; the first convolution, which sees the raw pixels and costs next to nothing; and the class scores behind the
+embedding and the out-of-distribution score beside it: few products that decide everything.
 
 Activations are unsigned and weights have 7 bits (`u8s8`): without VNNI, x86 adds pairs of 8-bit products in 16 bits,
 which 8-bit weights overflow, so that the answers would depend on the machine. With 7 bits every machine gives the same.

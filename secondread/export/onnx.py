@@ -12,8 +12,6 @@ import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
-import numpy as np
-import numpy.typing as npt
 import onnx
 import torch
 from onnxscript import optimizer
@@ -22,6 +20,7 @@ from torch.export import Dim
 
 from secondread.atomic import atomic_file
 from secondread.errors import InputError
+from secondread.model.out_of_distribution import Strangeness
 from secondread.model.session import INPUT, OUTPUTS
 from secondread.model.vit import ViT
 
@@ -35,27 +34,16 @@ class ServedGraph(nn.Module):
     Args:
         model: trained classifier.
         temperature: above 0; divides the logits.
-        whitening: float32 (dim, dim); takes embeddings to unit covariance.
-        centres: float32 (classes, dim), whitened class means.
+        strangeness: the out-of-distribution score.
     """
 
-    def __init__(
-        self,
-        model: ViT,
-        *,
-        temperature: float,
-        whitening: npt.NDArray[np.float32],
-        centres: npt.NDArray[np.float32],
-    ) -> None:
+    def __init__(self, model: ViT, *, temperature: float, strangeness: Strangeness) -> None:
         super().__init__()
         if temperature <= 0:
             raise InputError(f"the temperature is {temperature}; it must be above 0.")
         self.model = model
         self.temperature = temperature
-        self.register_buffer("whitening", torch.from_numpy(whitening.astype(np.float32)))
-        self.register_buffer("centres", torch.from_numpy(centres.astype(np.float32)))
-        self.whitening: Tensor
-        self.centres: Tensor
+        self.strangeness = strangeness
         self.eval()
 
     def forward(self, pixels: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -66,12 +54,9 @@ class ServedGraph(nn.Module):
         Returns:
             probabilities float32 (batch, classes), embedding float32 (batch, dim), ood_score float32 (batch,).
         """
-        prediction = self.model(pixels.to(torch.float32) / 255)
+        prediction, description = self.model.describe(pixels.to(torch.float32) / 255)
         probabilities = torch.softmax(prediction.logits / self.temperature, dim=1)
-        whitened = prediction.embedding @ self.whitening
-        # (batch, 1, dim) - (classes, dim): the distance to every class mean, of which the nearest counts
-        squares = ((whitened.unsqueeze(1) - self.centres) ** 2).mean(dim=2)
-        return probabilities, prediction.embedding, squares.amin(dim=1).sqrt()
+        return probabilities, prediction.embedding, self.strangeness(description)
 
 
 def export_onnx(graph: ServedGraph, output: Path) -> None:

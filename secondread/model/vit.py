@@ -24,6 +24,7 @@ from secondread.errors import InputError
 _PIXEL_MEAN, _PIXEL_STD = 0.5, 0.25
 # Fewer tokens along a side say too little about where: `fit_to` lowers the stem's stride before it comes to that.
 _MIN_GRID = 4
+_REGIONS = 3  # along a side, over which `ViT.describe` averages: top and bottom differ, single pixels do not
 
 
 @dataclass(frozen=True)
@@ -185,6 +186,20 @@ class Stem(nn.Sequential):
         layers.append(nn.Conv2d(channels[-1], config.dim, kernel_size=1))
         super().__init__(*layers)
 
+    def maps(self, images: Tensor) -> list[Tensor]:
+        """What each ReLU leaves of the images, float (batch, channels, side, side) each."""
+        found = []
+        for layer in list(self)[:-1]:
+            images = layer(images)
+            if isinstance(layer, nn.ReLU):
+                found.append(images)
+        return found
+
+    def project(self, last: Tensor) -> Tensor:
+        """The last of the maps to float (batch, dim, side, side): `project(maps(images)[-1])` is `forward(images)`."""
+        grid: Tensor = self[-1](last)
+        return grid
+
 
 class Attention(nn.Module):
     """Multi-head self-attention. Three projections, not one: onnxruntime recognises and fuses this form."""
@@ -276,16 +291,49 @@ class ViT(nn.Module):
         Args:
             images: float (batch, 1, image_size, image_size), grey values in [0, 1].
         """
-        embedding = self.norm(self.encode(images)[:, 0])
-        return Prediction(logits=self.head(embedding), embedding=embedding)
+        return self._predict(self.encode(images))
 
     def encode(self, images: Tensor) -> Tensor:
         """Images, as `forward` takes them, to float (batch, tokens, dim), [CLS] first, before the last LayerNorm."""
-        grid = self.stem((images - _PIXEL_MEAN) / _PIXEL_STD)
+        return self._transform(self.stem(_scaled(images)))
+
+    def describe(self, images: Tensor) -> tuple[Prediction, Tensor]:
+        """Classify a batch, and say what its images look like, which what is classified no longer tells.
+
+        Args:
+            images: as `forward` takes them.
+        Returns:
+            What `forward` gives, and float (batch, features) from 0: at each scale of the stem, its channels averaged
+            over 3x3 regions.
+        """
+        maps = self.stem.maps(_scaled(images))
+        # of each scale the last: below, one is left out where the next is as large
+        scales = [one for one, following in pairwise(maps) if following.shape[-1] < one.shape[-1]] + maps[-1:]
+        description = torch.cat([_by_region(scale) for scale in scales], dim=1)
+        return self._predict(self._transform(self.stem.project(maps[-1]))), description
+
+    def _transform(self, grid: Tensor) -> Tensor:
+        """The stem's float (batch, dim, row, column) to float (batch, tokens, dim), [CLS] first."""
         pixels = rearrange(grid, "batch dim row column -> batch (row column) dim")
         cls = repeat(self.cls, "dim -> batch 1 dim", batch=pixels.shape[0])
         tokens: Tensor = self.blocks(torch.cat([cls.to(pixels.dtype), pixels], dim=1) + self.positions)
         return tokens
+
+    def _predict(self, tokens: Tensor) -> Prediction:
+        embedding = self.norm(tokens[:, 0])
+        return Prediction(logits=self.head(embedding), embedding=embedding)
+
+
+def _scaled(images: Tensor) -> Tensor:
+    return (images - _PIXEL_MEAN) / _PIXEL_STD
+
+
+def _by_region(scale: Tensor) -> Tensor:
+    """float (batch, channels, side, side) to its means over 3x3 regions, which may overlap, float (batch, features)."""
+    side = scale.shape[-1]
+    regions = min(_REGIONS, side)
+    step = side // regions
+    return functional.avg_pool2d(scale, kernel_size=side - (regions - 1) * step, stride=step).flatten(1)
 
 
 def _initialise(module: nn.Module) -> None:

@@ -35,11 +35,11 @@ from secondread.model.folder import (
     Thresholds,
 )
 from secondread.model.session import GraphSession, Outputs
-from secondread.model.vit import Prediction, ViT, parameter_count
+from secondread.model.vit import ViT, parameter_count
 from secondread.training.batches import Share, even_batches
 from secondread.training.card import model_card
 from secondread.training.fit import Fitted, architecture_for
-from secondread.training.out_of_distribution import OutOfDistribution, fit_out_of_distribution, threshold
+from secondread.training.out_of_distribution import fit_strangeness, threshold
 from secondread.training.run_folder import empty_folder, run_folder, run_key
 from secondread.training.start import Start, open_start
 from secondread.training.strategies.job import Job
@@ -147,10 +147,11 @@ def _write_folder(
     # not save_file, which lets nobody but its owner read the file
     (folder / WEIGHTS_FILE).write_bytes(save(fitted.state))
 
-    embeddings = _predict(model, train_split).embedding.numpy()
-    temperature = fit_temperature(_predict(model, val).logits.numpy(), val.labels)
-    distance = fit_out_of_distribution(embeddings, train_split.labels, classes=model.config.classes)
-    outputs = _export(model, distance, temperature, folder / FP32_GRAPH, val)
+    temperature = fit_temperature(_logits(model, val), val.labels)
+    strangeness = fit_strangeness(model, train_split, val, seed=config.seed)
+    # what is judged is what is served
+    export_onnx(ServedGraph(model, temperature=temperature, strangeness=strangeness), folder / FP32_GRAPH)
+    outputs = GraphSession(folder / FP32_GRAPH).run(val.images, batch_size=_BATCH_SIZE)
 
     confidence = outputs.probabilities.max(axis=1)
     document = ModelConfigFile(
@@ -181,19 +182,11 @@ def _write_folder(
     return metrics
 
 
-def _predict(model: ViT, data: SplitData) -> Prediction:
-    """Logits and embeddings of a split in float32, on the CPU and without augmentation."""
+def _logits(model: ViT, data: SplitData) -> npt.NDArray[np.float32]:
+    """float32 (images, classes) of a split, on the CPU and without augmentation."""
     with torch.inference_mode():
         batches = even_batches(data, batch_size=_BATCH_SIZE, share=Share())
-        parts = [model(pixels.float() / 255) for pixels, _ in batches]
-    return Prediction(*(torch.cat(column) for column in zip(*parts, strict=True)))
-
-
-def _export(model: ViT, distance: OutOfDistribution, temperature: float, path: Path, val: SplitData) -> Outputs:
-    """Write the served graph and run val through it: what is judged is what is served."""
-    graph = ServedGraph(model, temperature=temperature, whitening=distance.whitening, centres=distance.centres)
-    export_onnx(graph, path)
-    return GraphSession(path).run(val.images, batch_size=_BATCH_SIZE)
+        return torch.cat([model(pixels.float() / 255).logits for pixels, _ in batches]).numpy()
 
 
 def _metrics(outputs: Outputs, labels: npt.NDArray[np.int64], fitted: Fitted) -> dict[str, float | int | None]:

@@ -12,6 +12,7 @@ import torch
 
 from secondread.errors import InputError
 from secondread.export.onnx import ServedGraph, export_onnx
+from secondread.model.out_of_distribution import Axes, Probe, Scale, Strangeness
 from secondread.model.session import GraphSession
 from secondread.model.vit import PRESETS, ViT
 
@@ -30,13 +31,18 @@ def served() -> ServedGraph:
         model.head.weight.mul_(5)
         for _ in range(3):
             model(torch.rand(8, 1, 48, 48))
+    model.eval()
+    return ServedGraph(model, temperature=TEMPERATURE, strangeness=strangeness_of(model))
+
+
+def strangeness_of(model: ViT) -> Strangeness:
+    """Numbers of no meaning, as many as the model describes an image with."""
     random = np.random.default_rng(0)
-    return ServedGraph(
-        model,
-        temperature=TEMPERATURE,
-        whitening=random.normal(size=(CONFIG.dim, CONFIG.dim)).astype(np.float32) / 10,
-        centres=random.normal(size=(5, CONFIG.dim)).astype(np.float32),
-    )
+    features = model.describe(torch.zeros(1, 1, 48, 48))[1].shape[1]
+    directions = np.linalg.qr(random.normal(size=(features, 5)))[0].astype(np.float32)
+    axes = Axes(random.random(features).astype(np.float32), np.ones(features, np.float32), directions)
+    probe = Probe(random.normal(size=features).astype(np.float32) / features, 0.3)
+    return Strangeness(axes, probe, Scale(np.float32([0.2, 0.1]), np.float32([0.9, 0.6])))
 
 
 @pytest.fixture(scope="module")
@@ -76,14 +82,17 @@ def test_normalisation_temperature_and_score_are_inside(served: ServedGraph, gra
     images = pixels(6)
     outputs = GraphSession(graph_file, threads=1).run(images)
     with torch.inference_mode():
-        prediction = served.model(torch.from_numpy(images).float() / 255)
+        prediction, description = served.model.describe(torch.from_numpy(images).float() / 255)
     scaled = prediction.logits.numpy().astype(np.float64) / TEMPERATURE
     chances = np.exp(scaled) / np.exp(scaled).sum(axis=1, keepdims=True)
     np.testing.assert_allclose(outputs.probabilities, chances, atol=1e-5)
     assert outputs.probabilities.std() > 0.05
-    whitened = prediction.embedding.numpy() @ served.whitening.numpy()
-    distances = [np.sqrt(((whitened - centre) ** 2).mean(axis=1)) for centre in served.centres.numpy()]
-    np.testing.assert_allclose(outputs.ood_score, np.min(distances, axis=0), atol=1e-4)
+    parts = {name: value.numpy().astype(np.float64) for name, value in served.strangeness.named_buffers()}
+    standard = (description.numpy() - parts["mean"]) / parts["spread"]
+    residual = standard - standard @ parts["directions"] @ parts["directions"].T
+    answers = np.stack([np.sqrt((residual**2).mean(axis=1)), standard @ parts["weights"] + parts["bias"]], axis=1)
+    expected = ((answers - parts["usual"]) / (parts["strange"] - parts["usual"])).max(axis=1)
+    np.testing.assert_allclose(outputs.ood_score, expected, atol=1e-4)
 
 
 def test_the_file_is_whole_and_says_nothing_of_the_machine_that_wrote_it(graph_file: Path) -> None:
@@ -109,4 +118,4 @@ def test_the_same_weights_give_the_same_bytes(served: ServedGraph, graph_file: P
 
 def test_a_temperature_of_zero_is_refused(served: ServedGraph) -> None:
     with pytest.raises(InputError, match="above 0"):
-        ServedGraph(served.model, temperature=0.0, whitening=served.whitening.numpy(), centres=served.centres.numpy())
+        ServedGraph(served.model, temperature=0.0, strangeness=served.strangeness)

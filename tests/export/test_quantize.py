@@ -28,6 +28,7 @@ from secondread.export.quantize import Candidate, calibration_images, choose, qu
 from secondread.model.folder import FP32_GRAPH, INT8_GRAPH, REFERENCE_FILE, ModelConfigFile, ModelFolder, Thresholds
 from secondread.model.session import GraphSession
 from secondread.model.vit import ViT, ViTConfig
+from secondread.training.out_of_distribution import fit_strangeness
 
 SAME = Parity(1, 0, 0, 0)
 QUICK = QuantizeConfig(calibration_images=16, timed_runs=3, threads=1)
@@ -152,8 +153,8 @@ def _train(dataset: DatasetVersion, folder: Path) -> ModelFolder:
         loss.backward()
         optimizer.step()
     folder.mkdir()
-    identity, centres = np.eye(32, dtype=np.float32), np.zeros((2, 32), dtype=np.float32)
-    export_onnx(ServedGraph(model.eval(), temperature=1.0, whitening=identity, centres=centres), folder / FP32_GRAPH)
+    strangeness = fit_strangeness(model.eval(), data, val, seed=0)
+    export_onnx(ServedGraph(model, temperature=1.0, strangeness=strangeness), folder / FP32_GRAPH)
     ModelConfigFile(
         name="sides",
         architecture=config.to_dict(),
@@ -211,9 +212,11 @@ def test_only_weights_on_the_way_to_the_embedding_are_quantized(
     by_name = {node.name: node for node in model.graph.node}
     constants = {tensor.name for tensor in model.graph.initializer}
     assert all(by_name[name].input[1] in constants for name in linear + convolutions)
-    after = [node.name for node in model.graph.node if "embedding" in node.input]
-    assert len(after) >= 2  # class scores and distance
-    assert not set(after) & set(linear)
+    class_scores = {node.name for node in model.graph.node if "embedding" in node.input}
+    products = {node.name for node in model.graph.node if node.op_type == "MatMul" and node.input[1] in constants}
+    assert class_scores
+    assert products - set(linear), "the out-of-distribution score is made of products, too"
+    assert not class_scores & set(linear)
 
 
 def test_a_real_int8_graph_answers_like_fp32_and_is_smaller(
@@ -254,7 +257,7 @@ def test_the_int8_graph_holds_8_bit_weights_and_float_attention(
             assert weight.dtype == np.int8
             assert np.abs(weight).max() <= 64  # 7 bits: pairs of products must fit in 16 bits where there is no VNNI
             assert weights[source.input[1]].size == weight.shape[1]  # a scale for each output channel
-    assert float_products == 2 * 2 + 1  # two attention products a block, and the distance behind the embedding
+    assert float_products == 2 * 2 + 3  # two attention products a block, and those of the out-of-distribution score
 
 
 def test_quantize_json_records_every_candidate(

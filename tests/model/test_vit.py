@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 import torch
 from torch import nn
+from torch.nn import functional
 
 from secondread.errors import InputError
 from secondread.model.vit import PRESETS, Attention, DropPath, ViT, ViTConfig, parameter_count, preset_for
@@ -50,6 +51,28 @@ def test_the_logits_are_a_linear_layer_of_the_embedding() -> None:
         torch.testing.assert_close(model.head(prediction.embedding), prediction.logits)
         normalised = (prediction.embedding - model.norm.bias) / model.norm.weight
         torch.testing.assert_close(normalised.mean(dim=1), torch.zeros(3), atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize("size", [32, 96])
+def test_an_image_is_described_by_the_stems_channels_over_nine_regions_at_each_scale(size: int) -> None:
+    torch.manual_seed(0)
+    config = PRESETS["vit-96"].fit_to(image_size=size, classes=3)
+    model = ViT(config).eval()
+    images = torch.rand(2, 1, size, size)
+    with torch.inference_mode():
+        prediction, description = model.describe(images)
+        for ours, theirs in zip(prediction, model(images), strict=True):
+            torch.testing.assert_close(ours, theirs)
+        maps = nn.Sequential(*list(model.stem)[:3])((images - 0.5) / 0.25)  # the first block
+        regions = functional.adaptive_avg_pool2d(maps, 3).flatten(1)
+    if size % 6 == 0:
+        torch.testing.assert_close(description[:, : regions.shape[1]], regions)
+    of_scales = [
+        channels
+        for channels, following in zip(config.stem_channels, (*config.stem_strides[1:], 2), strict=True)
+        if following == 2
+    ]
+    assert description.shape == (2, 9 * sum(of_scales))
 
 
 def test_attention_is_torchs_own() -> None:

@@ -1,54 +1,83 @@
-"""The score is the Mahalanobis distance of scipy under the covariance of scikit-learn, and tells strangers apart."""
+"""The score's parts are scikit-learn's, its scale is val's, and images of another field or turned ones stand out."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
-from scipy.spatial.distance import mahalanobis
-from sklearn.covariance import LedoitWolf
+import torch
+from safetensors.torch import load_file
+from sklearn.decomposition import PCA
 
-from secondread.training.out_of_distribution import fit_out_of_distribution, threshold
-
-
-@pytest.fixture
-def embeddings() -> tuple[np.ndarray, np.ndarray]:
-    """600 embeddings of 12 numbers in three classes, correlated."""
-    random = np.random.default_rng(0)
-    labels = np.arange(600) % 3
-    spread = random.normal(size=(12, 12)) / 3
-    return (random.normal(size=(600, 12)) @ spread + 3 * random.normal(size=(3, 12))[labels]).astype(np.float32), labels
+from secondread.config.train import TrainConfig
+from secondread.data.versions.dataset import DatasetVersion
+from secondread.model.folder import WEIGHTS_FILE
+from secondread.model.out_of_distribution import Strangeness
+from secondread.model.vit import ViT, ViTConfig
+from secondread.training.out_of_distribution import fit_strangeness, threshold
+from secondread.training.train import train
 
 
-def test_it_is_the_mahalanobis_distance_to_the_nearest_class(embeddings: tuple[np.ndarray, np.ndarray]) -> None:
-    values, labels = embeddings
-    means = [values[labels == index].mean(axis=0, dtype=np.float64) for index in range(3)]
-    centred = np.concatenate([values[labels == index] - means[index] for index in range(3)])
-    precision = np.linalg.inv(LedoitWolf(assume_centered=True).fit(centred).covariance_)
-    strangers = np.random.default_rng(1).normal(0, 4, (20, 12))
-    expected = [min(mahalanobis(row, mean, precision) for mean in means) / np.sqrt(12) for row in strangers]
-    fitted = fit_out_of_distribution(values, labels, classes=3)
-    np.testing.assert_allclose(fitted.score(strangers), expected, rtol=1e-4)
+@pytest.fixture(scope="module")
+def model(dataset: DatasetVersion, quick: Callable[..., TrainConfig], tmp_path_factory: pytest.TempPathFactory) -> ViT:
+    folder = train(dataset, tmp_path_factory.mktemp("train") / "model", quick(epochs=2)).model
+    network = ViT(ViTConfig.from_dict(folder.config.architecture))
+    network.load_state_dict(load_file(folder.root / WEIGHTS_FILE))
+    return network.eval()
 
 
-def test_training_images_score_about_one_and_strangers_more(embeddings: tuple[np.ndarray, np.ndarray]) -> None:
-    values, labels = embeddings
-    fitted = fit_out_of_distribution(values, labels, classes=3)
-    own, strangers = fitted.score(values), fitted.score(np.random.default_rng(1).normal(0, 6, (200, 12)))
-    assert own.mean() == pytest.approx(1, abs=0.15)
-    assert (strangers > threshold(own, share=0.05)).mean() > 0.9
+@pytest.fixture(scope="module")
+def fitted(model: ViT, dataset: DatasetVersion) -> Strangeness:
+    return fit_strangeness(model, dataset.split("train"), dataset.split("val"), seed=0)
+
+
+def described(model: ViT, images: np.ndarray) -> torch.Tensor:
+    with torch.inference_mode():
+        return model.describe(torch.from_numpy(np.array(images)).float() / 255)[1]
+
+
+def test_the_residual_is_what_a_principal_component_analysis_leaves_unexplained(
+    model: ViT, fitted: Strangeness, dataset: DatasetVersion
+) -> None:
+    train, test = (described(model, dataset.split(name).images).numpy() for name in ("train", "test"))
+    mean, spread = train.mean(axis=0), fitted.spread.numpy()
+    analysis = PCA(n_components=fitted.directions.shape[1], svd_solver="full").fit((train - mean) / spread)
+    standard = (test - mean) / spread
+    left = standard - analysis.inverse_transform(analysis.transform(standard))
+    ours = fitted.answers(torch.from_numpy(test))[:, 0].numpy()
+    np.testing.assert_allclose(ours, np.sqrt((left**2).mean(axis=1)), rtol=1e-2)
+
+
+def test_half_of_val_is_below_zero_and_nearly_all_of_it_below_one(
+    model: ViT, fitted: Strangeness, dataset: DatasetVersion
+) -> None:
+    answers = fitted.answers(described(model, dataset.split("val").images))
+    scaled = ((answers - fitted.usual) / (fitted.strange - fitted.usual)).numpy()
+    assert (scaled < 1e-6).mean(axis=0) == pytest.approx([0.5, 0.5], abs=0.05)
+    assert (scaled > 1.0001).mean(axis=0) == pytest.approx([0.025, 0.025], abs=0.05)
+
+
+@pytest.mark.parametrize("kind", ["noise", "blank", "stripes"])
+def test_images_of_another_field_score_above_all_own_ones(
+    model: ViT, fitted: Strangeness, dataset: DatasetVersion, kind: str
+) -> None:
+    strange = np.zeros((4, 1, 32, 32), np.uint8)
+    if kind == "noise":
+        strange = np.random.default_rng(0).integers(0, 256, strange.shape, dtype=np.uint8)
+    if kind == "stripes":
+        strange[:, :, ::2, ::2] = 255
+    own = fitted(described(model, dataset.split("test").images))
+    assert fitted(described(model, strange)).min() > own.max()
+
+
+def test_the_same_images_give_the_same_score_again(model: ViT, fitted: Strangeness, dataset: DatasetVersion) -> None:
+    again = fit_strangeness(model, dataset.split("train"), dataset.split("val"), seed=0)
+    for name, value in fitted.state_dict().items():
+        assert torch.equal(value, again.state_dict()[name]), name
 
 
 def test_the_threshold_turns_away_the_share_it_may() -> None:
     scores = np.random.default_rng(0).gamma(3, size=2000)
     assert (scores > threshold(scores, share=0.05)).mean() == pytest.approx(0.05, abs=0.001)
     assert (scores > threshold(scores, share=0)).sum() == 0
-
-
-def test_a_direction_without_spread_does_not_count_infinitely() -> None:
-    """LayerNorm leaves one direction of an embedding constant."""
-    random = np.random.default_rng(0)
-    values = random.normal(size=(50, 8))
-    values -= values.mean(axis=1, keepdims=True)
-    fitted = fit_out_of_distribution(values, np.arange(50) % 2, classes=2)
-    assert np.isfinite(fitted.whitening).all()
-    assert fitted.score(values).max() < 4
