@@ -246,6 +246,7 @@ def _noise(most: int, size: int, seed: int) -> Iterator[bytes]:
     random = np.random.default_rng(seed)
     for number in range(most):
         kind = number % 4
+        values: npt.NDArray[Any]
         if kind == 0:
             values = random.integers(0, 256, (size, size))
         elif kind == 1:

@@ -93,7 +93,7 @@ def _describe(
 def _fit_axes(described: npt.NDArray[np.float32]) -> Axes:
     wide = described.astype(np.float64)
     mean, spread = wide.mean(axis=0), wide.std(axis=0)
-    spread = np.maximum(spread, max(_SPREAD_FLOOR * float(spread.mean()), np.finfo(np.float32).tiny))
+    spread = np.maximum(spread, max(_SPREAD_FLOOR * float(spread.mean()), float(np.finfo(np.float32).tiny)))
     _, strengths, directions = np.linalg.svd((wide - mean) / spread, full_matrices=False)
     explained = np.cumsum(strengths**2) / max(float((strengths**2).sum()), np.finfo(np.float64).tiny)
     # a quarter of the images at most: as many axes as images would explain each of them, and no new one
