@@ -121,7 +121,7 @@ def second_reader(
     reason = _reason(normal, labels, room)
     if reason:
         facts["prevalence"] = math.nan if normal.all() or not normal.any() else prevalence
-        return SecondReader(**facts, **dict.fromkeys(_FIGURES, UNKNOWN), reason=reason)
+        return SecondReader(**(facts | dict.fromkeys(_FIGURES, UNKNOWN)), reason=reason)
     cells = _cells(probabilities, labels, normal, confidence_at_least)
     values = _expected(cells.sum(axis=0, keepdims=True), reader, room.prevalence)
     drawn: dict[str, list[npt.NDArray[np.float64]]] = {name: [] for name in _FIGURES}
@@ -141,7 +141,7 @@ def second_reader(
     for name, seen in (("missed", cells[:, :, _WRONG_CONFIDENT]), ("missed_disease", cells[:, _DISEASED, :1])):
         if not seen.any():  # no image shows it, so that no draw of images does
             found[name] = Estimate(0.0, 0.0, most[name])
-    return SecondReader(**facts, **found)
+    return SecondReader(**(facts | found))
 
 
 def normal_classes(classes: Sequence[str], stated: Sequence[str] = ()) -> npt.NDArray[np.bool_]:

@@ -96,9 +96,7 @@ def test_errors_that_are_shared_as_far_as_possible_are_the_worst_case() -> None:
 
 def test_independence_flatters() -> None:
     probabilities, labels = answers(200, gain=0.2)
-    missed = [
-        found(probabilities, labels, reader=FirstReader(0.8, 0.9, shared)).missed.value for shared in (0, 0.5, 1)
-    ]
+    missed = [found(probabilities, labels, reader=FirstReader(0.8, 0.9, shared)).missed.value for shared in (0, 0.5, 1)]
     assert missed[0] < missed[1] < missed[2]
 
 
