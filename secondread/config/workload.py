@@ -14,7 +14,7 @@ class WorkloadConfig:
     arrivals_per_hour: float = 40.0  # studies an hour, at random times; the films of one busy hospital
     urgent_share: float = 0.10  # of the studies, in [0, 1]; test sets hold far more, where an order says nothing
     physicians: int = 2  # who read at the same time; the fewest among whom there is a second one
-    # minutes a reading with its report takes, on average, each of random (exponential) length; 2 to 2.5 were measured
+    # minutes a reading with its report takes, on average, each of random (exponential) length; 2 to 2.5 were reckoned
     # for films in doi:10.1117/12.938177, and at 2 the two physicians are busy for two thirds of their time
     minutes_per_study: float = 2.0
     correct_share: float = 0.90  # of the studies that a physician reads right, in [0, 1]; as FirstReader's sensitivity

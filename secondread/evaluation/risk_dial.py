@@ -287,11 +287,12 @@ def _on_test(
 ) -> tuple[DialSetting, ...]:
     """What each threshold does on the test."""
     closed = test.agreed[:, None] & (test.confidence[:, None] >= np.array(thresholds, dtype=np.float64))
-    both = np.concatenate([~closed, closed & test.wrong[:, None]], axis=1) * test.shares[:, None]
-    values = both.sum(axis=0) / test.patients
+    shares, patients = test.shares, test.patients
+    both = np.concatenate([~closed, closed & test.wrong[:, None]], axis=1) * shares[:, None]
+    values = both.sum(axis=0) / patients
     drawn = np.concatenate(
         [
-            (weights @ both) / (weights @ test.shares)[:, None]
+            (weights @ both) / (weights @ shares)[:, None]
             for weights in bootstrap.draws(test.groups, resamples=config.resamples, seed=config.seed)
         ]
     )
@@ -302,7 +303,7 @@ def _on_test(
             settings.append(DialSetting(share, threshold, Estimate(1.0, 1.0, 1.0), Estimate(0.0, 0.0, 0.0)))
             continue
         escalated = resampled(float(values[place]), drawn[:, place], level=config.level)
-        wrong = resampled_share(float(values[other]), drawn[:, other], patients=test.patients, level=config.level)
+        wrong = resampled_share(float(values[other]), drawn[:, other], patients=patients, level=config.level)
         settings.append(DialSetting(share, threshold, escalated, wrong))
     return tuple(settings)
 

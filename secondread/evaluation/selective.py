@@ -279,11 +279,12 @@ def _bounds(
     level: float,
 ) -> list[Estimate]:
     """The risk at each point of the curve with its interval; `drawn` is float64 (draws, points)."""
-    found = []
-    for column, place in enumerate(places):
-        patients = len(np.unique(groups[ranked.order[: ranked.ends[place] + 1]]))
-        found.append(resampled_share(float(risk[place]), drawn[:, column], patients=patients, level=level))
-    return found
+    _, first = np.unique(groups[ranked.order], return_index=True)  # where each patient is first answered
+    patients = np.searchsorted(np.sort(first), ranked.ends[places], side="right")
+    return [
+        resampled_share(float(risk[place]), drawn[:, column], patients=int(patients[column]), level=level)
+        for column, place in enumerate(places)
+    ]
 
 
 def _one_a_patient(groups: npt.NDArray[Any], seed: int) -> npt.NDArray[np.intp]:

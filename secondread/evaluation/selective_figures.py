@@ -15,6 +15,7 @@ from secondread.evaluation.selective import RiskCoverage, Selective
 
 _STEPS = (0.01, 0.02, 0.05, 0.1, 0.25, 1.0)  # between the ticks of an axis of shares; the finest that is not crowded
 _MOST_TICKS = 6
+_TICK_ROOM = 0.08  # of the axis, that the text of a tick takes
 
 
 @dataclass(frozen=True)
@@ -30,7 +31,7 @@ class _Axes:
     @property
     def size(self) -> tuple[float, float]:
         """Width and height of the drawing."""
-        return self.left + self.width + 20, self.top + self.height + 48
+        return self.left + self.width + 20, self.top + self.height + 54
 
     def x(self, value: float) -> float:
         return round(self.left + value * self.width, 2)
@@ -119,7 +120,11 @@ def risk_dial_svg(dial: RiskDial) -> Markup:
         return (math.log(share) - low) / (high - low) if high > low else 0.5
 
     axes = _Axes(1.0)
-    ticks = [(place(setting.accepted), percent(setting.accepted)) for setting in dial.settings]
+    ticks = [  # the chosen position is named, and of the others those that leave it room
+        (place(setting.accepted), percent(setting.accepted))
+        for setting in dial.settings
+        if setting is dial.chosen or abs(place(setting.accepted) - place(dial.chosen.accepted)) >= _TICK_ROOM
+    ]
     x_title, y_title = "wrong closures accepted, of all studies", "goes to a second physician"
     parts = axes.frame(ticks, x_title=x_title, y_title=y_title)
     xs = [place(setting.accepted) for setting in dial.settings]
