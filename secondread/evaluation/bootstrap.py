@@ -149,7 +149,7 @@ def intervals(
                 for index, value in enumerate(values)
             )
     tail = 100 * (1 - level) / 2
-    low, high = np.percentile(calibrated, [tail, 100 - tail], axis=0)
+    low, high = np.percentile(calibrated, [tail, 100 - tail], axis=0, method="weibull")
     return Intervals(overall, by_class, ece_if_calibrated(calibrated, level=level), (low, high))
 
 

@@ -21,12 +21,16 @@ UNKNOWN = Interval(float("nan"), float("nan"))
 
 
 def percentile(values: Draws, level: float) -> Interval:
-    """Bounds of the middle `level` of some draws, float64 (draws,); those that are NaN are left out."""
+    """Bounds of the middle `level` of some draws, float64 (draws,); those that are NaN are left out.
+
+    Of n draws the p-th part is taken at rank (n + 1) p: by numpy's own rank, intervals of 100 draws hold the truth two
+    points too seldom. Source: Davison & Hinkley 1997, "Bootstrap Methods and their Application", chapter 5.
+    """
     values = values[~np.isnan(values)]
     if not len(values):
         return UNKNOWN
     tail = 100 * (1 - level) / 2
-    low, high = np.percentile(values, [tail, 100 - tail])
+    low, high = np.percentile(values, [tail, 100 - tail], method="weibull")
     return Interval(float(low), float(high))
 
 
