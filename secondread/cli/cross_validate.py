@@ -19,9 +19,12 @@ _SHOWN = {
     "accuracy": "accuracy",
     "auroc_macro": "AUROC",
     "balanced_accuracy": "balanced",
+    "average_precision_macro": "AP",
     "f1_macro": "F1",
     "loss": "loss",
+    "brier": "Brier",
 }
+_POOLED = {**_SHOWN, "nll": "loss", "ece": "ECE"}
 
 
 def add_to(app: typer.Typer) -> None:
@@ -85,7 +88,7 @@ def _show(record: dict[str, Any], output: Path) -> None:
     print_table(table)
     together = record["pooled"]
     facts = {
-        f"{_SHOWN[name]} of all together": f"{figure['value']:.4f}, {figure['low']:.4f} to {figure['high']:.4f}"
+        f"{_POOLED[name]} of all together": f"{figure['value']:.4f}, {figure['low']:.4f} to {figure['high']:.4f}"
         for name, figure in together["metrics"].items()
         if figure["low"] is not None
     }

@@ -15,6 +15,8 @@ class EvaluateConfig:
     resamples: int = 1_000  # bootstrap draws; bounds then move by about 0.001 from seed to seed
     level: float = 0.95  # share of the draws inside an interval; the custom of the field
     seed: int = 0  # of the draws
+    fixed_specificity: float = 0.9  # share: one false alarm in ten healthy, at which a class's sensitivity is told
+    fixed_sensitivity: float = 0.9  # share: one miss in ten sick, at which a class's specificity is told
     shown_images: int = 12  # pictures in each of the report's two galleries; two rows on a desk, six on a phone
 
     def __post_init__(self) -> None:
@@ -22,4 +24,6 @@ class EvaluateConfig:
         require(self.batch_size > 0, f"batch_size must be above 0, not {self.batch_size}.")
         require(self.resamples >= 100, f"resamples must be at least 100 for a 95 % interval, not {self.resamples}.")
         require(0.5 <= self.level < 1, f"level must be in [0.5, 1), not {self.level}.")
+        for name in ("fixed_specificity", "fixed_sensitivity"):
+            require(0 < getattr(self, name) <= 1, f"{name} must be above 0 and at most 1, not {getattr(self, name)}.")
         require(self.shown_images >= 0, f"shown_images must not be negative, not {self.shown_images}.")

@@ -40,6 +40,9 @@ class TrainConfig:
     mixup_alpha: float = 0.3  # of the Beta distribution that images are blended by; 0: none
     out_of_distribution_share: float = 0.05  # share of val that the out-of-distribution threshold may turn away
     abstain_share: float = 0.10  # share of val, the least confident, that is below the threshold for abstention
+    class_sensitivity: float = (
+        0.9  # share of a class's images that its own threshold finds: one miss in ten, told as such
+    )
     drop_path: float = 0.0  # share of images that skip the last block of the transformer; earlier blocks less
     ema_decay: float = 0.999  # share of the averaged weights kept each step; the average is judged and kept; 0: none
     early_stopping_epochs: int = 0  # epochs without a lower val loss after which it stops; 0: the schedule is run whole
@@ -69,6 +72,10 @@ class TrainConfig:
         shares = [field.name for field in fields(self) if field.name.endswith("_share")]
         for name in (*shares, "label_smoothing", "class_balance"):
             require(0 <= getattr(self, name) <= 1, f"{name} must be from 0 to 1, not {getattr(self, name)}.")
+        require(
+            0 < self.class_sensitivity < 1,
+            f"class_sensitivity must be above 0 and below 1, not {self.class_sensitivity}.",
+        )
         for name in ("ema_decay", "drop_path"):
             require(0 <= getattr(self, name) < 1, f"{name} must be from 0 to below 1, not {getattr(self, name)}.")
         strategies = ", ".join(STRATEGIES)

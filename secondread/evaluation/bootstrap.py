@@ -4,12 +4,15 @@ Images of one patient are alike, so an interval that resamples images is too nar
 drawn with replacement, and a figure is recomputed on each draw; the interval runs between two percentiles of those.
 Source: Efron & Tibshirani 1993, chapter 13 (percentile interval); Field & Welsh 2007 (resampling clusters).
 
+Two kinds of figures have another interval: the calibration error, which chance can only raise (see
+`secondread.evaluation.ece_interval`), and shares that are 0 or 1, of which every draw is the same.
+
 A draw is held as weights, how often each image was drawn, so that all draws are computed at once.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,17 +20,31 @@ import numpy as np
 import numpy.typing as npt
 
 from secondread.errors import InputError
-from secondread.evaluation.metrics import FloatArray, IntArray, ratio
+from secondread.evaluation.arrays import Draws, FloatArray, IntArray, once
+from secondread.evaluation.ece_interval import ece_if_calibrated, ece_interval, gaps_if_calibrated
+from secondread.evaluation.interval import UNKNOWN, Interval, exact_if_all_agree, percentile
+from secondread.evaluation.metrics import COUNTS, Measured, measure, measure_calibration
 
-_WEIGHTS_AT_ONCE = 2_000_000  # (resamples x images) held at a time: 16 MB, and some such arrays
+_WEIGHTS_AT_ONCE = (
+    500_000  # (resamples x images) held at a time: 4 MB, which a processor's cache holds; some such arrays
+)
 
 
 @dataclass(frozen=True)
-class Interval:
-    """Bounds between which a figure lies in `level` of the resamples; NaN where that cannot be known."""
+class Intervals:
+    """Bounds of every figure; NaN where they cannot be known, and of all where there are fewer than two patients.
 
-    low: float
-    high: float
+    Attributes:
+        overall: by name of `metrics.OVERALL`.
+        by_class: by name of `metrics.BY_CLASS`, one a class; numbers of images have none.
+        ece_if_calibrated: where the calibration error of a perfectly calibrated model would lie on as many images.
+        gaps_if_calibrated: likewise the gap of each bin, float64 (bins,): least and greatest.
+    """
+
+    overall: Mapping[str, Interval]
+    by_class: Mapping[str, tuple[Interval, ...]]
+    ece_if_calibrated: Interval
+    gaps_if_calibrated: tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]
 
 
 def group_weights(groups: npt.NDArray[Any], *, resamples: int, seed: int) -> npt.NDArray[np.int64]:
@@ -54,34 +71,25 @@ def draws(groups: npt.NDArray[Any], *, resamples: int, seed: int) -> Iterator[np
         yield np.asarray(counts[:, place], dtype=np.int64)
 
 
-def weighted_accuracy(right: npt.NDArray[np.bool_], weights: npt.NDArray[np.number]) -> npt.NDArray[np.float64]:
-    """Accuracy of each draw, float64 (resamples,). `right` is (images,), `weights` (resamples, images)."""
-    return np.asarray((weights @ right.astype(np.float64)) / weights.sum(axis=1), dtype=np.float64)
-
-
-def weighted_auroc(
-    positive: npt.NDArray[np.bool_], scores: FloatArray, weights: npt.NDArray[np.number]
-) -> npt.NDArray[np.float64]:
-    """AUROC of each draw: the weighted share of pairs (positive, negative) in the right order, ties counted half.
+def resampled(
+    statistic: Callable[[npt.NDArray[np.int64]], Mapping[str, npt.NDArray[np.float64]]],
+    groups: npt.NDArray[Any],
+    *,
+    resamples: int,
+    seed: int,
+) -> dict[str, npt.NDArray[np.float64]]:
+    """Some statistics of all draws.
 
     Args:
-        positive: bool (images,).
-        scores: float (images,).
-        weights: (resamples, images).
+        statistic: from weights, int64 (draws, images), to arrays by name whose first axis is the draws.
+        groups: (images,), the patient of each image.
+        resamples: number of draws.
+        seed: of the draws.
     Returns:
-        float64 (resamples,); NaN where a draw has no positive or no negative image.
+        The same names, with all draws along the first axis.
     """
-    order = np.argsort(scores, kind="stable")
-    sorted_scores = scores[order]
-    starts = np.flatnonzero(np.r_[True, sorted_scores[1:] != sorted_scores[:-1]])  # first image of each distinct score
-    sorted_weights = weights[:, order].astype(np.float64)
-    is_positive = positive[order].astype(np.float64)
-    positives = _sum_runs(sorted_weights * is_positive, starts)
-    negatives = _sum_runs(sorted_weights * (1 - is_positive), starts)
-    below = np.cumsum(negatives, axis=1) - 0.5 * negatives
-    pairs = positives.sum(axis=1) * negatives.sum(axis=1)
-    ordered = (positives * below).sum(axis=1)
-    return ratio(ordered, pairs)
+    parts = [statistic(weights) for weights in draws(groups, resamples=resamples, seed=seed)]
+    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
 
 def intervals(
@@ -92,10 +100,12 @@ def intervals(
     resamples: int = 1_000,
     level: float = 0.95,
     seed: int = 0,
-) -> Mapping[str, Interval]:
-    """Intervals of accuracy and macro AUROC.
+    fixed_specificity: float = 0.9,
+    fixed_sensitivity: float = 0.9,
+) -> Intervals:
+    """Intervals of all figures.
 
-    The macro AUROC of a draw is the mean over the classes that the draw has; a class that is missing from all images
+    The mean over classes of a draw is that over the classes that the draw has; a class that is missing from all images
     is in none.
 
     Args:
@@ -105,8 +115,8 @@ def intervals(
         resamples: number of draws; 1,000 gives bounds that move by about 0.001 from seed to seed.
         level: share of draws inside.
         seed: of the draws.
-    Returns:
-        `accuracy` and `auroc_macro`; NaN bounds when there are fewer than two groups.
+        fixed_specificity: as in `metrics.measure`.
+        fixed_sensitivity: as in `metrics.measure`.
     Raises:
         InputError: the arrays differ in length.
     """
@@ -114,44 +124,99 @@ def intervals(
         raise InputError(
             f"{len(probabilities)} predictions, {len(labels)} labels and {len(groups)} groups: lengths differ."
         )
-    if len(np.unique(groups)) < 2:
-        nothing = Interval(np.nan, np.nan)
-        return {"accuracy": nothing, "auroc_macro": nothing}
-    right = probabilities.argmax(axis=1) == labels
-    accuracy, auroc = [], []
-    for part in draws(groups, resamples=resamples, seed=seed):
-        accuracy.append(weighted_accuracy(right, part))
-        auroc.append(macro_auroc(probabilities, labels, part))
-    return {
-        "accuracy": percentile(np.concatenate(accuracy), level),
-        "auroc_macro": percentile(np.concatenate(auroc), level),
-    }
 
+    def of(weights: npt.NDArray[np.int64]) -> Measured:
+        return measure(
+            probabilities, labels, weights, fixed_specificity=fixed_specificity, fixed_sensitivity=fixed_sensitivity
+        )
 
-def macro_auroc(
-    probabilities: FloatArray, labels: IntArray, weights: npt.NDArray[np.number]
-) -> npt.NDArray[np.float64]:
-    """Mean over the classes of each draw, float64 (resamples,); NaN where none is defined."""
-    areas = np.stack(
-        [weighted_auroc(labels == index, probabilities[:, index], weights) for index in range(probabilities.shape[1])]
-    )
-    defined = ~np.isnan(areas)
-    total, count = np.where(defined, areas, 0).sum(axis=0), defined.sum(axis=0)
-    return ratio(total, count)
-
-
-def percentile(values: npt.NDArray[np.float64], level: float) -> Interval:
-    """Bounds of the middle `level` of some draws, float64 (resamples,); those that are NaN are left out."""
-    values = values[~np.isnan(values)]
-    if not len(values):
-        return Interval(np.nan, np.nan)
+    plain = of(once(len(labels)))
+    units = _units(probabilities, labels, groups)
+    calibrated = gaps_if_calibrated(probabilities, draws=resamples, seed=seed)
+    overall = dict.fromkeys(plain.overall, UNKNOWN)
+    by_class = {name: (UNKNOWN,) * values.shape[1] for name, values in plain.by_class.items() if name not in COUNTS}
+    if len(np.unique(groups)) > 1:
+        drawn = resampled(lambda weights: _flat(of(weights)), groups, resamples=resamples, seed=seed)
+        overall = {
+            name: bounded(drawn[name], values[0], level, patients=units[name][0] if name in units else 0)
+            for name, values in plain.overall.items()
+        }
+        overall["ece"] = ece_interval(plain.gaps[0], drawn["gaps"], calibrated, level=level)
+        for name in by_class:
+            values, count = plain.by_class[name][0], units.get(name, [0] * probabilities.shape[1])
+            by_class[name] = tuple(
+                bounded(drawn[f"class {name}"][:, index], value, level, patients=count[index])
+                for index, value in enumerate(values)
+            )
     tail = 100 * (1 - level) / 2
-    low, high = np.percentile(values, [tail, 100 - tail])
-    return Interval(float(low), float(high))
+    low, high = np.percentile(calibrated, [tail, 100 - tail], axis=0, method="weibull")
+    return Intervals(overall, by_class, ece_if_calibrated(calibrated, level=level), (low, high))
 
 
-def _sum_runs(values: npt.NDArray[np.float64], starts: npt.NDArray[np.intp]) -> npt.NDArray[np.float64]:
-    """Sum the columns between one start and the next."""
-    if len(starts) == values.shape[1]:
-        return values  # no ties, the usual case: nothing to add up
-    return np.asarray(np.add.reduceat(values, starts, axis=1), dtype=np.float64)
+def calibration_intervals(
+    probabilities: FloatArray,
+    labels: IntArray,
+    groups: npt.NDArray[Any],
+    *,
+    resamples: int = 1_000,
+    level: float = 0.95,
+    seed: int = 0,
+) -> dict[str, Interval]:
+    """What `intervals` gives for `nll`, `brier` and `ece`, without the time that the others take."""
+    if len(np.unique(groups)) < 2:
+        return dict.fromkeys(("nll", "brier", "ece"), UNKNOWN)
+
+    def of(weights: npt.NDArray[np.int64]) -> dict[str, npt.NDArray[np.float64]]:
+        figures, gaps = measure_calibration(probabilities, labels, weights)
+        return {**figures, "gaps": gaps}
+
+    plain = of(once(len(labels)))
+    drawn = resampled(of, groups, resamples=resamples, seed=seed)
+    calibrated = gaps_if_calibrated(probabilities, draws=resamples, seed=seed)
+    found = {name: bounded(drawn[name], plain[name][0], level) for name in ("nll", "brier")}
+    return {**found, "ece": ece_interval(plain["gaps"][0], drawn["gaps"], calibrated, level=level)}
+
+
+def _flat(measured: Measured) -> dict[str, npt.NDArray[np.float64]]:
+    by_class = {f"class {name}": values for name, values in measured.by_class.items()}
+    return {**measured.overall, **by_class, "gaps": measured.gaps}
+
+
+def bounded(values: Draws, value: float, level: float, *, patients: int = 0) -> Interval:
+    """Percentiles of the draws of a figure; of draws that all agree what they can still promise.
+
+    An interval of no width would say that nothing else can come.
+
+    Args:
+        values: of the draws, float64 (draws,).
+        value: on the images as they are.
+        level: of the interval.
+        patients: that the figure is a simple share of; 0: it is none.
+    Returns:
+        Not known where the value is not, or where all draws are the same and the figure is no simple share of 0 or 1.
+    """
+    if np.isnan(value):
+        return UNKNOWN
+    found = percentile(values, level)
+    if found.low < found.high:
+        return found
+    return exact_if_all_agree(float(value), patients, level) if patients else UNKNOWN
+
+
+def _units(probabilities: FloatArray, labels: IntArray, groups: npt.NDArray[Any]) -> dict[str, list[int]]:
+    """Patients that each simple share is of: one number, or one a class."""
+    predicted, classes = probabilities.argmax(axis=1), range(probabilities.shape[1])
+
+    def patients(chosen: list[npt.NDArray[np.bool_]]) -> list[int]:
+        return [len(np.unique(groups[each])) for each in chosen]
+
+    positive = patients([labels == index for index in classes])
+    negative = patients([labels != index for index in classes])
+    return {
+        "accuracy": patients([np.ones(len(labels), dtype=bool)]),
+        "precision": patients([predicted == index for index in classes]),
+        "recall": positive,
+        "sensitivity_at_specificity": positive,
+        "specificity": negative,
+        "specificity_at_sensitivity": negative,
+    }

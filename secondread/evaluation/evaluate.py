@@ -26,12 +26,14 @@ from secondread.config.gate import GateConfig
 from secondread.data.pixels.preprocess import Preprocessing
 from secondread.data.versions.dataset import DatasetVersion
 from secondread.errors import InputError
-from secondread.evaluation import bootstrap, calibration, metrics
+from secondread.evaluation import bootstrap, calibration, curves, metrics, thresholds
+from secondread.evaluation.arrays import FloatArray, IntArray, check, once
 from secondread.evaluation.gate import GateResult, decide
+from secondread.evaluation.interval import Interval
 from secondread.evaluation.report import Gallery, render_html, summary_markdown
-from secondread.evaluation.results import Evaluation, Figure
+from secondread.evaluation.results import Calibration, ClassFigures, ClassThreshold, Evaluation, Figure
 from secondread.logging import get_logger
-from secondread.model.folder import ModelFolder
+from secondread.model.folder import ModelConfigFile, ModelFolder
 from secondread.model.session import GraphSession
 
 EVALUATION_FILE = "evaluation.json"
@@ -143,10 +145,15 @@ def measure(
     graph: str | None = None,
 ) -> Evaluation:
     """All figures of some probabilities, float32 (images, classes), against labels in the model's class order."""
-    metrics.check(probabilities, labels)
+    check(probabilities, labels)
     classes = model.config.taxonomy.names
-    bins = calibration.reliability(probabilities, labels)
-    figures = _figures(probabilities, labels, data.groups, bins, config)
+    fixed: dict[str, Any] = {
+        "fixed_specificity": config.fixed_specificity,
+        "fixed_sensitivity": config.fixed_sensitivity,
+    }
+    plain = metrics.measure(probabilities, labels, once(len(labels)), **fixed)
+    bounds = bootstrap.intervals(probabilities, labels, data.groups, **_drawn(config), **fixed)
+    figures = {name: _figure(values[0], bounds.overall[name]) for name, values in plain.overall.items()}
     return Evaluation(
         model=model.config.name,
         digest=model.digest(),
@@ -160,12 +167,17 @@ def measure(
         n=len(labels),
         groups=len(np.unique(data.groups)),
         level=config.level,
+        **fixed,
         metrics=figures,
-        per_class=dict(zip(classes, metrics.per_class(probabilities, labels), strict=True)),
+        per_class={name: _class_figures(plain, bounds, index) for index, name in enumerate(classes)},
         confusion=tuple(tuple(map(int, row)) for row in metrics.confusion(probabilities, labels)),
-        roc=dict(zip(classes, metrics.roc_by_class(probabilities, labels), strict=True)),
-        roc_micro=metrics.roc_micro(probabilities, labels),
-        reliability=bins,
+        roc=dict(zip(classes, curves.roc_by_class(probabilities, labels), strict=True)),
+        roc_micro=curves.roc_micro(probabilities, labels),
+        pr=dict(zip(classes, curves.pr_by_class(probabilities, labels), strict=True)),
+        reliability=calibration.reliability(probabilities, labels, likely=bounds.gaps_if_calibrated),
+        calibration=_calibration(model.config.temperature, probabilities, labels, data.groups, bounds, config),
+        chosen_sensitivity=model.config.thresholds.sensitivity,
+        thresholds=_thresholds(model.config, probabilities, labels, data.groups, config),
         gate=gate_of(figures, images=len(labels), policy=policy),
     )
 
@@ -175,27 +187,58 @@ def gate_of(figures: Mapping[str, Figure], *, images: int, policy: GateConfig) -
     return decide(policy, {name: asdict(figure) for name, figure in figures.items()}, images=images)
 
 
-def _figures(
-    probabilities: npt.NDArray[np.float32],
-    labels: npt.NDArray[np.int64],
+def _drawn(config: EvaluateConfig) -> dict[str, Any]:
+    """How every interval is drawn: over the same patients, so that figures of one draw belong together."""
+    return {"resamples": config.resamples, "level": config.level, "seed": config.seed}
+
+
+def _figure(value: float, bounds: Interval) -> Figure:
+    return Figure(float(value), bounds.low, bounds.high)
+
+
+def _class_figures(plain: metrics.Measured, bounds: bootstrap.Intervals, index: int) -> ClassFigures:
+    """What is known of one class."""
+    values = {name: draws[0, index] for name, draws in plain.by_class.items()}
+    counts = {name: int(values.pop(name)) for name in metrics.COUNTS}
+    figures = {name: _figure(value, bounds.by_class[name][index]) for name, value in values.items()}
+    return ClassFigures(**counts, figures=figures)
+
+
+def _calibration(
+    temperature: float,
+    probabilities: FloatArray,
+    labels: IntArray,
     groups: npt.NDArray[Any],
-    bins: tuple[calibration.ReliabilityBin, ...],
+    bounds: bootstrap.Intervals,
     config: EvaluateConfig,
-) -> dict[str, Figure]:
-    """Every figure over all classes, with an interval where one is computed."""
-    values = {
-        **metrics.overall(probabilities, labels),
-        "ece": calibration.ece(bins),
-        "nll": calibration.nll(probabilities, labels),
-        "brier": calibration.brier(probabilities, labels),
-    }
-    bounds = bootstrap.intervals(
-        probabilities, labels, groups, resamples=config.resamples, level=config.level, seed=config.seed
+) -> Calibration:
+    """The same images with the temperature undone, and what a perfectly calibrated model would show."""
+    before = calibration.without_temperature(probabilities, temperature)
+    likely = bootstrap.calibration_intervals(before, labels, groups, **_drawn(config))
+    values, _ = metrics.measure_calibration(before, labels, once(len(labels)))
+    return Calibration(
+        temperature=temperature,
+        before={name: _figure(draws[0], likely[name]) for name, draws in values.items()},
+        reliability_before=calibration.reliability(before, labels),
+        ece_if_calibrated=bounds.ece_if_calibrated,
     )
-    return {
-        name: Figure(value, bounds[name].low, bounds[name].high) if name in bounds else Figure(value)
-        for name, value in values.items()
-    }
+
+
+def _thresholds(
+    model: ModelConfigFile,
+    probabilities: FloatArray,
+    labels: IntArray,
+    groups: npt.NDArray[Any],
+    config: EvaluateConfig,
+) -> dict[str, ClassThreshold]:
+    """What the thresholds that the model brings from val come to on these images."""
+    found = {}
+    for index, name in enumerate(model.taxonomy.names):
+        threshold = model.thresholds.by_class.get(name)
+        if threshold is not None:
+            at = thresholds.reached(labels == index, probabilities[:, index] >= threshold, groups, **_drawn(config))
+            found[name] = ClassThreshold(threshold, *(_figure(*at[side]) for side in ("sensitivity", "specificity")))
+    return found
 
 
 def labels_of_model(model: ModelFolder, data: LabelledImages) -> npt.NDArray[np.int64]:

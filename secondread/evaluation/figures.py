@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from markupsafe import Markup, escape
 
 from secondread.evaluation.calibration import ReliabilityBin
-from secondread.evaluation.metrics import RocCurve
+from secondread.evaluation.curves import PrCurve, RocCurve
 
 COLOURS = 9  # colours of the page; a tenth class begins again, with another dash pattern
 _DASHES = ("", "7 3", "2 3", "10 3 2 3")
@@ -70,26 +70,27 @@ def _cell(counts: Sequence[int], row: int, column: int, *, x: float, y: float, s
 
 @dataclass(frozen=True)
 class _Plot:
-    """A unit square on the page: x and y in [0, 1], y upwards."""
+    """A square on the page: x and y from `start` to 1, y upwards."""
 
     left: float = 52
     top: float = 10
     side: float = 380
+    start: float = 0.0
 
     def x(self, value: float) -> float:
-        return round(self.left + value * self.side, 2)
+        return round(self.left + (value - self.start) / (1 - self.start) * self.side, 2)
 
     def y(self, value: float) -> float:
-        return round(self.top + (1 - value) * self.side, 2)
+        return round(self.top + (1 - value) / (1 - self.start) * self.side, 2)
 
     def points(self, xs: Sequence[float], ys: Sequence[float]) -> str:
         return " ".join(f"{self.x(a)},{self.y(b)}" for a, b in zip(xs, ys, strict=True))
 
-    def frame(self, *, x_title: str, y_title: str, below: float = 0) -> list[str]:
+    def frame(self, *, x_title: str, y_title: str, below: float = 0, diagonal: bool = True) -> list[str]:
         """Grid, ticks, diagonal and axis titles; `below` is room for another strip under the plot."""
         parts = []
-        zero, one, bottom = self.x(0), self.x(1), self.y(0)
-        for tick in (0.0, 0.25, 0.5, 0.75, 1.0):
+        zero, one, bottom = self.x(self.start), self.x(1), self.y(self.start)
+        for tick in (self.start + (1 - self.start) * quarter for quarter in (0.0, 0.25, 0.5, 0.75, 1.0)):
             x, y = self.x(tick), self.y(tick)
             parts += [
                 f'<line class="grid" x1="{x}" x2="{x}" y1="{bottom}" y2="{self.y(1)}"/>',
@@ -98,9 +99,10 @@ class _Plot:
                 f'<text class="small" x="{x}" y="{bottom + 18 + below}" text-anchor="middle">{tick:g}</text>',
             ]
         middle, title_y = self.left + self.side / 2, bottom + 40 + below
+        if diagonal:
+            parts.append(f'<line class="chance" x1="{zero}" y1="{bottom}" x2="{one}" y2="{self.y(1)}"/>')
         return [
             *parts,
-            f'<line class="chance" x1="{zero}" y1="{bottom}" x2="{one}" y2="{self.y(1)}"/>',
             f'<text class="axis" x="{middle}" y="{title_y}" text-anchor="middle">{escape(x_title)}</text>',
             _upright(y_title, y=self.top + self.side / 2),
         ]
@@ -112,46 +114,79 @@ def roc_svg(curves: Mapping[str, RocCurve | None]) -> Markup:
     parts = plot.frame(x_title="false positive rate (1 - specificity)", y_title="true positive rate (sensitivity)")
     for index, (name, curve) in enumerate(curves.items()):
         if curve is not None:
-            parts.append(
-                f'<polyline class="curve {colour_class(index)}" stroke-dasharray="{dash(index)}" '
-                f'points="{plot.points(curve.fpr, curve.tpr)}"><title>{escape(name)}</title></polyline>'
-            )
-    label = "ROC curve of each class against the rest"
-    return _svg(
-        parts, width=plot.left + plot.side + 14, height=plot.top + plot.side + 48, font=13, label=label, kind="plot"
-    )
+            parts.append(_class_line(index, name, plot.points(curve.fpr, curve.tpr)))
+    return _square(plot, parts, "ROC curve of each class against the rest")
 
 
-def reliability_svg(bins: Sequence[ReliabilityBin]) -> Markup:
-    """Reliability diagram: accuracy of the images of each confidence, and below how many images there are."""
-    plot, strip = _Plot(), 64.0
+def pr_svg(curves: Mapping[str, PrCurve | None]) -> Markup:
+    """Precision-recall curve of each class against the rest, in steps, and a short line where a guess would be."""
+    plot = _Plot()
+    parts = plot.frame(x_title="recall (sensitivity)", y_title="precision", diagonal=False)
+    for index, (name, curve) in enumerate(curves.items()):
+        if curve is not None:
+            steps = [curve.recall[0], *(recall for recall in curve.recall[:-1] for _ in (0, 1)), curve.recall[-1]]
+            heights = [precision for precision in curve.precision for _ in (0, 1)]
+            parts.append(_class_line(index, name, plot.points(steps, heights)))
+            ends = f'x1="{plot.x(0.96)}" x2="{plot.x(1)}"'
+            guess = f'{ends} y1="{plot.y(curve.prevalence)}" y2="{plot.y(curve.prevalence)}"'
+            parts.append(f'<line class="curve {colour_class(index)}" {guess}/>')
+    return _square(plot, parts, "Precision-recall curve of each class against the rest")
+
+
+def _class_line(index: int, name: str, points: str) -> str:
+    style = f'class="curve {colour_class(index)}" stroke-dasharray="{dash(index)}"'
+    return f'<polyline {style} points="{points}"><title>{escape(name)}</title></polyline>'
+
+
+def _square(plot: _Plot, parts: Sequence[str], label: str, *, below: float = 0) -> Markup:
+    """A plot with its axes' titles, and room for a strip under it."""
+    width, height = plot.left + plot.side + 14, plot.top + plot.side + 48 + below
+    return _svg(parts, width=width, height=height, font=13, label=label, kind="plot")
+
+
+def reliability_svg(bins: Sequence[ReliabilityBin], before: Sequence[ReliabilityBin] = ()) -> Markup:
+    """Reliability diagram: accuracy of the images of each confidence, and which confidences they have.
+
+    Args:
+        bins: of as many images each; a grey bar says where chance would put each of a perfectly calibrated model.
+        before: of the same images with the temperature undone, as hollow points.
+    """
+    every = (*bins, *before)
+    least = min(min(item.confidence, item.accuracy) for item in every)
+    plot, strip = _Plot(start=0.5 if least >= 0.5 else 0.0), 18.0
     parts = plot.frame(x_title="confidence of the model", y_title="share that is right", below=strip + 8)
-    most = max(item.count for item in bins)
-    for item in bins:
-        if not item.count:
-            continue
-        parts += _reliability_bar(plot, item, depth=strip * item.count / most)
-    parts.append(
-        f'<text class="small" x="{plot.left - 8}" y="{plot.y(0) + 8 + strip / 2 + 4}" text-anchor="end">images</text>'
-    )
+    parts += [_likely(plot, item) for item in bins if math.isfinite(item.likely_low)]
+    parts += _reliability_line(plot, before, kind="before")
+    parts += _reliability_line(plot, bins, kind="after")
+    parts += [_block(plot, item, index, height=strip) for index, item in enumerate(bins)]
     label = "Reliability diagram: how often the model is right, by its confidence"
-    height = plot.top + plot.side + strip + 56
-    return _svg(parts, width=plot.left + plot.side + 14, height=height, font=13, label=label, kind="plot")
+    return _square(plot, parts, label, below=strip + 8)
 
 
-def _reliability_bar(plot: _Plot, item: ReliabilityBin, *, depth: float) -> list[str]:
-    """One bin: a bar as high as its accuracy, the gap to its confidence, and how many images it has."""
-    x, width = plot.x(item.low) + 1, plot.side * (item.high - item.low) - 2
-    solid = min(item.accuracy, item.confidence)
-    gap = abs(item.accuracy - item.confidence) * plot.side
-    kind = "too-sure" if item.accuracy < item.confidence else "too-modest"
-    text = f"confidence {item.confidence:.2f}, right {item.accuracy:.2f}, {item.count} images"
-    place = f'x="{x:.2f}" width="{width:.2f}"'
-    return [
-        f'<g><title>{text}</title><rect class="right" {place} y="{plot.y(solid)}" height="{solid * plot.side:.2f}"/>',
-        f'<rect class="{kind}" {place} y="{plot.y(solid) - gap:.2f}" height="{gap:.2f}"/>',
-        f'<rect class="count" {place} y="{plot.y(0) + 8:.2f}" height="{max(depth, 1):.2f}" rx="2"/></g>',
+def _likely(plot: _Plot, item: ReliabilityBin) -> str:
+    """Where chance would put the point of a perfectly calibrated model."""
+    x, low, high = plot.x(item.confidence), max(item.likely_low, plot.start), item.likely_high
+    return f'<line class="likely" x1="{x}" x2="{x}" y1="{plot.y(low)}" y2="{plot.y(high)}"/>'
+
+
+def _reliability_line(plot: _Plot, bins: Sequence[ReliabilityBin], *, kind: str) -> list[str]:
+    """Points joined by a line, in the order of confidence."""
+    if not bins:
+        return []
+    points = plot.points([item.confidence for item in bins], [item.accuracy for item in bins])
+    dots = [
+        f'<circle class="{kind}" cx="{plot.x(item.confidence)}" cy="{plot.y(item.accuracy)}" r="4"><title>{kind}: '
+        f"confidence {item.confidence:.2f}, right {item.accuracy:.2f}, {item.count:.0f} images</title></circle>"
+        for item in bins
     ]
+    return [f'<polyline class="join {kind}" points="{points}"/>', *dots]
+
+
+def _block(plot: _Plot, item: ReliabilityBin, index: int, *, height: float) -> str:
+    """The confidences of one bin's images, under the plot; all bins have as many."""
+    low, high = plot.x(max(item.low, plot.start)), plot.x(max(item.high, plot.start))
+    place = f'x="{low}" y="{plot.y(plot.start) + 8}" width="{max(high - low, 1.5):.2f}" height="{height}"'
+    return f'<rect class="count{" even" if index % 2 else ""}" {place}/>'
 
 
 def curve_svg(series: Mapping[str, Sequence[float]], *, x_title: str, y_title: str) -> Markup:

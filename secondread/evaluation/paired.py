@@ -18,9 +18,10 @@ from secondread.config.evaluate import EvaluateConfig
 from secondread.config.paired import PairedConfig
 from secondread.errors import InputError
 from secondread.evaluation import bootstrap, metrics
+from secondread.evaluation.arrays import FloatArray, IntArray, check
 from secondread.evaluation.evaluate import LabelledImages, labels_of_model
 from secondread.evaluation.gate import GateResult
-from secondread.evaluation.metrics import FloatArray, IntArray
+from secondread.evaluation.interval import percentile
 from secondread.evaluation.results import null_for_nan
 from secondread.model.folder import ModelFolder
 from secondread.model.session import GraphSession
@@ -141,7 +142,7 @@ def compare(
         InputError: the arrays differ in length, or are no probabilities.
     """
     for probabilities in (champion, challenger):
-        metrics.check(probabilities, labels)
+        check(probabilities, labels)
     if len(groups) != len(labels):
         raise InputError(f"{len(labels)} labels and {len(groups)} groups: lengths differ.")
     differences = _differences(champion, challenger, labels, groups, config)
@@ -195,14 +196,14 @@ def _differences(
     if len(np.unique(groups)) > 1:
         right = [probabilities.argmax(axis=1) == labels for probabilities in models]
         for weights in bootstrap.draws(groups, resamples=config.resamples, seed=config.seed):
-            accuracies = [bootstrap.weighted_accuracy(each, weights) for each in right]
-            areas = [bootstrap.macro_auroc(probabilities, labels, weights) for probabilities in models]
+            accuracies = [metrics.weighted_accuracy(each, weights) for each in right]
+            areas = [metrics.macro_auroc(probabilities, labels, weights) for probabilities in models]
             drawn["accuracy"].append(accuracies[1] - accuracies[0])
             drawn["auroc_macro"].append(areas[1] - areas[0])
     found = {}
     for name in names:
         before, after = values[0][name], values[1][name]
-        bounds = bootstrap.percentile(np.concatenate([np.empty(0), *drawn[name]]), config.level)
+        bounds = percentile(np.concatenate([np.empty(0), *drawn[name]]), config.level)
         found[name] = Difference(before, after, after - before, bounds.low, bounds.high)
     return found
 

@@ -12,8 +12,9 @@ from pathlib import Path
 
 from secondread.atomic import atomic_folder, write_json
 from secondread.evaluation.evaluate import LabelledImages
+from secondread.evaluation.metrics import OVERALL
 from secondread.evaluation.paired import PairedComparison
-from secondread.evaluation.report import NOTICE, TITLES, format_figure
+from secondread.evaluation.report import NOTICE, format_figure
 from secondread.model.folder import ModelFolder
 from secondread.page.page import render_page
 
@@ -59,7 +60,7 @@ def render_comparison(
         split=data.split,
         synthetic=data.synthetic or champion.config.synthetic or challenger.config.synthetic,
         notice=NOTICE,
-        titles=TITLES,
+        titles=OVERALL,
     )
 
 
@@ -76,7 +77,7 @@ def comparison_markdown(comparison: PairedComparison, *, synthetic: bool) -> str
         "| figure | champion | challenger | difference (points) | interval |",
         "|---|---:|---:|---:|---|",
         *(
-            f"| {TITLES[name]} | {format_figure(item.champion)} | {format_figure(item.challenger)} "
+            f"| {OVERALL[name]} | {format_figure(item.champion)} | {format_figure(item.challenger)} "
             f"| {format_points(item.value)} | {format_points(item.low)} to {format_points(item.high)} |"
             for name, item in comparison.differences.items()
         ),

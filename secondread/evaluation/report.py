@@ -19,22 +19,15 @@ import numpy.typing as npt
 from PIL import Image
 
 from secondread.evaluation import figures
-from secondread.evaluation.metrics import FloatArray, IntArray
-from secondread.evaluation.results import Evaluation, Figure
+from secondread.evaluation.arrays import FloatArray, IntArray
+from secondread.evaluation.interval import Interval
+from secondread.evaluation.metrics import BY_CLASS, COUNTS, LOWER_IS_BETTER, OVERALL
+from secondread.evaluation.results import ClassFigures, Evaluation, Figure
 from secondread.page.page import render_page
 
 NOTICE = (
     "A preliminary reading aid: a second look for a physician, who decides. Not a diagnosis, and not a medical device."
 )
-TITLES = {
-    "accuracy": "Accuracy",
-    "auroc_macro": "AUROC, mean of classes",
-    "balanced_accuracy": "Balanced accuracy",
-    "f1_macro": "F1, mean of classes",
-    "ece": "Calibration error (ECE)",
-    "nll": "Log loss (nats)",
-    "brier": "Brier score",
-}
 _TEMPLATE = Path(__file__).parent / "report.html"
 _PICTURE_SIDE = 192  # pixels; larger images are reduced, so that two dozen of them stay below a megabyte
 
@@ -113,12 +106,14 @@ def render_html(evaluation: Evaluation, gallery: Gallery) -> str:
     """The report as one HTML document."""
     return render_page(
         _TEMPLATE,
-        {"figure": format_figure},
+        {"figure": format_figure, "between": format_interval},
         synthetic=evaluation.synthetic,
         evaluation=evaluation,
         gallery=gallery,
         notice=NOTICE,
-        titles=TITLES,
+        titles=OVERALL,
+        class_titles={name: title for name, title in BY_CLASS.items() if name not in COUNTS},
+        lower_is_better=LOWER_IS_BETTER,
         figures=figures,
     )
 
@@ -134,15 +129,14 @@ def summary_markdown(evaluation: Evaluation) -> str:
         "",
         "| figure | value | interval |",
         "|---|---:|---|",
-        *(_markdown_row(TITLES.get(name, name), figure) for name, figure in evaluation.metrics.items()),
+        *(_markdown_row(OVERALL[name], figure) for name, figure in evaluation.metrics.items()),
         "",
-        "| class | images | precision | recall | F1 | AUROC |",
-        "|---|---:|---:|---:|---:|---:|",
-        *(
-            f"| {_cell(name)} | {item.support} | {format_figure(item.precision)} | {format_figure(item.recall)} "
-            f"| {format_figure(item.f1)} | {format_figure(item.auroc)} |"
-            for name, item in evaluation.per_class.items()
-        ),
+        f"Of as many images a perfectly calibrated model would show a calibration error of "
+        f"{format_interval(evaluation.calibration.ece_if_calibrated)}.",
+        "",
+        "| class | images | precision | recall | specificity | F1 | AUROC |",
+        "|---|---:|---:|---:|---:|---:|---:|",
+        *(_markdown_class(name, item) for name, item in evaluation.per_class.items()),
         "",
         *(f"- {_cell(reason)}" for reason in evaluation.gate.reasons),
         "",
@@ -156,9 +150,20 @@ def format_figure(value: float | None) -> str:
     return "-" if value is None or not math.isfinite(value) else f"{value:.3f}"
 
 
+def format_interval(bounds: Figure | Interval) -> str:
+    """Both bounds, or nothing where they are not known."""
+    known = math.isfinite(bounds.low) and math.isfinite(bounds.high)
+    return f"{format_figure(bounds.low)} to {format_figure(bounds.high)}" if known else ""
+
+
 def _markdown_row(title: str, figure: Figure) -> str:
-    interval = "" if figure.low is None else f"{format_figure(figure.low)} to {format_figure(figure.high)}"
-    return f"| {title} | {format_figure(figure.value)} | {interval} |"
+    return f"| {title} | {format_figure(figure.value)} | {format_interval(figure)} |"
+
+
+def _markdown_class(name: str, item: ClassFigures) -> str:
+    shown = ("precision", "recall", "specificity", "f1", "auroc")
+    cells = (f"{format_figure(item[each].value)} ({format_interval(item[each]) or '-'})" for each in shown)
+    return f"| {_cell(name)} | {item.support} | {' | '.join(cells)} |"
 
 
 def _cell(text: str) -> str:

@@ -8,8 +8,9 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from secondread.evaluation.calibration import ReliabilityBin
+from secondread.evaluation.curves import PrCurve, RocCurve
 from secondread.evaluation.gate import GateResult
-from secondread.evaluation.metrics import ClassMetrics, RocCurve
+from secondread.evaluation.interval import Interval
 
 
 @dataclass(frozen=True)
@@ -18,12 +19,67 @@ class Figure:
 
     Attributes:
         value: on the images as they are.
-        low, high: interval from resampling patients; None where none is computed for this figure.
+        low, high: interval from resampling patients.
     """
 
     value: float
-    low: float | None = None
-    high: float | None = None
+    low: float = math.nan
+    high: float = math.nan
+
+    @property
+    def bounded(self) -> bool:
+        """It has an interval."""
+        return math.isfinite(self.low) and math.isfinite(self.high)
+
+
+@dataclass(frozen=True)
+class ClassFigures:
+    """One class against the rest.
+
+    Attributes:
+        support: images that have this class.
+        predicted: images that were called this class.
+        figures: the others of `metrics.BY_CLASS`.
+    """
+
+    support: int
+    predicted: int
+    figures: Mapping[str, Figure]
+
+    def __getitem__(self, name: str) -> Figure:
+        return self.figures[name]
+
+
+@dataclass(frozen=True)
+class ClassThreshold:
+    """A probability from which an image is taken to have a class, chosen on val, and what it reaches on these images.
+
+    Attributes:
+        threshold: probability of the class, in [0, 1].
+        sensitivity: share of the images with the class that are at or above it.
+        specificity: share of the others that are below it.
+    """
+
+    threshold: float
+    sensitivity: Figure
+    specificity: Figure
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """What the temperature did, and what chance alone would do.
+
+    Attributes:
+        temperature: by which the graph divides the logits.
+        before: `nll`, `brier` and `ece` with the temperature undone.
+        reliability_before: confidence against accuracy with the temperature undone.
+        ece_if_calibrated: where the calibration error of a perfectly calibrated model would lie on as many images.
+    """
+
+    temperature: float
+    before: Mapping[str, Figure]
+    reliability_before: tuple[ReliabilityBin, ...]
+    ece_if_calibrated: Interval
 
 
 @dataclass(frozen=True)
@@ -40,12 +96,18 @@ class Evaluation:
         n: images.
         groups: patients, or images where patients are not known.
         level: of the intervals, such as 0.95.
-        metrics: figures over all classes.
+        fixed_specificity: at which each class's sensitivity is told, in [0, 1].
+        fixed_sensitivity: at which each class's specificity is told, in [0, 1].
+        metrics: figures over all classes, by name of `metrics.OVERALL`.
         per_class: figures of each class against the rest.
         confusion: images by true class (row) and predicted class (column).
         roc: curve of each class; None where it is not defined.
         roc_micro: one curve for all pairs of image and class.
+        pr: precision-recall curve of each class; None where it is not defined.
         reliability: confidence against accuracy.
+        calibration: what the temperature did, and what chance alone would do.
+        chosen_sensitivity: that the model's thresholds were chosen for on val; None where it has none.
+        thresholds: of each class that val had enough images of.
         gate: whether the figures are good enough.
     """
 
@@ -61,12 +123,18 @@ class Evaluation:
     n: int
     groups: int
     level: float
+    fixed_specificity: float
+    fixed_sensitivity: float
     metrics: Mapping[str, Figure]
-    per_class: Mapping[str, ClassMetrics]
+    per_class: Mapping[str, ClassFigures]
     confusion: tuple[tuple[int, ...], ...]
     roc: Mapping[str, RocCurve | None]
     roc_micro: RocCurve
+    pr: Mapping[str, PrCurve | None]
     reliability: tuple[ReliabilityBin, ...]
+    calibration: Calibration
+    chosen_sensitivity: float | None
+    thresholds: Mapping[str, ClassThreshold]
     gate: GateResult
 
     @property
@@ -74,23 +142,20 @@ class Evaluation:
         """Classes of the model that no image has; means leave them out."""
         return tuple(name for name, figures in self.per_class.items() if figures.support == 0)
 
+    @property
+    def calibration_within_chance(self) -> bool:
+        """A perfectly calibrated model of as many images would show no less than this calibration error, by chance."""
+        return self.metrics["ece"].value <= self.calibration.ece_if_calibrated.high
+
     def to_json(self) -> dict[str, Any]:
-        """As JSON: `metrics` as `{"accuracy": {"value", "low", "high"}, ...}`; what cannot be known is null."""
-        document: dict[str, Any] = {
-            "metrics": {name: _figure_json(figure) for name, figure in self.metrics.items()},
-            "n": self.n,
-            "groups": self.groups,
-            "level": self.level,
+        """As JSON: every figure as `{"value", "low", "high"}`; what cannot be known is null."""
+        document = asdict(self)
+        document["per_class"] = {
+            name: {"support": item["support"], "predicted": item["predicted"], **item["figures"]}
+            for name, item in document["per_class"].items()
         }
-        document.update(asdict(self), metrics=document["metrics"], absent=list(self.absent))
-        cleaned: dict[str, Any] = null_for_nan(document)
+        cleaned: dict[str, Any] = null_for_nan({**document, "absent": list(self.absent)})
         return cleaned
-
-
-def _figure_json(figure: Figure) -> dict[str, float | None]:
-    if figure.low is None:
-        return {"value": figure.value}
-    return {"value": figure.value, "low": figure.low, "high": figure.high}
 
 
 def null_for_nan(value: Any) -> Any:

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -37,10 +37,16 @@ class Thresholds:
     Attributes:
         abstain: confidence in [0, 1] below which the model should not be relied on.
         out_of_distribution: `ood_score` above which an image is none of the model's field.
+        sensitivity: that `by_class` was chosen for, in (0, 1); None where there are no such thresholds.
+        by_class: probability from which an image counts as of a class, so that this share of those that have it is
+            found; a class that val has too few images of is not in it. It says nothing of the other classes, and an
+            image may count as of several.
     """
 
     abstain: float
     out_of_distribution: float
+    sensitivity: float | None = None
+    by_class: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -84,7 +90,7 @@ class ModelConfigFile:
             IntegrityError: a field is missing or not known.
         """
         try:
-            values = {field.name: document[field.name] for field in fields(cls)}
+            values = {item.name: document[item.name] for item in fields(cls)}
             values["taxonomy"] = Taxonomy.from_dict(values["taxonomy"])
             values["preprocessing"] = Preprocessing.from_dict(values["preprocessing"])
             values["thresholds"] = Thresholds(**values["thresholds"])

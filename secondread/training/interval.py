@@ -9,7 +9,7 @@ import numpy as np
 from scipy.stats import t as student_t
 
 LEVEL = 0.95
-_SHARES = frozenset({"accuracy", "auroc_macro", "balanced_accuracy", "f1_macro"})
+_SHARES = frozenset({"accuracy", "auroc_macro", "average_precision_macro", "balanced_accuracy", "f1_macro"})
 
 
 def mean_with_interval(
@@ -36,5 +36,5 @@ def mean_with_interval(
 
 
 def bounds_of(name: str) -> tuple[float, float]:
-    """What a figure of that name cannot leave: a share 0 and 1, a loss or a cost 0."""
-    return (0.0, 1.0 if name in _SHARES else math.inf)
+    """What a figure of that name cannot leave: a share 0 and 1, a Brier score 0 and 2, a loss or a cost 0."""
+    return (0.0, 1.0 if name in _SHARES else 2.0 if name == "brier" else math.inf)

@@ -8,7 +8,6 @@ import numpy as np
 import numpy.typing as npt
 
 from secondread.data.versions.dataset import SplitData
-from secondread.evaluation.calibration import nll
 from secondread.evaluation.metrics import overall
 from secondread.model.folder import ModelFolder
 from secondread.model.session import GraphSession
@@ -24,9 +23,12 @@ def judge(
         data: the images.
         threads: of ONNX Runtime; 0: the CPUs of the container.
     Returns:
-        Probabilities, float32 (images, classes); and `accuracy`, `auroc_macro`, `balanced_accuracy`, `f1_macro` and
-        `loss` (nats), None where the images cannot tell.
+        Probabilities, float32 (images, classes); and the figures of `metrics.OVERALL` with `loss` (nats) for `nll`,
+        None where the images cannot tell. Of few images the calibration error is mostly chance and has no mean worth
+        taking: it is left out.
     """
     probabilities = GraphSession(model.graph_path(), threads=threads or None).run(data.images).probabilities
-    figures = {**overall(probabilities, data.labels), "loss": nll(probabilities, data.labels)}
+    figures = overall(probabilities, data.labels)
+    figures["loss"] = figures.pop("nll")
+    del figures["ece"]
     return probabilities, {name: value if math.isfinite(value) else None for name, value in figures.items()}

@@ -19,8 +19,8 @@ from secondread import __version__
 from secondread.atomic import resumable_folder, write_json
 from secondread.config.train import TrainConfig
 from secondread.data.versions.dataset import DatasetVersion, SplitData
-from secondread.evaluation.calibration import ece, nll, reliability
 from secondread.evaluation.metrics import overall
+from secondread.evaluation.thresholds import choose_thresholds
 from secondread.export.onnx import ServedGraph, export_onnx
 from secondread.logging import get_logger
 from secondread.model.folder import (
@@ -163,6 +163,10 @@ def _write_folder(
         thresholds=Thresholds(
             abstain=float(np.quantile(confidence, config.abstain_share)),
             out_of_distribution=threshold(outputs.ood_score, share=config.out_of_distribution_share),
+            sensitivity=config.class_sensitivity,
+            by_class=choose_thresholds(
+                outputs.probabilities, val.labels, dataset.taxonomy.names, sensitivity=config.class_sensitivity
+            ),
         ),
         dataset_version=dataset.content_hash,
         graph=FP32_GRAPH,
@@ -192,10 +196,10 @@ def _logits(model: ViT, data: SplitData) -> npt.NDArray[np.float32]:
 def _metrics(outputs: Outputs, labels: npt.NDArray[np.int64], fitted: Fitted) -> dict[str, float | int | None]:
     """Figures on val of the served graph, and what training cost."""
     speeds = [figures.images_per_second for figures in fitted.epochs]
+    known = overall(outputs.probabilities, labels)
     figures = {
-        **overall(outputs.probabilities, labels),
-        "loss": nll(outputs.probabilities, labels),
-        "ece": ece(reliability(outputs.probabilities, labels)),
+        "loss": known.pop("nll"),  # as it is called while training
+        **known,
         "images": len(labels),
         "epochs": len(fitted.epochs),
         "best_epoch": fitted.best_epoch,

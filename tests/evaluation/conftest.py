@@ -51,7 +51,13 @@ def _quarters_graph() -> onnx.ModelProto:
 def quarters(tmp_path: Path) -> Callable[..., ModelFolder]:
     """Write the model: `quarters(synthetic=True)`."""
 
-    def write(*, synthetic: bool = False, classes: tuple[str, ...] = CLASSES) -> ModelFolder:
+    def write(
+        *,
+        synthetic: bool = False,
+        classes: tuple[str, ...] = CLASSES,
+        temperature: float = 1.0,
+        thresholds: Thresholds = Thresholds(abstain=0.3, out_of_distribution=255.0),  # noqa: B008 - frozen
+    ) -> ModelFolder:
         folder = tmp_path / "model"
         folder.mkdir()
         onnx.save(_quarters_graph(), folder / FP32_GRAPH)
@@ -60,8 +66,8 @@ def quarters(tmp_path: Path) -> Callable[..., ModelFolder]:
             architecture={},
             taxonomy=Taxonomy(tuple(ClassInfo(name, title=f"Title of {name}") for name in classes)),
             preprocessing=Preprocessing(size=SIZE),
-            temperature=1.0,
-            thresholds=Thresholds(abstain=0.3, out_of_distribution=255.0),
+            temperature=temperature,
+            thresholds=thresholds,
             dataset_version="d" * 64,
             graph=FP32_GRAPH,
             synthetic=synthetic,

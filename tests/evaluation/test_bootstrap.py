@@ -4,10 +4,13 @@ import math
 
 import numpy as np
 import pytest
-from sklearn.metrics import roc_auc_score
+from scipy.stats import binom
+from sklearn.metrics import average_precision_score, f1_score, roc_auc_score
 
 from secondread.errors import InputError
 from secondread.evaluation import bootstrap
+from secondread.evaluation.arrays import once
+from secondread.evaluation.metrics import BY_CLASS, COUNTS, OVERALL, measure, weighted_accuracy
 
 
 def answers(images: int, classes: int = 3, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
@@ -19,23 +22,6 @@ def answers(images: int, classes: int = 3, seed: int = 0) -> tuple[np.ndarray, n
     return scores / scores.sum(axis=1, keepdims=True), labels
 
 
-def test_every_draw_is_what_a_loop_over_copied_images_gives() -> None:
-    """Weights must mean the same as really repeating the images of the drawn patients."""
-    probabilities, labels = answers(90)
-    groups = np.arange(90) // 3
-    weights = bootstrap.group_weights(groups, resamples=20, seed=1)
-    accuracy = bootstrap.weighted_accuracy(probabilities.argmax(axis=1) == labels, weights)
-    for draw in range(20):
-        copies = np.repeat(np.arange(90), weights[draw])
-        assert accuracy[draw] == pytest.approx((probabilities[copies].argmax(axis=1) == labels[copies]).mean())
-    for index in range(3):
-        areas = bootstrap.weighted_auroc(labels == index, probabilities[:, index], weights)
-        for draw in range(20):
-            copies = np.repeat(np.arange(90), weights[draw])
-            expected = roc_auc_score(labels[copies] == index, probabilities[copies, index])
-            assert areas[draw] == pytest.approx(expected)
-
-
 def test_images_of_a_patient_are_drawn_together() -> None:
     groups = np.array(["b", "a", "b", "c", "b", "a"])
     weights = bootstrap.group_weights(groups, resamples=50, seed=0)
@@ -45,19 +31,38 @@ def test_images_of_a_patient_are_drawn_together() -> None:
     assert (weights[:, [0, 1, 3]].sum(axis=1) == 3).all()  # as many patients as there are
 
 
-def test_bounds_are_percentiles_of_the_draws() -> None:
+def test_bounds_are_percentiles_of_a_loop_over_copied_images() -> None:
     probabilities, labels = answers(120, seed=2)
     groups = np.arange(120) // 2
     found = bootstrap.intervals(probabilities, labels, groups, resamples=200, seed=3)
     weights = bootstrap.group_weights(groups, resamples=200, seed=3)
-    accuracy, auroc = [], []
+    drawn: dict[str, list[float]] = {"accuracy": [], "auroc_macro": [], "average_precision_macro": [], "f1_macro": []}
     for draw in range(200):
         copies = np.repeat(np.arange(120), weights[draw])
-        accuracy.append((probabilities[copies].argmax(axis=1) == labels[copies]).mean())
-        areas = [roc_auc_score(labels[copies] == index, probabilities[copies, index]) for index in range(3)]
-        auroc.append(np.mean(areas))
-    for name, values in (("accuracy", accuracy), ("auroc_macro", auroc)):
-        assert (found[name].low, found[name].high) == pytest.approx(tuple(np.percentile(values, [2.5, 97.5])))
+        truth, scores = labels[copies], probabilities[copies]
+        one_hot, called = np.eye(3)[truth], scores.argmax(axis=1)
+        drawn["accuracy"].append((called == truth).mean())
+        drawn["auroc_macro"].append(roc_auc_score(one_hot, scores))
+        drawn["average_precision_macro"].append(average_precision_score(one_hot, scores))
+        drawn["f1_macro"].append(f1_score(truth, called, average="macro"))
+    for name, values in drawn.items():
+        bounds = found.overall[name]
+        assert (bounds.low, bounds.high) == pytest.approx(
+            tuple(np.percentile(values, [2.5, 97.5], method="weibull"))
+        ), name
+
+
+def test_every_figure_has_an_interval_around_it() -> None:
+    probabilities, labels = answers(200)
+    found = bootstrap.intervals(probabilities, labels, np.arange(200), resamples=200)
+    plain = measure(probabilities, labels, once(200))
+    assert set(found.overall) == set(OVERALL)
+    assert set(found.by_class) == set(BY_CLASS) - set(COUNTS)
+    for name, bounds in found.overall.items():
+        assert bounds.low < plain.overall[name][0] < bounds.high, name
+    for name, classes in found.by_class.items():
+        for bounds, value in zip(classes, plain.by_class[name][0], strict=True):
+            assert bounds.low < value < bounds.high, name
 
 
 def test_the_same_seed_gives_the_same_interval() -> None:
@@ -65,8 +70,8 @@ def test_the_same_seed_gives_the_same_interval() -> None:
     one, same, other = (
         bootstrap.intervals(probabilities, labels, np.arange(60), resamples=100, seed=seed) for seed in (7, 7, 8)
     )
-    assert one == same
-    assert one != other
+    assert (one.overall, one.by_class) == (same.overall, same.by_class)
+    assert one.overall != other.overall
 
 
 def test_intervals_hold_the_true_accuracy_as_often_as_they_say() -> None:
@@ -79,11 +84,35 @@ def test_intervals_hold_the_true_accuracy_as_often_as_they_say() -> None:
         skill = rng.beta(0.8, 0.2, 100)  # of each patient: easy or hard, mean 0.8
         right = rng.random(400) < np.repeat(skill, 4)
         for unit, names in (("patients", groups), ("images", np.arange(400))):
-            draws = bootstrap.weighted_accuracy(right, bootstrap.group_weights(names, resamples=200, seed=trial))
+            draws = weighted_accuracy(right, bootstrap.group_weights(names, resamples=200, seed=trial))
             low, high = np.percentile(draws, [2.5, 97.5])
             held[unit] += low <= 0.8 <= high
     assert 0.90 <= held["patients"] / trials <= 0.99
     assert held["images"] / trials < 0.85
+
+
+def test_intervals_of_all_figures_hold_the_truth_as_often_as_they_say() -> None:
+    """300 sets of 150 patients with two images each; the truth is that of 60,000 patients."""
+    rng, trials, held = np.random.default_rng(5), 300, dict.fromkeys([*OVERALL, *BY_CLASS], 0)
+
+    def population(patients: int) -> tuple[np.ndarray, np.ndarray]:
+        labels = np.repeat(rng.choice(3, patients, p=[0.5, 0.3, 0.2]), 2)
+        shared = np.repeat(rng.normal(size=(patients, 3)), 2, axis=0)
+        odds = np.exp(shared + 0.7 * rng.normal(size=shared.shape) + 1.5 * np.eye(3)[labels])
+        return odds / odds.sum(axis=1, keepdims=True), labels
+
+    truth = measure(*population(60_000), once(120_000))
+    for trial in range(trials):
+        sample = population(150)
+        found = bootstrap.intervals(*sample, np.arange(300) // 2, resamples=100, seed=trial)
+        for name, bounds in found.overall.items():
+            held[name] += bounds.low <= truth.overall[name][0] <= bounds.high
+        for name, classes in found.by_class.items():
+            held[name] += classes[1].low <= truth.by_class[name][0, 1] <= classes[1].high
+    # what an interval of 95 % gives in 998 of 1,000 such simulations
+    least, most = binom.ppf([0.001, 0.999], trials, 0.95)
+    assert held.pop("ece") >= least  # which promises to hold the truth at least so often
+    assert {name: count for name, count in held.items() if not least <= count <= most} == dict.fromkeys(COUNTS, 0)
 
 
 def test_a_class_that_a_draw_misses_is_left_out_of_that_draw() -> None:
@@ -92,21 +121,32 @@ def test_a_class_that_a_draw_misses_is_left_out_of_that_draw() -> None:
     labels[:10] = 1
     labels[10] = 2  # one image: a third of the draws has none of it
     found = bootstrap.intervals(probabilities, labels, np.arange(30), resamples=300)
-    assert 0 <= found["auroc_macro"].low <= found["auroc_macro"].high <= 1
+    assert 0 <= found.overall["auroc_macro"].low <= found.overall["auroc_macro"].high <= 1
+
+
+def test_shares_of_which_every_draw_is_the_same_are_not_said_to_be_certain() -> None:
+    """All 20 images of 10 patients are read rightly: 31 % wrong would still show that once in 40 times."""
+    labels = np.repeat([0, 1], 10)
+    found = bootstrap.intervals(np.eye(2)[labels] * 0.8 + 0.1, labels, np.arange(20) // 2, resamples=100)
+    assert (found.overall["accuracy"].low, found.overall["accuracy"].high) == pytest.approx((0.025 ** (1 / 10), 1))
+    assert found.by_class["recall"][0].low == pytest.approx(0.025 ** (1 / 5))
+    assert math.isnan(found.overall["auroc_macro"].low)  # no simple share: what else could come is not known
+    assert math.isnan(found.by_class["f1"][0].high)
 
 
 def test_one_patient_gives_no_interval() -> None:
     probabilities, labels = answers(10)
     found = bootstrap.intervals(probabilities, labels, np.zeros(10), resamples=100)
-    assert math.isnan(found["accuracy"].low)
-    assert math.isnan(found["auroc_macro"].high)
+    assert all(math.isnan(bounds.low) and math.isnan(bounds.high) for bounds in found.overall.values())
+    assert all(math.isnan(bounds.low) for classes in found.by_class.values() for bounds in classes)
+    assert found.ece_if_calibrated.low > 0  # which does not hang on patients
 
 
 def test_one_class_gives_no_auroc_interval() -> None:
     probabilities, labels = answers(10)
     found = bootstrap.intervals(probabilities, np.zeros_like(labels), np.arange(10), resamples=100)
-    assert math.isnan(found["auroc_macro"].low)
-    assert not math.isnan(found["accuracy"].low)
+    assert math.isnan(found.overall["auroc_macro"].low)
+    assert not math.isnan(found.overall["accuracy"].low)
 
 
 def test_arrays_of_different_length_are_refused() -> None:
@@ -115,8 +155,19 @@ def test_arrays_of_different_length_are_refused() -> None:
         bootstrap.intervals(probabilities, labels, np.arange(9))
 
 
+def test_the_calibration_alone_has_the_same_intervals() -> None:
+    probabilities, labels = answers(80)
+    groups = np.arange(80) // 2
+    whole = bootstrap.intervals(probabilities, labels, groups, resamples=100)
+    alone = bootstrap.calibration_intervals(probabilities, labels, groups, resamples=100)
+    for name, bounds in alone.items():
+        assert (bounds.low, bounds.high) == pytest.approx((whole.overall[name].low, whole.overall[name].high))
+
+
 def test_drawing_in_parts_to_save_memory_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     probabilities, labels = answers(60)
     whole = bootstrap.intervals(probabilities, labels, np.arange(60) // 2, resamples=100)
     monkeypatch.setattr(bootstrap, "_WEIGHTS_AT_ONCE", 7 * 60)
-    assert bootstrap.intervals(probabilities, labels, np.arange(60) // 2, resamples=100) == whole
+    parts = bootstrap.intervals(probabilities, labels, np.arange(60) // 2, resamples=100)
+    for name, bounds in whole.overall.items():
+        assert (parts.overall[name].low, parts.overall[name].high) == pytest.approx((bounds.low, bounds.high))

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from sklearn.metrics import log_loss
 
 from secondread.config.evaluate import EvaluateConfig
 from secondread.config.gate import GateConfig
@@ -18,8 +19,10 @@ from secondread.data.pixels.preprocess import Preprocessing
 from secondread.data.versions.dataset import DatasetVersion
 from secondread.data.versions.version import write_dataset_version
 from secondread.errors import InputError
+from secondread.evaluation.calibration import ece
 from secondread.evaluation.evaluate import LabelledImages, evaluate
-from secondread.model.folder import FP32_GRAPH, ModelFolder
+from secondread.evaluation.metrics import BY_CLASS, COUNTS, OVERALL
+from secondread.model.folder import FP32_GRAPH, ModelFolder, Thresholds
 from secondread.model.session import GraphSession
 
 QUICK = EvaluateConfig(resamples=100, shown_images=4)
@@ -49,13 +52,18 @@ def test_the_graph_itself_is_judged(
 
 def test_the_json_is_what_machines_read(written: tuple[Path, LabelledImages]) -> None:
     document = json.loads((written[0] / "evaluation.json").read_text(encoding="utf-8"))
-    for name in ("accuracy", "auroc_macro"):
-        figure = document["metrics"][name]
+    assert set(document["metrics"]) == set(OVERALL)
+    for name, figure in document["metrics"].items():
         assert set(figure) == {"value", "low", "high"}
-        assert figure["low"] <= figure["value"] <= figure["high"]
+        assert figure["low"] <= figure["value"] <= figure["high"], name
     assert document["n"] == 40
+    assert (document["fixed_specificity"], document["fixed_sensitivity"]) == (0.9, 0.9)
     assert set(document["per_class"]) == {"cxr-covid", "cxr-normal", "cxr-opacity", "cxr-tuberculosis"}
-    assert document["confusion"][0][0] == document["per_class"]["cxr-covid"]["recall"] * 10
+    for item in document["per_class"].values():
+        assert set(item) == set(BY_CLASS)
+        assert all(set(item[name]) == {"value", "low", "high"} for name in set(BY_CLASS) - set(COUNTS))
+    assert document["confusion"][0][0] == document["per_class"]["cxr-covid"]["recall"]["value"] * 10
+    assert document["pr"]["cxr-covid"]["recall"][-1] == 1
     assert document["roc_micro"]["thresholds"][0] is None  # infinite: JSON has no such number
     assert document["gate"]["passed"] is True
     assert document["graph"] == FP32_GRAPH
@@ -73,11 +81,57 @@ def test_what_cannot_be_known_is_null(
         groups=data.groups[data.labels < 2],
     )
     document = evaluate(quarters(), few, config=QUICK).to_json()
-    assert document["per_class"]["cxr-opacity"]["recall"] is None
-    assert document["per_class"]["cxr-opacity"]["auroc"] is None
+    for name in ("recall", "auroc", "average_precision", "sensitivity_at_specificity"):
+        assert document["per_class"]["cxr-opacity"][name] == {"value": None, "low": None, "high": None}
     assert document["roc"]["cxr-opacity"] is None
+    assert document["pr"]["cxr-opacity"] is None
     assert document["absent"] == ["cxr-opacity", "cxr-tuberculosis"]
     json.dumps(document, allow_nan=False)
+
+
+def test_calibration_is_told_before_and_after_the_temperature(
+    quarters: Callable[..., ModelFolder], pictures: Callable[..., LabelledImages]
+) -> None:
+    """A graph that divides by 2.5 says with less confidence what its network says with more."""
+    model, data = quarters(temperature=2.5), pictures(120)
+    found = evaluate(model, data, config=QUICK)
+    served = GraphSession(model.graph_path()).run(data.images).probabilities.astype(np.float64)
+    network = served**2.5 / (served**2.5).sum(axis=1, keepdims=True)
+    before = found.calibration.before
+    assert found.calibration.temperature == 2.5
+    assert before["ece"].value == pytest.approx(ece(network, data.labels), abs=1e-6)
+    assert before["nll"].value == pytest.approx(log_loss(data.labels, network), abs=1e-4)
+    assert found.metrics["nll"].value == pytest.approx(log_loss(data.labels, served / served.sum(1, keepdims=True)))
+    assert all(figure.low <= figure.value <= figure.high for figure in before.values())
+    sure = [item.confidence for item in found.calibration.reliability_before]
+    assert np.mean(sure) == pytest.approx(network.max(axis=1).mean(), abs=1e-6)
+    likely = found.to_json()["calibration"]["ece_if_calibrated"]
+    assert 0 < likely["low"] < likely["high"] < 1
+    assert all(item.likely_low <= item.confidence <= item.likely_high for item in found.reliability)
+
+
+def test_the_thresholds_of_the_model_are_tried_on_these_images(
+    quarters: Callable[..., ModelFolder], pictures: Callable[..., LabelledImages]
+) -> None:
+    model = quarters(thresholds=Thresholds(0.3, 255.0, sensitivity=0.8, by_class={"cxr-covid": 0.6}))
+    data = pictures(120)
+    found = evaluate(model, data, config=QUICK)
+    called = GraphSession(model.graph_path()).run(data.images).probabilities[:, 0] >= 0.6
+    assert found.chosen_sensitivity == 0.8
+    assert set(found.thresholds) == {"cxr-covid"}
+    reached = found.to_json()["thresholds"]["cxr-covid"]
+    assert reached["threshold"] == 0.6
+    assert reached["sensitivity"]["value"] == pytest.approx(called[data.labels == 0].mean())
+    assert reached["specificity"]["value"] == pytest.approx((~called)[data.labels != 0].mean())
+    assert reached["sensitivity"]["low"] < reached["sensitivity"]["value"] < reached["sensitivity"]["high"]
+
+
+def test_a_model_from_before_there_were_such_thresholds_is_judged_without(
+    quarters: Callable[..., ModelFolder], pictures: Callable[..., LabelledImages]
+) -> None:
+    found = evaluate(quarters(), pictures(), config=QUICK)
+    assert found.chosen_sensitivity is None
+    assert found.thresholds == {}
 
 
 def test_predictions_are_the_graphs_own(

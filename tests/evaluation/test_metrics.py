@@ -1,67 +1,135 @@
-"""Figures of a classifier, against torchmetrics, scikit-learn and hand-made cases."""
-
-import math
+"""Figures of a classifier, against torchmetrics, scikit-learn's weights, and hand-made cases."""
 
 import numpy as np
 import pytest
 import torch
-from sklearn.metrics import precision_recall_fscore_support, roc_curve
+from sklearn.metrics import (
+    accuracy_score,
+    average_precision_score,
+    balanced_accuracy_score,
+    brier_score_loss,
+    f1_score,
+    log_loss,
+    precision_recall_fscore_support,
+    roc_auc_score,
+)
 from torchmetrics.functional.classification import (
     multiclass_accuracy,
     multiclass_auroc,
+    multiclass_average_precision,
     multiclass_confusion_matrix,
     multiclass_f1_score,
+    multiclass_precision,
+    multiclass_recall,
+    multiclass_sensitivity_at_specificity,
+    multiclass_specificity,
+    multiclass_specificity_at_sensitivity,
 )
 
-from secondread.errors import InputError
 from secondread.evaluation import metrics
+from secondread.evaluation.arrays import once
+from secondread.evaluation.calibration import ece
+
+CLASSES = 4
 
 
-def cases(images: int = 300, classes: int = 4, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+def cases(images: int = 300, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
     """Probabilities that know something of the labels, with ties."""
     rng = np.random.default_rng(seed)
-    labels = rng.integers(0, classes, images)
-    logits = rng.normal(size=(images, classes)).round(1)
-    logits[np.arange(images), labels] += 1
-    exponents = np.exp(logits)
-    return (exponents / exponents.sum(axis=1, keepdims=True)).astype(np.float32), labels
+    labels = rng.integers(0, CLASSES, images)
+    odds = np.exp(rng.normal(size=(images, CLASSES)).round(1) + np.eye(CLASSES)[labels])
+    return (odds / odds.sum(axis=1, keepdims=True)).astype(np.float32), labels
+
+
+def plain(probabilities: np.ndarray, labels: np.ndarray, **fixed: float) -> metrics.Measured:
+    return metrics.measure(probabilities, labels, once(len(labels)), **fixed)
+
+
+def test_every_figure_has_one_name() -> None:
+    found = plain(*cases())
+    assert set(found.overall) == set(metrics.OVERALL)
+    assert set(found.by_class) == set(metrics.BY_CLASS)
+    assert {*metrics.COUNTS} < set(metrics.BY_CLASS)
+    assert {*metrics.LOWER_IS_BETTER} < set(metrics.OVERALL)
 
 
 def test_overall_figures_agree_with_torchmetrics() -> None:
     probabilities, labels = cases()
     scores, truth = torch.from_numpy(probabilities), torch.from_numpy(labels)
     found = metrics.overall(probabilities, labels)
-    assert found["accuracy"] == pytest.approx(float(multiclass_accuracy(scores, truth, 4, average="micro")))
-    assert found["balanced_accuracy"] == pytest.approx(float(multiclass_accuracy(scores, truth, 4, average="macro")))
-    assert found["f1_macro"] == pytest.approx(float(multiclass_f1_score(scores, truth, 4, average="macro")))
-    assert found["auroc_macro"] == pytest.approx(float(multiclass_auroc(scores, truth, 4, average="macro")), abs=1e-6)
+    for name, function, average in (
+        ("accuracy", multiclass_accuracy, "micro"),
+        ("balanced_accuracy", multiclass_accuracy, "macro"),
+        ("f1_macro", multiclass_f1_score, "macro"),
+        ("auroc_macro", multiclass_auroc, "macro"),
+        ("average_precision_macro", multiclass_average_precision, "macro"),
+    ):
+        assert found[name] == pytest.approx(float(function(scores, truth, CLASSES, average=average)), abs=1e-6), name
 
 
-def test_figures_of_each_class_agree_with_scikit_learn() -> None:
+def test_figures_of_each_class_agree_with_torchmetrics() -> None:
     probabilities, labels = cases(seed=1)
-    precision, recall, f1, support = precision_recall_fscore_support(labels, probabilities.argmax(axis=1))
-    for index, found in enumerate(metrics.per_class(probabilities, labels)):
-        expected = (precision[index], recall[index], f1[index], support[index])
-        assert (found.precision, found.recall, found.f1, found.support) == pytest.approx(expected)
-        assert found.predicted == (probabilities.argmax(axis=1) == index).sum()
+    scores, truth = torch.from_numpy(probabilities), torch.from_numpy(labels)
+    found = plain(probabilities, labels, fixed_specificity=0.83, fixed_sensitivity=0.77).by_class
+    for name, function in (
+        ("precision", multiclass_precision),
+        ("recall", multiclass_recall),
+        ("specificity", multiclass_specificity),
+        ("f1", multiclass_f1_score),
+        ("auroc", multiclass_auroc),
+        ("average_precision", multiclass_average_precision),
+    ):
+        expected = function(scores, truth, CLASSES, average="none")
+        np.testing.assert_allclose(found[name][0], expected, atol=1e-6, err_msg=name)
+    at, _ = multiclass_sensitivity_at_specificity(scores, truth, CLASSES, min_specificity=0.83)
+    np.testing.assert_allclose(found["sensitivity_at_specificity"][0], at, atol=1e-6)
+    at, _ = multiclass_specificity_at_sensitivity(scores, truth, CLASSES, min_sensitivity=0.77)
+    np.testing.assert_allclose(found["specificity_at_sensitivity"][0], at, atol=1e-6)
+    np.testing.assert_array_equal(found["support"][0], np.bincount(labels))
+    np.testing.assert_array_equal(found["predicted"][0], np.bincount(probabilities.argmax(axis=1)))
 
 
-def test_auroc_is_the_share_of_pairs_in_the_right_order() -> None:
-    """The definition, counted pair by pair; a tie is half a pair."""
-    probabilities, labels = cases(images=80, seed=2)
-    for index, area in enumerate(metrics.auroc_by_class(probabilities, labels)):
-        scores = probabilities[:, index]
-        above = [
-            float(one > other) + 0.5 * float(one == other)
-            for one in scores[labels == index]
-            for other in scores[labels != index]
-        ]
-        assert area == pytest.approx(np.mean(above))
+def test_weighted_figures_agree_with_scikit_learns_weights() -> None:
+    probabilities, labels = cases(images=120, seed=2)
+    probabilities = probabilities.astype(np.float64) / probabilities.sum(axis=1, keepdims=True, dtype=np.float64)
+    called, one_hot = probabilities.argmax(axis=1), np.eye(CLASSES)[labels]
+    weights = np.random.default_rng(20).integers(0, 4, (10, 120))
+    found = metrics.measure(probabilities, labels, weights)
+    for draw, weight in enumerate(weights):
+        expected = {
+            "accuracy": accuracy_score(labels, called, sample_weight=weight),
+            "balanced_accuracy": balanced_accuracy_score(labels, called, sample_weight=weight),
+            "auroc_macro": roc_auc_score(one_hot, probabilities, sample_weight=weight),
+            "average_precision_macro": average_precision_score(one_hot, probabilities, sample_weight=weight),
+            "f1_macro": f1_score(labels, called, average="macro", sample_weight=weight),
+            "nll": log_loss(labels, probabilities, sample_weight=weight),
+            "brier": brier_score_loss(labels, probabilities, sample_weight=weight, scale_by_half=False),
+        }
+        assert {name: found.overall[name][draw] for name in expected} == pytest.approx(expected)
+        precision, recall, f1, support = precision_recall_fscore_support(labels, called, sample_weight=weight)
+        expected = {"precision": precision, "recall": recall, "f1": f1, "support": support}
+        for name, values in expected.items():
+            np.testing.assert_allclose(found.by_class[name][draw], values, err_msg=name)
+
+
+@pytest.mark.parametrize("seed", [3, 4])
+def test_an_image_of_weight_3_counts_like_three_copies_in_every_figure(seed: int) -> None:
+    probabilities, labels = cases(images=50, seed=seed)
+    weights = np.random.default_rng(seed).integers(0, 4, (8, 50))
+    found = metrics.measure(probabilities, labels, weights)
+    for draw, weight in enumerate(weights):
+        copies = np.repeat(np.arange(50), weight)
+        np.random.default_rng(draw).shuffle(copies)
+        copied = plain(probabilities[copies], labels[copies])
+        for name, values in copied.overall.items():
+            assert found.overall[name][draw] == pytest.approx(values[0]), name
+        for name, values in copied.by_class.items():
+            np.testing.assert_allclose(found.by_class[name][draw], values[0], err_msg=name)
 
 
 def test_confusion_has_a_row_for_each_true_class() -> None:
     probabilities, labels = cases(seed=3)
-    expected = multiclass_confusion_matrix(torch.from_numpy(probabilities), torch.from_numpy(labels), 4).numpy()
+    expected = multiclass_confusion_matrix(torch.from_numpy(probabilities), torch.from_numpy(labels), CLASSES).numpy()
     np.testing.assert_array_equal(metrics.confusion(probabilities, labels), expected)
 
 
@@ -73,80 +141,70 @@ def test_what_is_called_another_class_stands_in_its_column() -> None:
 def test_a_class_without_images_has_no_recall_and_is_left_out_of_means() -> None:
     probabilities, labels = cases(seed=4)
     probabilities, labels = probabilities[labels != 2], labels[labels != 2]
-    absent = metrics.per_class(probabilities, labels)[2]
-    assert absent.support == 0
-    assert absent.predicted > 0
-    assert absent.precision == 0  # every time it was named, it was wrong
-    assert all(math.isnan(value) for value in (absent.recall, absent.f1, absent.auroc))
-    present = metrics.per_class(probabilities, labels)[:2] + metrics.per_class(probabilities, labels)[3:]
-    found = metrics.overall(probabilities, labels)
-    assert found["balanced_accuracy"] == pytest.approx(np.mean([item.recall for item in present]))
-    assert found["f1_macro"] == pytest.approx(np.mean([item.f1 for item in present]))
-    assert found["auroc_macro"] == pytest.approx(np.mean([item.auroc for item in present]))
-    assert metrics.roc_by_class(probabilities, labels)[2] is None
+    found = plain(probabilities, labels)
+    absent = {name: values[0, 2] for name, values in found.by_class.items()}
+    assert absent["support"] == 0
+    assert absent["predicted"] > 0
+    assert absent["precision"] == 0  # every time it was named, it was wrong
+    assert 0 < absent["specificity"] < 1
+    unknown = set(metrics.BY_CLASS) - {"support", "predicted", "precision", "specificity"}
+    assert all(np.isnan(absent[name]) for name in unknown)
+    for mean, name in (
+        ("balanced_accuracy", "recall"),
+        ("f1_macro", "f1"),
+        ("auroc_macro", "auroc"),
+        ("average_precision_macro", "average_precision"),
+    ):
+        assert found.overall[mean][0] == pytest.approx(np.mean(found.by_class[name][0, [0, 1, 3]]))
 
 
 def test_a_class_that_is_never_called_has_no_precision() -> None:
-    probabilities = np.array([[0.9, 0.1], [0.8, 0.2]])
-    found = metrics.per_class(probabilities, np.array([0, 1]))[1]
-    assert math.isnan(found.precision)
-    assert (found.recall, found.f1) == (0, 0)
+    found = plain(np.array([[0.9, 0.1], [0.8, 0.2]]), np.array([0, 1])).by_class
+    assert np.isnan(found["precision"][0, 1])
+    assert (found["recall"][0, 1], found["f1"][0, 1], found["specificity"][0, 1]) == (0, 0, 1)
 
 
 def test_one_class_alone_has_an_accuracy_but_no_auroc() -> None:
-    probabilities = np.array([[0.9, 0.1], [0.4, 0.6]])
-    found = metrics.overall(probabilities, np.array([0, 0]))
-    assert found["accuracy"] == 0.5
-    assert math.isnan(found["auroc_macro"])
+    found = metrics.overall(np.array([[0.9, 0.1], [0.4, 0.6]]), np.array([0, 0]))
+    assert (found["accuracy"], found["balanced_accuracy"]) == (0.5, 0.5)
+    assert np.isnan(found["auroc_macro"])
+    assert np.isnan(found["average_precision_macro"])
 
 
-def test_roc_curve_is_scikit_learns_and_encloses_the_auroc() -> None:
+def test_all_wrong_is_0_where_more_is_better_and_the_worst_brier_score() -> None:
+    labels = np.array([0, 1, 2, 0, 1, 2])
+    found = metrics.overall(np.eye(3)[(labels + 1) % 3], labels)
+    for name in ("accuracy", "balanced_accuracy", "f1_macro"):
+        assert found[name] == 0
+    assert found["brier"] == 2
+    assert found["ece"] == 1
+    assert found["nll"] == pytest.approx(-np.log(2**-23))
+
+
+def test_the_same_answer_for_every_image_ranks_nothing() -> None:
+    found = metrics.overall(np.full((6, 3), 1 / 3), np.array([0, 1, 2, 0, 1, 2]))
+    assert found["auroc_macro"] == 0.5
+    assert found["average_precision_macro"] == pytest.approx(1 / 3)
+    assert found["accuracy"] == pytest.approx(1 / 3)
+    assert found["ece"] == pytest.approx(0, abs=1e-12)
+
+
+def test_one_image_is_judged_by_what_it_can_tell() -> None:
+    found = metrics.overall(np.array([[0.7, 0.2, 0.1]]), np.array([0]))
+    assert {name for name, value in found.items() if np.isnan(value)} == {"auroc_macro", "average_precision_macro"}
+    assert (found["accuracy"], found["f1_macro"]) == (1, 1)
+    assert found["ece"] == pytest.approx(0.3)
+    assert found["nll"] == pytest.approx(-np.log(0.7))
+    assert found["brier"] == pytest.approx(0.09 + 0.04 + 0.01)
+
+
+def test_a_part_of_the_figures_alone_is_the_same() -> None:
     probabilities, labels = cases(seed=5)
-    for index, curve in enumerate(metrics.roc_by_class(probabilities, labels)):
-        assert curve is not None
-        fpr, tpr, thresholds = roc_curve(labels == index, probabilities[:, index])
-        np.testing.assert_allclose(curve.fpr, fpr)
-        np.testing.assert_allclose(curve.tpr, tpr)
-        np.testing.assert_allclose(curve.thresholds, thresholds)
-        area = metrics.auroc_by_class(probabilities, labels)[index]
-        assert np.trapezoid(curve.tpr, curve.fpr) == pytest.approx(area)
-
-
-def test_a_long_roc_curve_is_thinned_but_keeps_its_ends_and_area() -> None:
-    rng = np.random.default_rng(6)
-    labels = rng.integers(0, 2, 20_000)
-    positive = np.clip(rng.normal(0.4 + 0.2 * labels, 0.15), 0, 1)
-    probabilities = np.stack([1 - positive, positive], axis=1)
-    curve = metrics.roc_by_class(probabilities, labels)[1]
-    assert curve is not None
-    assert len(curve.fpr) <= 200
-    assert (curve.fpr[0], curve.tpr[0], curve.fpr[-1], curve.tpr[-1]) == (0, 0, 1, 1)
-    area = metrics.auroc_by_class(probabilities, labels)[1]
-    assert np.trapezoid(curve.tpr, curve.fpr) == pytest.approx(area, abs=1e-3)
-
-
-def test_the_micro_curve_asks_one_question_for_each_image_and_class() -> None:
-    probabilities, labels = cases(seed=7)
-    curve = metrics.roc_micro(probabilities, labels)
-    fpr, tpr, _ = roc_curve(np.eye(4)[labels].ravel(), probabilities.ravel())
-    assert np.trapezoid(curve.tpr, curve.fpr) == pytest.approx(np.trapezoid(tpr, fpr), abs=1e-3)
-
-
-@pytest.mark.parametrize(
-    ("probabilities", "labels", "says"),
-    [
-        (np.array([[2.0, -1.0], [0.3, 0.4]]), np.array([0, 1]), "softmax"),
-        (np.array([[0.3, 0.4], [0.5, 0.5]]), np.array([0, 1]), "softmax"),
-        (np.array([[np.nan, 0.4], [0.5, 0.5]]), np.array([0, 1]), "softmax"),
-        (np.array([[0.5, 0.5]]), np.array([0, 1]), "do not fit"),
-        (np.array([0.5, 0.5]), np.array([0, 1]), "do not fit"),
-        (np.array([[0.5, 0.5]]), np.array([2]), "2 classes"),
-        (np.array([[0.5, 0.5]]), np.array([-1]), "2 classes"),
-        (np.array([[0.5, 0.5]]), np.array([0.0]), "integers"),
-        (np.empty((0, 3)), np.empty(0, dtype=int), "0 images"),
-        (np.ones((3, 1)), np.zeros(3, dtype=int), "1 classes"),
-    ],
-)
-def test_what_is_no_probability_or_label_is_refused(probabilities: np.ndarray, labels: np.ndarray, says: str) -> None:
-    with pytest.raises(InputError, match=says):
-        metrics.check(probabilities, labels)
+    weights = np.random.default_rng(5).integers(0, 3, (5, 300))
+    found = metrics.measure(probabilities, labels, weights)
+    calibrated, gaps = metrics.measure_calibration(probabilities, labels, weights)
+    for name, values in calibrated.items():
+        np.testing.assert_allclose(values, found.overall[name])
+    np.testing.assert_allclose(np.abs(gaps).mean(axis=1), found.overall["ece"])
+    np.testing.assert_allclose(metrics.macro_auroc(probabilities, labels, weights), found.overall["auroc_macro"])
+    assert metrics.overall(probabilities, labels)["ece"] == pytest.approx(ece(probabilities, labels))

@@ -4,7 +4,9 @@ import base64
 import io
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from html.parser import HTMLParser
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -14,11 +16,12 @@ from secondread.config.evaluate import EvaluateConfig
 from secondread.config.gate import GateConfig
 from secondread.evaluation import figures
 from secondread.evaluation.calibration import reliability
+from secondread.evaluation.curves import pr_by_class, roc_by_class
 from secondread.evaluation.evaluate import LabelledImages, evaluate
-from secondread.evaluation.metrics import roc_by_class
+from secondread.evaluation.metrics import OVERALL
 from secondread.evaluation.report import NOTICE, Gallery, render_html, summary_markdown
 from secondread.evaluation.results import Evaluation
-from secondread.model.folder import ModelFolder
+from secondread.model.folder import ModelFolder, Thresholds
 
 QUICK = EvaluateConfig(resamples=100)
 VOID = {"meta", "img", "br", "link", "input", "hr"}
@@ -96,8 +99,48 @@ def test_the_page_says_what_was_judged_and_how_it_went(judged: Callable[..., tup
     ):
         assert part in page.text, part
     labels = [value for name, value in page.attributes if name == "aria-label"]
-    for picture in ("Confusion matrix", "ROC curve", "Reliability diagram"):
+    for picture in ("Confusion matrix", "ROC curve", "Precision-recall curve", "Reliability diagram"):
         assert any(label.startswith(picture) for label in labels)
+
+
+def test_every_figure_is_shown_with_its_interval(judged: Callable[..., tuple[Evaluation, Gallery]]) -> None:
+    found, gallery = judged()
+    page = Page(render_html(found, gallery))
+    for name, item in found.metrics.items():
+        assert f"{OVERALL[name]} {item.value:.3f} 95 % interval {item.low:.3f} to {item.high:.3f}" in page.text, name
+    item = found.per_class["cxr-covid"]
+    for name in ("recall", "specificity", "precision", "f1", "auroc", "average_precision"):
+        assert f"{item[name].value:.3f} {item[name].low:.3f} to {item[name].high:.3f}" in page.text, name
+
+
+def test_what_chance_does_to_the_calibration_error_is_said(
+    judged: Callable[..., tuple[Evaluation, Gallery]],
+) -> None:
+    found, gallery = judged()
+    likely = found.calibration.ece_if_calibrated
+    assert f"confidences would show {likely.low:.3f} to {likely.high:.3f}" in Page(render_html(found, gallery)).text
+    assert f"calibration error of {likely.low:.3f} to {likely.high:.3f}." in summary_markdown(found)
+    for value, says in ((likely.high, "inside of that"), (likely.high + 0.01, "outside of that")):
+        metrics = {**found.metrics, "ece": replace(found.metrics["ece"], value=value)}
+        assert says in Page(render_html(replace(found, metrics=metrics), gallery)).text
+
+
+def test_thresholds_from_val_are_shown_with_what_they_reach(
+    quarters: Callable[..., ModelFolder], pictures: Callable[..., LabelledImages]
+) -> None:
+    thresholds = Thresholds(0.3, 255.0, sensitivity=0.8, by_class={"cxr-covid": 0.625})
+    found = evaluate(quarters(thresholds=thresholds), pictures(), config=QUICK)
+    page = Page(render_html(found, Gallery()))
+    at = found.thresholds["cxr-covid"].sensitivity
+    assert "chosen on val so that 80 % of the images" in page.text
+    assert f"0.625 {at.value:.3f} {at.low:.3f} to {at.high:.3f}" in page.text
+    assert "Title of cxr-normal" in page.text
+
+
+def test_a_model_without_such_thresholds_has_no_columns_for_them(
+    judged: Callable[..., tuple[Evaluation, Gallery]],
+) -> None:
+    assert "Threshold from val" not in Page(render_html(*judged())).text
 
 
 def test_a_refusal_is_said_with_its_reason(judged: Callable[..., tuple[Evaluation, Gallery]]) -> None:
@@ -174,6 +217,7 @@ def test_names_cannot_break_out_of_the_page() -> None:
     for drawing in (
         figures.confusion_svg([[1, 2], [3, 4]], [name, "b"]),
         figures.roc_svg(dict(zip([name, "b"], roc_by_class(probabilities, labels), strict=True))),
+        figures.pr_svg(dict(zip([name, "b"], pr_by_class(probabilities, labels), strict=True))),
     ):
         assert "<script" not in drawing
         assert "&lt;script" in drawing
@@ -183,13 +227,40 @@ def test_a_class_keeps_its_colour_and_its_dashes_tell_it_from_its_neighbours() -
     assert len({(figures.colour_class(index), figures.dash(index)) for index in range(36)}) == 36
 
 
-def test_reliability_bars_are_as_high_as_the_share_that_is_right() -> None:
-    bins = reliability(np.tile([[0.9, 0.1]], (10, 1)), np.array([0] * 5 + [1] * 5))
+def test_a_reliability_point_stands_at_its_confidence_and_the_share_that_is_right() -> None:
+    first = np.repeat([0.6, 0.9], 10)
+    labels = np.array([0] * 6 + [1] * 4 + [0] * 5 + [1] * 5)
+    bins = reliability(np.stack([first, 1 - first], axis=1), labels, bins=2)
+    before = reliability(np.stack([first, 1 - first], axis=1), np.zeros(20, int), bins=2)
+    drawing = figures.reliability_svg(bins, before)
+    assert "after: confidence 0.90, right 0.50, 10 images" in drawing
+    assert "before: confidence 0.90, right 1.00, 10 images" in drawing
+    points = re.findall(r'<circle class="after" cx="([\d.]+)" cy="([\d.]+)"', drawing)
+    (x1, y1), (x2, y2) = ((float(x), float(y)) for x, y in points)
+    assert (x2 - x1) / (y2 - y1) == pytest.approx(0.3 / 0.1, abs=0.01)  # less often right: further down
+
+
+def test_what_chance_may_do_is_drawn_where_the_confidence_is() -> None:
+    bins = reliability(
+        np.tile([[0.8, 0.2]], (10, 1)), np.zeros(10, int), bins=1, likely=(np.array([-0.2]), np.array([0.1]))
+    )
     drawing = figures.reliability_svg(bins)
-    assert "confidence 0.90, right 0.50, 10 images" in drawing
-    (bar,) = re.findall(r'<rect class="right" [^>]*height="([\d.]+)"', drawing)
-    (gap,) = re.findall(r'<rect class="too-sure" [^>]*height="([\d.]+)"', drawing)
-    assert float(gap) / float(bar) == pytest.approx(0.4 / 0.5, abs=0.01)
+    (x,) = re.findall(r'<line class="likely" x1="([\d.]+)"', drawing)
+    (low, high), (dot_x, dot_y) = (
+        re.findall(r'class="likely".*?y1="([\d.]+)" y2="([\d.]+)"', drawing)[0],
+        re.findall(r'<circle class="after" cx="([\d.]+)" cy="([\d.]+)"', drawing)[0],
+    )
+    assert x == dot_x
+    assert float(dot_y) < float(high) < float(low)  # all right: above what chance would do
+
+
+def test_a_precision_recall_curve_is_drawn_in_steps() -> None:
+    probabilities = np.array([[0.9, 0.1], [0.8, 0.2], [0.7, 0.3], [0.6, 0.4]])
+    curve = pr_by_class(probabilities, np.array([0, 1, 0, 1]))[0]
+    (points,) = re.findall(r'points="([^"]+)"', figures.pr_svg({"a": curve}))
+    pairs = [tuple(map(float, pair.split(","))) for pair in points.split()]
+    assert all(one[0] == other[0] or one[1] == other[1] for one, other in pairwise(pairs))
+    assert pairs[0][1] == pairs[1][1] == min(y for _, y in pairs)  # begins at a precision of 1
 
 
 def test_the_summary_is_a_markdown_table(judged: Callable[..., tuple[Evaluation, Gallery]]) -> None:
@@ -197,5 +268,5 @@ def test_the_summary_is_a_markdown_table(judged: Callable[..., tuple[Evaluation,
     text = summary_markdown(found)
     assert "## quarters: passed on test" in text
     assert re.search(r"\| Accuracy \| 0\.800 \| 0\.\d{3} to [01]\.\d{3} \|", text)
-    assert "| cxr-covid | 10 |" in text
+    assert re.search(r"\| cxr-covid \| 10 \| [01]\.\d{3} \([01]\.\d{3} to [01]\.\d{3}\) \|", text)
     assert NOTICE in text

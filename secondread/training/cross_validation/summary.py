@@ -37,7 +37,8 @@ def over_folds(folds: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, float 
 def pooled(predictions: pd.DataFrame, classes: Sequence[str], *, seed: int) -> dict[str, Any]:
     """Figures of all held-out predictions as one set, with intervals from drawing whole groups (patients) again.
 
-    AUROC then compares scores of different models; their temperatures make that possible, and cost a little.
+    AUROC then compares scores of different models; their temperatures make that possible, and cost a little. Here alone
+    are there images enough to tell the calibration error, which stands beside that of a perfectly calibrated model.
 
     Args:
         predictions: of all folds.
@@ -47,22 +48,20 @@ def pooled(predictions: pd.DataFrame, classes: Sequence[str], *, seed: int) -> d
     probabilities = np.stack(predictions["probabilities"].to_list()).astype(np.float32)
     labels = predictions["label"].map(list(classes).index).to_numpy(np.int64)
     groups = predictions["group_id"].to_numpy(object)
-    bounds = intervals(probabilities, labels, groups, level=LEVEL, seed=seed)
+    found = intervals(probabilities, labels, groups, level=LEVEL, seed=seed)
     figures = {
-        name: {"value": _known(value), "low": _bound(bounds, name, "low"), "high": _bound(bounds, name, "high")}
+        name: {"value": _known(value), "low": _known(found.overall[name].low), "high": _known(found.overall[name].high)}
         for name, value in overall(probabilities, labels).items()
     }
+    likely = found.ece_if_calibrated
     matrix: npt.NDArray[np.int64] = confusion(probabilities, labels)
     return {
         "metrics": figures,
+        "ece_if_calibrated": {"low": _known(likely.low), "high": _known(likely.high)},
         "confusion": matrix.tolist(),
         "images": len(labels),
         "groups": len(np.unique(groups)),
     }
-
-
-def _bound(bounds: Mapping[str, Any], name: str, side: str) -> float | None:
-    return _known(getattr(bounds[name], side)) if name in bounds else None
 
 
 def _known(value: float) -> float | None:

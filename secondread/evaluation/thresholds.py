@@ -1,0 +1,83 @@
+"""A threshold for each class that keeps a chosen sensitivity: whose finding must not be missed is not called by argmax.
+
+Chosen on val and checked on other images. With n images of the class on val, the threshold is the one that a further
+such image reaches with at least the chosen probability, whatever the model: one more is counted than was seen. So it is
+a little lower than the quantile of val, and where val has too few images no threshold keeps the promise.
+Source: Sadinle, Lei & Wasserman 2019, doi:10.1080/01621459.2017.1395341 (class-conditional coverage).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from secondread.evaluation.arrays import Draws, FloatArray, IntArray, once, ratio
+from secondread.evaluation.bootstrap import bounded, resampled
+from secondread.evaluation.interval import Interval
+
+_ROUNDING = 1e-9  # (1 - 0.9) * 10 is below 1 by rounding alone
+
+
+def choose_thresholds(
+    probabilities: FloatArray, labels: IntArray, classes: Sequence[str], *, sensitivity: float
+) -> dict[str, float]:
+    """The highest threshold of each class that keeps the sensitivity.
+
+    Args:
+        probabilities: float (images, classes), of val.
+        labels: int (images,).
+        classes: names in the order of the columns.
+        sensitivity: in (0, 1).
+    Returns:
+        Probability by class, in [0, 1], from which an image counts as of that class. A class with fewer than
+        sensitivity / (1 - sensitivity) images (9 for 0.9) is left out: no threshold can be promised.
+    """
+    found = {}
+    for index, name in enumerate(classes):
+        rising = np.sort(probabilities[labels == index, index])
+        place = math.floor((1 - sensitivity) * (len(rising) + 1) + _ROUNDING) - 1
+        if place >= 0:
+            found[name] = float(rising[place])
+    return found
+
+
+def reached(
+    positive: npt.NDArray[np.bool_],
+    called: npt.NDArray[np.bool_],
+    groups: npt.NDArray[Any],
+    *,
+    resamples: int,
+    level: float,
+    seed: int,
+) -> Mapping[str, tuple[float, Interval]]:
+    """What a threshold comes to on some images.
+
+    Args:
+        positive: bool (images,), has the class.
+        called: bool (images,), is at or above the threshold.
+        groups: (images,), the patient of each image.
+        resamples: draws of patients.
+        level: of the intervals.
+        seed: of the draws.
+    Returns:
+        `sensitivity` and `specificity`, each with its interval; NaN where the images cannot tell.
+    """
+
+    def of(weights: npt.NDArray[np.int64]) -> dict[str, Draws]:
+        shares = {"sensitivity": (positive, called), "specificity": (~positive, ~called)}
+        return {
+            name: ratio(weights @ (whole & part).astype(float), weights @ whole.astype(float))
+            for name, (whole, part) in shares.items()
+        }
+
+    values = of(once(len(positive)))
+    patients = {"sensitivity": len(np.unique(groups[positive])), "specificity": len(np.unique(groups[~positive]))}
+    drawn = resampled(of, groups, resamples=resamples, seed=seed) if len(np.unique(groups)) > 1 else values
+    return {
+        name: (float(value[0]), bounded(drawn[name], value[0], level, patients=patients[name]))
+        for name, value in values.items()
+    }
