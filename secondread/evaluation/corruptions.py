@@ -90,7 +90,7 @@ def _to_bytes(grey: Grey | Floats) -> Grey:
 
 
 def _side(image: Grey) -> int:
-    return min(image.shape)
+    return int(min(image.shape))
 
 
 def _gaussian(image: npt.NDArray[np.floating], sigma: float, *, mode: str) -> Floats:

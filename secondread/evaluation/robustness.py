@@ -6,7 +6,7 @@ an image hard makes it hard when corrupted too, so that a difference is known fa
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -16,6 +16,7 @@ import numpy.typing as npt
 from secondread.config.robustness import RobustnessConfig
 from secondread.errors import InputError
 from secondread.evaluation import bootstrap, metrics
+from secondread.evaluation.answers import Predict, answers
 from secondread.evaluation.bootstrap import Interval
 from secondread.evaluation.corruptions import CORRUPTIONS, STRENGTHS, corrupt
 from secondread.evaluation.metrics import FloatArray, IntArray
@@ -25,7 +26,6 @@ from secondread.progress import track
 
 FIGURES = ("accuracy", "balanced_accuracy", "ece", "confidence")
 
-Predict = Callable[[npt.NDArray[np.uint8]], FloatArray]  # uint8 (batch, 1, height, width) to probabilities
 Floats = npt.NDArray[np.float64]
 
 
@@ -105,11 +105,12 @@ def measure_robustness(
     chosen = stratified(labels, at_most=config.images_at_most, seed=config.seed)
     images, labels, patients = np.ascontiguousarray(images[chosen]), labels[chosen], patients[chosen]
     rounds = [("", 0), *((name, strength) for name in names for strength in STRENGTHS)]
-    answers = [
-        _answers(predict, images if not name else corrupt(images, name, strength, seed=config.seed), labels, config)
-        for name, strength in track(rounds, "running corrupted images", total=len(rounds))
-    ]
-    figures = _Figures.of(answers, labels, patients, config)
+    probabilities = []
+    for name, strength in track(rounds, "running corrupted images", total=len(rounds)):
+        corrupted = corrupt(images, name, strength, seed=config.seed) if name else images
+        probabilities.append(answers(predict, corrupted, batch_size=config.batch_size))
+    metrics.check(probabilities[0], labels)
+    figures = _Figures.of(probabilities, labels, patients, config)
     clean = {name: float(figures.values[name][0]) for name in FIGURES}
     per_name = len(STRENGTHS)
     return Robustness(
@@ -122,13 +123,6 @@ def measure_robustness(
             for index, name in enumerate(names)
         },
     )
-
-
-def _answers(predict: Predict, images: npt.NDArray[np.uint8], labels: IntArray, config: RobustnessConfig) -> FloatArray:
-    parts = [predict(images[start : start + config.batch_size]) for start in range(0, len(images), config.batch_size)]
-    probabilities = np.concatenate(parts)
-    metrics.check(probabilities, labels)
-    return probabilities
 
 
 @dataclass(frozen=True)
@@ -145,11 +139,11 @@ class _Figures:
 
     @classmethod
     def of(
-        cls, answers: Sequence[FloatArray], labels: IntArray, patients: npt.NDArray[Any], config: RobustnessConfig
+        cls, probabilities: Sequence[FloatArray], labels: IntArray, patients: npt.NDArray[Any], config: RobustnessConfig
     ) -> _Figures:
         """Take every figure on the images, and in draws that all rounds share."""
-        confidence = np.stack([each.max(axis=1) for each in answers]).astype(np.float64)  # (rounds, images)
-        right = np.stack([each.argmax(axis=1) == labels for each in answers])
+        confidence = np.stack([each.max(axis=1) for each in probabilities]).astype(np.float64)  # (rounds, images)
+        right = np.stack([each.argmax(axis=1) == labels for each in probabilities])
         bins = np.stack([_equal_mass(row, config.ece_bins) for row in confidence])
 
         def take(weights: Floats) -> dict[str, Floats]:
@@ -161,7 +155,7 @@ class _Figures:
             for part in bootstrap.draws(patients, resamples=config.resamples, seed=config.seed):
                 for name, found in take(part.astype(np.float64)).items():
                     drawn[name].append(found - found[:, :1])
-        intervals = {name: _intervals(parts, len(answers), config.level) for name, parts in drawn.items()}
+        intervals = {name: _intervals(parts, len(probabilities), config.level) for name, parts in drawn.items()}
         return cls(values, intervals)
 
     def changes(self, place: int) -> dict[str, Change]:
