@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from secondread.evaluation.bootstrap import percentile
+from secondread.evaluation.interval import percentile
 
 
 @dataclass(frozen=True)

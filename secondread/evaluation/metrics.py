@@ -118,11 +118,7 @@ def weighted_accuracy(right: BoolArray, weights: npt.NDArray[np.number]) -> Draw
 
 def macro_auroc(probabilities: FloatArray, labels: IntArray, weights: npt.NDArray[np.number]) -> Draws:
     """Mean AUROC over the classes of each draw, float64 (draws,); NaN where none is defined."""
-    areas = [
-        ranking.auroc(ranking.rank(labels == index, probabilities[:, index], weights))
-        for index in range(probabilities.shape[1])
-    ]
-    return mean_of_defined(np.stack(areas, axis=1))
+    return mean_of_defined(ranking.auroc_by_class(probabilities, labels, weights))
 
 
 def confusion(probabilities: FloatArray, labels: IntArray) -> npt.NDArray[np.int64]:

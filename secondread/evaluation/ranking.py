@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from secondread.evaluation.arrays import BoolArray, Draws, FloatArray, ratio
+from secondread.evaluation.arrays import BoolArray, Draws, FloatArray, IntArray, ratio
 
 _ROUNDING = 1e-9  # 0.1 * 3 images is above 0.3 of them by rounding alone
 
@@ -68,6 +68,12 @@ def auroc(ranking: Ranking) -> Draws:
     found, alarms = ranking.found, ranking.alarms
     pairs = ((found[:, 1:] + found[:, :-1]) * np.diff(alarms, axis=1)).sum(axis=1) / 2
     return ratio(pairs, ranking.positives * ranking.negatives)
+
+
+def auroc_by_class(probabilities: FloatArray, labels: IntArray, weights: npt.NDArray[np.number]) -> Draws:
+    """AUROC of each class against the rest, float64 (draws, classes); arguments as in `metrics.measure`."""
+    classes = range(probabilities.shape[1])
+    return np.stack([auroc(rank(labels == index, probabilities[:, index], weights)) for index in classes], axis=1)
 
 
 def average_precision(ranking: Ranking) -> Draws:

@@ -30,9 +30,9 @@ from scipy.special import bdtrc
 from secondread.config.evaluate import EvaluateConfig
 from secondread.config.risk_dial import RiskDialConfig
 from secondread.errors import InputError
-from secondread.evaluation import bootstrap, metrics
+from secondread.evaluation import bootstrap
+from secondread.evaluation.arrays import FloatArray, IntArray, check
 from secondread.evaluation.estimate import Estimate, resampled, resampled_share, to_json
-from secondread.evaluation.metrics import FloatArray, IntArray
 
 _ROUNDING = 1e-9  # 0.07 * 100 is not quite 7, and sums of thirds not quite 1
 _MOST_ALARMS = 2_000  # wrong closures that an audit would count; more are asked for by no useful setting
@@ -71,7 +71,7 @@ class Readings:
         Raises:
             InputError: the arrays differ in length, or are no probabilities.
         """
-        metrics.check(probabilities, labels)
+        check(probabilities, labels)
         answers = probabilities.argmax(axis=1)
         if len(groups) != len(labels) or (first is not None and len(first) != len(labels)):
             raise InputError(

@@ -24,9 +24,9 @@ import numpy.typing as npt
 from secondread.config.evaluate import EvaluateConfig
 from secondread.config.second_reader import FirstReader, SecondReaderConfig
 from secondread.errors import InputError
-from secondread.evaluation import bootstrap, metrics
+from secondread.evaluation import bootstrap
+from secondread.evaluation.arrays import FloatArray, IntArray, check
 from secondread.evaluation.estimate import UNKNOWN, Estimate, resampled, to_json, unseen_at_most
-from secondread.evaluation.metrics import FloatArray, IntArray
 
 _STUDIES = 1_000
 _CELLS = 4
@@ -105,7 +105,7 @@ def second_reader(
         InputError: the arrays do not fit, are no probabilities, or a normal class is none of the classes.
     """
     reader, room, config = reader or FirstReader(), room or SecondReaderConfig(), config or EvaluateConfig()
-    metrics.check(probabilities, labels)
+    check(probabilities, labels)
     _check_lengths(probabilities, groups, classes)
     normal = normal_classes(classes, room.normal_classes)
     prevalence = float((~normal[labels]).mean()) if room.prevalence is None else room.prevalence

@@ -26,9 +26,9 @@ from scipy.stats import beta, binom
 from secondread.config.evaluate import EvaluateConfig
 from secondread.config.selective import SelectiveConfig
 from secondread.errors import InputError
-from secondread.evaluation import bootstrap, metrics
+from secondread.evaluation import bootstrap
+from secondread.evaluation.arrays import FloatArray, IntArray, check
 from secondread.evaluation.estimate import Estimate, resampled, resampled_share, to_json
-from secondread.evaluation.metrics import FloatArray, IntArray
 
 _POINTS = 100  # of the curve, and of the candidates for a threshold: one a per cent of coverage
 _STARTS = 10  # of the walk through the candidates: one every ten per cent of coverage
@@ -138,7 +138,7 @@ def selective(
         InputError: the arrays differ in length, or are no probabilities.
     """
     policy, config = policy or SelectiveConfig(), config or EvaluateConfig()
-    metrics.check(probabilities, labels)
+    check(probabilities, labels)
     if len(groups) != len(labels):
         raise InputError(f"{len(labels)} labels and {len(groups)} groups: lengths differ.")
     confidence = probabilities.max(axis=1).astype(np.float64)

@@ -29,9 +29,9 @@ import numpy.typing as npt
 from secondread.config.evaluate import EvaluateConfig
 from secondread.config.workload import WorkloadConfig
 from secondread.errors import InputError
-from secondread.evaluation import bootstrap, metrics
+from secondread.evaluation import bootstrap
+from secondread.evaluation.arrays import FloatArray, IntArray, check, ratio
 from secondread.evaluation.estimate import UNKNOWN, Estimate, resampled, to_json
-from secondread.evaluation.metrics import FloatArray, IntArray
 
 
 @dataclass(frozen=True)
@@ -97,7 +97,7 @@ def workload(
         InputError: the arrays do not fit, or are no probabilities.
     """
     room, config = room or WorkloadConfig(), config or EvaluateConfig()
-    metrics.check(probabilities, labels)
+    check(probabilities, labels)
     if len(groups) != len(labels) or len(urgency) != probabilities.shape[1]:
         raise InputError(
             f"{len(groups)} groups and {len(urgency)} urgencies do not fit probabilities {probabilities.shape}: give "
@@ -247,7 +247,7 @@ def _summary(days: Sequence[_Day], level: float) -> dict[str, Any]:
     for name, counted in (("physicians_alone", "alone"), ("with_second_reader", "with_model"), ("preliminary",) * 2):
         counts = np.array([getattr(day, counted) for day in days], dtype=np.float64)
         whole = float(counts.sum() / urgent.sum()) if urgent.any() else math.nan
-        found[name] = resampled(whole, metrics.ratio(counts, urgent), level=level)
+        found[name] = resampled(whole, ratio(counts, urgent), level=level)
     for name in ("busy_alone", "busy_with"):
         shares = np.array([getattr(day, name) for day in days if day.studies], dtype=np.float64)
         found[name] = resampled(float(shares.mean()) if len(shares) else math.nan, shares, level=level)

@@ -1,0 +1,28 @@
+"""When a group of patients is large enough to be compared with the others, and how."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from secondread.config.require import require, require_seed
+
+
+@dataclass(frozen=True)
+class SubgroupConfig:
+    """How groups are compared. A group that is too small is listed, and said to be too small to tell."""
+
+    # patients of the group, and of the rest; below it a share of 0.9 is known to no better than 11 points either way
+    min_patients: int = 30
+    min_class_images: int = 10  # of a class in the group and in the rest, before its sensitivity is compared
+    min_class_patients: int = 10  # likewise; ten images of one patient are one case
+    resamples: int = 1_000  # bootstrap draws
+    level: float = 0.95  # share of the draws in which all intervals of gaps hold at once
+    seed: int = 0  # of the draws
+
+    def __post_init__(self) -> None:
+        require_seed("seed", self.seed)
+        for name in ("min_patients", "min_class_images", "min_class_patients"):
+            value = getattr(self, name)
+            require(value >= 2, f"{name} must be at least 2, not {value}: one case says nothing of a group.")
+        require(self.resamples >= 100, f"resamples must be at least 100 for a 95 % interval, not {self.resamples}.")
+        require(0.5 <= self.level < 1, f"level must be in [0.5, 1), not {self.level}.")
