@@ -62,7 +62,7 @@ def test_phantoms_of_the_models_own_modality_are_none_of_them() -> None:
 
 
 def test_pictures_end_when_there_are_no_more_of_them() -> None:
-    pictures = next(kind for kind in assemble(OWN, SPEC, CHEST, most=400) if kind.name.startswith("pictures"))
+    pictures = next(kind for kind in assemble(OWN, SPEC, CHEST, most=130) if kind.name.startswith("pictures"))
     assert len(pictures.images) == 125  # 25, and four crops of each
 
 
