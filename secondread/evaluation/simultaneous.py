@@ -147,7 +147,7 @@ def drawn_areas(
         config: draws.
     """
     found: dict[int, list[Floats]] = {place: [] for place in sides}
-    for weights in bootstrap.draws(patients, resamples=config.resamples, seed=config.seed) if sides else ():
+    for weights in bootstrap.draws(patients, resamples=config.auroc_resamples, seed=config.seed) if sides else ():
         for place, side in sides.items():
             inside, scores, truth = weights[:, side.mask], probabilities[side.mask], labels[side.mask]
             areas = [

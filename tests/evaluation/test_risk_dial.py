@@ -137,7 +137,8 @@ def test_rates_and_intervals_are_those_of_a_loop_over_copied_patients() -> None:
     rng = np.random.default_rng(QUICK.seed)
     drawn = rng.multinomial(40, np.full(40, 1 / 40), size=QUICK.resamples) @ rates.T / 40
     for column, found in enumerate((result.chosen.escalated, result.chosen.wrong_closures)):
-        assert (found.low, found.high) == pytest.approx(tuple(np.percentile(drawn[:, column], [2.5, 97.5], method="weibull")))
+        expected = np.percentile(drawn[:, column], [2.5, 97.5], method="weibull")
+        assert (found.low, found.high) == pytest.approx(tuple(expected))
 
 
 def test_whoever_accepts_more_escalates_less() -> None:

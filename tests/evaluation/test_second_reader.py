@@ -135,7 +135,8 @@ def test_intervals_are_those_of_a_loop_over_copied_images() -> None:
     for name in FIGURES:
         values = [getattr(each, name).value for each in drawn]
         figure = getattr(result, name)
-        assert (figure.low, figure.high) == pytest.approx(tuple(np.percentile(values, [2.5, 97.5], method="weibull"))), name
+        expected = np.percentile(values, [2.5, 97.5], method="weibull")
+        assert (figure.low, figure.high) == pytest.approx(tuple(expected)), name
 
 
 def test_another_prevalence_is_that_of_repeated_images() -> None:
