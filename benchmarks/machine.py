@@ -10,7 +10,7 @@ from pathlib import Path
 import onnxruntime
 
 from secondread.cpus import CGROUP_ROOT, cpu_limit
-from secondread.export.latency import this_machine
+from secondread.machine import this_machine
 
 # What a run of the benchmarks writes itself does not make the code another one.
 _WRITTEN = (":!benchmarks/results.json", ":!docs/benchmarks.md")

@@ -52,10 +52,10 @@ def evaluate(
     """Judge a model by the graph that will be served."""
     from secondread.data.sources.open import open_source
     from secondread.data.versions.dataset import DATASET_FILE, DatasetVersion
-    from secondread.evaluation.evaluate import LabelledImages
     from secondread.evaluation.evaluate import evaluate as run
     from secondread.evaluation.external import read_source
     from secondread.evaluation.gate import read_policy
+    from secondread.evaluation.labelled_images import LabelledImages
     from secondread.model.folder import ModelFolder
 
     chosen = parse_settings(settings)

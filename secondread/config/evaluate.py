@@ -17,6 +17,11 @@ class EvaluateConfig:
     seed: int = 0  # of the draws
     fixed_specificity: float = 0.9  # share: one false alarm in ten healthy, at which a class's sensitivity is told
     fixed_sensitivity: float = 0.9  # share: one miss in ten sick, at which a class's specificity is told
+    # images, drawn by class, that are corrupted in ten ways and five strengths, and that behaviour tests are run on:
+    # each costs some seventy runs of the graph; 0: neither is asked
+    stress_images: int = 200
+    strange_images: int = 100  # of each kind of other field, which the model should turn away; 0: not asked
+    timed_runs: int = 200  # of one image; the 99th percentile is then that of two runs; 0: not timed
     shown_images: int = 12  # pictures in each of the report's two galleries; two rows on a desk, six on a phone
 
     def __post_init__(self) -> None:
@@ -26,4 +31,5 @@ class EvaluateConfig:
         require(0.5 <= self.level < 1, f"level must be in [0.5, 1), not {self.level}.")
         for name in ("fixed_specificity", "fixed_sensitivity"):
             require(0 < getattr(self, name) <= 1, f"{name} must be above 0 and at most 1, not {getattr(self, name)}.")
-        require(self.shown_images >= 0, f"shown_images must not be negative, not {self.shown_images}.")
+        for name in ("stress_images", "strange_images", "timed_runs", "shown_images"):
+            require(getattr(self, name) >= 0, f"{name} must not be negative, not {getattr(self, name)}.")

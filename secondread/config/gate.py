@@ -2,27 +2,57 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+import math
+from dataclasses import dataclass, fields, replace
 
 from secondread.config.require import require
 
 
 @dataclass(frozen=True)
 class GateConfig:
-    """What a model's figures must reach before it goes on; read from a `gate.yaml`. None: not asked for."""
+    """What a model must reach before it goes on; read from a `gate.yaml`. None: not asked for.
+
+    What is asked for and not known is a no.
+    """
 
     accuracy_above: float | None = 0.70  # share of images, exclusive: the seed project's gate
     auroc_macro_above: float | None = None  # exclusive; ask for it where classes are rare and accuracy says little
     balanced_accuracy_above: float | None = None  # mean recall, exclusive
-    ece_below: float | None = None  # expected calibration error, exclusive
+    sensitivity_above: float | None = None  # of every class, exclusive; a mean hides the class that is missed
+    # Expected calibration error, exclusive; or no more than a perfectly calibrated model would show by chance, since a
+    # few hundred images cannot prove 0.03.
+    ece_below: float | None = None
+    latency_p99_ms_below: float | None = None  # milliseconds of one image in the graph, 99th percentile, exclusive
+    # Percentage points that a group may be read worse at the same class mix or in one class's sensitivity, where that
+    # is more than chance; exclusive.
+    subgroup_gap_points_below: float | None = None
+    behaviour_tests: bool = False  # every behaviour test that is asked of such a model must pass
+    other_fields_above: float | None = None  # share of the images of other fields that is turned away, exclusive
+    false_alarms_below: float | None = None  # share of its own images that is turned away, exclusive
     images_at_least: int = 1  # images, inclusive; raise it so that a handful of lucky images decides nothing
 
     def __post_init__(self) -> None:
+        greatest = {"latency_p99_ms_below": math.inf, "subgroup_gap_points_below": 100.0}
         for field in fields(self):
-            limit = getattr(self, field.name)
+            limit, most = getattr(self, field.name), greatest.get(field.name, 1.0)
             if field.name.endswith(("_above", "_below")):
                 plain = isinstance(limit, int | float) and not isinstance(limit, bool)
-                number = limit is None or (plain and 0 <= limit <= 1)
-                require(number, f"gate: {field.name} must be a share from 0 to 1 or null, not {limit!r}.")
+                span = (
+                    "a share from 0 to 1" if most == 1 else "a number from 0" + (f" to {most:g}" * math.isfinite(most))
+                )
+                holds = limit is None or (plain and 0 <= limit <= most)
+                require(holds, f"gate: {field.name} must be {span} or null, not {limit!r}.")
+        require(isinstance(self.behaviour_tests, bool), "gate: behaviour_tests must be true or false.")
         whole = type(self.images_at_least) is int and self.images_at_least >= 1
         require(whole, f"gate: images_at_least must be a whole number from 1, not {self.images_at_least!r}.")
+
+    def figures_only(self) -> GateConfig:
+        """What of it is asked where no evidence beyond the figures is gathered, as early in a pipeline."""
+        return replace(
+            self,
+            latency_p99_ms_below=None,
+            subgroup_gap_points_below=None,
+            behaviour_tests=False,
+            other_fields_above=None,
+            false_alarms_below=None,
+        )

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from secondread.data.pixels.preprocess import Preprocessing
 from secondread.errors import InputError
 from secondread.evaluation.arrays import FloatArray, IntArray
-from secondread.evaluation.results import null_for_nan
+from secondread.evaluation.nulls import null_for_nan
 from secondread.taxonomy import Taxonomy
 
 PASS, FAIL, COULD_NOT_RUN, NOT_ASKED = "pass", "fail", "could not be run", "not asked"  # verdicts

@@ -1,4 +1,4 @@
-"""Judge a model: run the graph that will be served over labelled images and write down how good it is.
+"""Judge a model: run the graph that will be served over labelled images and write down how good it is, and for whom.
 
     evaluation.json       the figures, for machines
     predictions.parquet   one row an image: image_id, label, predicted, confidence, probabilities; no patient
@@ -10,9 +10,7 @@ Used twice in the pipeline: on val, to stop a hopeless run early, and on test fo
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from contextlib import nullcontext
-from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -23,13 +21,12 @@ import pandas as pd
 from secondread.atomic import atomic_folder, write_json
 from secondread.config.evaluate import EvaluateConfig
 from secondread.config.gate import GateConfig
-from secondread.data.pixels.preprocess import Preprocessing
-from secondread.data.versions.dataset import DatasetVersion
-from secondread.errors import InputError
 from secondread.evaluation import bootstrap, calibration, curves, metrics, thresholds
 from secondread.evaluation.arrays import FloatArray, IntArray, check, once
-from secondread.evaluation.gate import GateResult, decide
+from secondread.evaluation.evidence import Evidence, gather
+from secondread.evaluation.gate import Findings, decide
 from secondread.evaluation.interval import Interval
+from secondread.evaluation.labelled_images import LabelledImages, labels_of_model
 from secondread.evaluation.report import Gallery, render_html, summary_markdown
 from secondread.evaluation.results import Calibration, ClassFigures, ClassThreshold, Evaluation, Figure
 from secondread.logging import get_logger
@@ -44,52 +41,6 @@ SUMMARY_FILE = "summary.md"
 log = get_logger(__name__)
 
 
-@dataclass(frozen=True)
-class LabelledImages:
-    """What a model is judged on: a split of a dataset version, or any labelled images made ready the same way.
-
-    Attributes:
-        images: uint8 (images, 1, size, size).
-        labels: int64 (images,), positions in `classes`.
-        image_ids: (images,) of str, content hashes; the only name an image keeps in what is written.
-        groups: (images,) of str, the patient (hashed) or else the image; intervals resample these.
-        classes: names of the data's classes.
-        preprocessing: how the pixels came about.
-        name: what the images are called in the report, such as the dataset version.
-        split: `val`, `test` or another word for which images they are.
-        synthetic: the images are generated.
-        version: content hash of the dataset version; empty where the images are of none.
-    """
-
-    images: npt.NDArray[np.uint8]
-    labels: npt.NDArray[np.int64]
-    image_ids: npt.NDArray[Any]
-    groups: npt.NDArray[Any]
-    classes: tuple[str, ...]
-    preprocessing: Preprocessing
-    name: str
-    split: str
-    synthetic: bool = False
-    version: str = ""
-
-    @classmethod
-    def from_version(cls, dataset: DatasetVersion, split: str) -> LabelledImages:
-        """One split of a dataset version."""
-        data = dataset.split(split)
-        return cls(
-            images=data.images,
-            labels=data.labels,
-            image_ids=data.rows["image_id"].to_numpy(dtype=object),
-            groups=data.rows["group_id"].to_numpy(dtype=object),
-            classes=dataset.taxonomy.names,
-            preprocessing=dataset.preprocessing,
-            name=dataset.name,
-            split=split,
-            synthetic=dataset.synthetic,
-            version=dataset.content_hash,
-        )
-
-
 def evaluate(
     model: ModelFolder,
     data: LabelledImages,
@@ -98,8 +49,9 @@ def evaluate(
     policy: GateConfig | None = None,
     config: EvaluateConfig | None = None,
     graph: str | None = None,
+    evidence: bool = True,
 ) -> Evaluation:
-    """Run a model's graph over labelled images, measure it, and ask the gate.
+    """Run a model's graph over labelled images, measure it, gather evidence, and ask the gate.
 
     A gate that refuses is an answer, not an error: see `Evaluation.gate`.
 
@@ -110,6 +62,8 @@ def evaluate(
         policy: the gate's limits.
         config: intervals, batch size and pictures.
         graph: file name of the graph, where it is not the one that will be served.
+        evidence: also ask for whom the model is worse, what breaks it, what it does with other images and what it is
+            worth; without it, what the policy asks of these is not known.
     Raises:
         InputError: the images were made another way, or have a class that the model does not know.
     """
@@ -127,7 +81,11 @@ def evaluate(
         log.info("evaluating %s on %d images (%s of %s)", graph, len(labels), data.split, data.name)
         session = GraphSession(model.graph_path(graph))
         probabilities = session.run(data.images, batch_size=config.batch_size).probabilities
-        evaluation = measure(model, data, probabilities, labels, policy=policy, config=config, graph=graph)
+        asked = (model, session, data, labels, probabilities)
+        found = gather(*asked, config=config) if evidence else None
+        evaluation = measure(
+            model, data, probabilities, labels, policy=policy, config=config, graph=graph, evidence=found
+        )
         if folder is not None:
             _fill(folder, evaluation, data=data, probabilities=probabilities, labels=labels, shown=config.shown_images)
     log.info("%s", evaluation.gate)
@@ -142,7 +100,8 @@ def measure(
     *,
     policy: GateConfig,
     config: EvaluateConfig,
-    graph: str | None = None,
+    graph: str,
+    evidence: Evidence | None,
 ) -> Evaluation:
     """All figures of some probabilities, float32 (images, classes), against labels in the model's class order."""
     check(probabilities, labels)
@@ -154,10 +113,17 @@ def measure(
     plain = metrics.measure(probabilities, labels, once(len(labels)), **fixed)
     bounds = bootstrap.intervals(probabilities, labels, data.groups, **_drawn(config), **fixed)
     figures = {name: _figure(values[0], bounds.overall[name]) for name, values in plain.overall.items()}
+    findings = Findings(
+        images=len(labels),
+        metrics={name: figure.value for name, figure in figures.items()},
+        sensitivity=dict(zip(classes, map(float, plain.by_class["recall"][0]), strict=True)),
+        ece_if_calibrated=bounds.ece_if_calibrated,
+        evidence=evidence,
+    )
     return Evaluation(
         model=model.config.name,
         digest=model.digest(),
-        graph=graph or model.config.graph,
+        graph=graph,
         trained_on=model.config.dataset_version,
         dataset=data.name,
         split=data.split,
@@ -178,13 +144,9 @@ def measure(
         calibration=_calibration(model.config.temperature, probabilities, labels, data.groups, bounds, config),
         chosen_sensitivity=model.config.thresholds.sensitivity,
         thresholds=_thresholds(model.config, probabilities, labels, data.groups, config),
-        gate=gate_of(figures, images=len(labels), policy=policy),
+        evidence=evidence,
+        gate=decide(policy, findings),
     )
-
-
-def gate_of(figures: Mapping[str, Figure], *, images: int, policy: GateConfig) -> GateResult:
-    """The gate's answer to these figures."""
-    return decide(policy, {name: asdict(figure) for name, figure in figures.items()}, images=images)
 
 
 def _drawn(config: EvaluateConfig) -> dict[str, Any]:
@@ -239,30 +201,6 @@ def _thresholds(
             at = thresholds.reached(labels == index, probabilities[:, index] >= threshold, groups, **_drawn(config))
             found[name] = ClassThreshold(threshold, *(_figure(*at[side]) for side in ("sensitivity", "specificity")))
     return found
-
-
-def labels_of_model(model: ModelFolder, data: LabelledImages) -> npt.NDArray[np.int64]:
-    """The data's labels as positions in the model's classes.
-
-    Raises:
-        InputError: no image, another preprocessing, or a class that the model does not know.
-    """
-    if not len(data.labels):
-        raise InputError(f"{data.name} has no images in '{data.split}': there is nothing to evaluate.")
-    if data.preprocessing != model.config.preprocessing:
-        raise InputError(
-            f"{data.name} was made with {data.preprocessing}, but model '{model.config.name}' takes "
-            f"{model.config.preprocessing}. Preprocess the images with the model's settings."
-        )
-    known = model.config.taxonomy.names
-    for position in np.unique(data.labels):
-        if data.classes[position] not in known:
-            raise InputError(
-                f"label '{data.classes[position]}' in {data.name} is not a class of model '{model.config.name}' "
-                f"({', '.join(known)}). Leave these images out, or train on a dataset version that has it."
-            )
-    positions = [known.index(name) if name in known else -1 for name in data.classes]
-    return np.asarray(positions, dtype=np.int64)[data.labels]
 
 
 def _fill(

@@ -13,7 +13,7 @@ from secondread.data.intake import with_header_ids
 from secondread.data.pixels.preprocess import Preprocessing, preprocess
 from secondread.data.sources.source import Source, SourceImage
 from secondread.errors import ImageError, InputError, TooLargeError
-from secondread.evaluation.evaluate import LabelledImages
+from secondread.evaluation.labelled_images import LabelledImages
 from secondread.logging import get_logger
 from secondread.progress import track
 

@@ -34,7 +34,7 @@ from secondread.data.sources.phantom.render import phantom_image
 from secondread.errors import InputError
 from secondread.evaluation.answers import Predict, answers
 from secondread.evaluation.changes import apply
-from secondread.evaluation.results import null_for_nan
+from secondread.evaluation.nulls import null_for_nan
 from secondread.taxonomy import Taxonomy
 
 CASE_FILE = "case.yaml"

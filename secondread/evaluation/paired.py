@@ -19,10 +19,10 @@ from secondread.config.paired import PairedConfig
 from secondread.errors import InputError
 from secondread.evaluation import bootstrap, metrics
 from secondread.evaluation.arrays import FloatArray, IntArray, check
-from secondread.evaluation.evaluate import LabelledImages, labels_of_model
-from secondread.evaluation.gate import GateResult
 from secondread.evaluation.interval import percentile
-from secondread.evaluation.results import null_for_nan
+from secondread.evaluation.labelled_images import LabelledImages, labels_of_model
+from secondread.evaluation.nulls import null_for_nan
+from secondread.evaluation.verdict import GateResult, Line
 from secondread.model.folder import ModelFolder
 from secondread.model.session import GraphSession
 
@@ -82,6 +82,7 @@ class PairedComparison:
     def to_json(self) -> dict[str, Any]:
         """As JSON; what cannot be known is null."""
         document: dict[str, Any] = null_for_nan(asdict(self))
+        document["gate"]["reasons"] = list(self.gate.reasons)
         return document
 
 
@@ -172,17 +173,16 @@ def mcnemar(champion_right: npt.NDArray[np.bool_], challenger_right: npt.NDArray
 
 def decide(differences: dict[str, Difference], policy: PairedConfig) -> GateResult:
     """Whether the challenger is not worse by more than the margins. What cannot be known is no success."""
-    answers = []
+    lines = []
     for name, points in (("accuracy", policy.accuracy_margin_points), ("auroc_macro", policy.auroc_margin_points)):
-        found = differences[name]
+        found, line = differences[name], f"{name.removesuffix('_macro')}_margin_points"
         if not np.isfinite(found.low):
-            answers.append((False, f"the difference in {name} is not known: too few patients or classes"))
+            lines.append(Line(line, False, f"the difference in {name} is not known: too few patients or classes"))
             continue
         holds = 100 * found.low >= -points
         text = f"{name} differs by {100 * found.value:+.2f} points ({100 * found.low:+.2f} to {100 * found.high:+.2f})"
-        answers.append((holds, f"{text}, whose low end is {'not ' if holds else ''}below -{points:g}"))
-    answers.sort(key=lambda answer: answer[0])
-    return GateResult(passed=all(holds for holds, _ in answers), reasons=tuple(reason for _, reason in answers))
+        lines.append(Line(line, holds, f"{text}, whose low end is {'not ' if holds else ''}below -{points:g}"))
+    return GateResult.of(lines)
 
 
 def _differences(

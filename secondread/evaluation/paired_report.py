@@ -11,7 +11,7 @@ import math
 from pathlib import Path
 
 from secondread.atomic import atomic_folder, write_json
-from secondread.evaluation.evaluate import LabelledImages
+from secondread.evaluation.labelled_images import LabelledImages
 from secondread.evaluation.metrics import OVERALL
 from secondread.evaluation.paired import PairedComparison
 from secondread.evaluation.report import NOTICE, format_figure

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from secondread.evaluation.calibration import ReliabilityBin
 from secondread.evaluation.curves import PrCurve, RocCurve
-from secondread.evaluation.gate import GateResult
+from secondread.evaluation.evidence import Evidence
 from secondread.evaluation.interval import Interval
+from secondread.evaluation.nulls import null_for_nan
+from secondread.evaluation.verdict import GateResult
 
 
 @dataclass(frozen=True)
@@ -108,7 +110,8 @@ class Evaluation:
         calibration: what the temperature did, and what chance alone would do.
         chosen_sensitivity: that the model's thresholds were chosen for on val; None where it has none.
         thresholds: of each class that val had enough images of.
-        gate: whether the figures are good enough.
+        evidence: for whom the model is worse, what breaks it, what it is worth; None where it was not gathered.
+        gate: whether all that is good enough.
     """
 
     model: str
@@ -135,6 +138,7 @@ class Evaluation:
     calibration: Calibration
     chosen_sensitivity: float | None
     thresholds: Mapping[str, ClassThreshold]
+    evidence: Evidence | None
     gate: GateResult
 
     @property
@@ -149,21 +153,12 @@ class Evaluation:
 
     def to_json(self) -> dict[str, Any]:
         """As JSON: every figure as `{"value", "low", "high"}`; what cannot be known is null."""
-        document = asdict(self)
+        document = asdict(replace(self, evidence=None))
+        document["evidence"] = self.evidence.to_json() if self.evidence else None
+        document["gate"] = {**document["gate"], "reasons": list(self.gate.reasons)}
         document["per_class"] = {
             name: {"support": item["support"], "predicted": item["predicted"], **item["figures"]}
             for name, item in document["per_class"].items()
         }
         cleaned: dict[str, Any] = null_for_nan({**document, "absent": list(self.absent)})
         return cleaned
-
-
-def null_for_nan(value: Any) -> Any:
-    """The same document with null for NaN and infinity, which JSON does not have."""
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    if isinstance(value, Mapping):
-        return {str(key): null_for_nan(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [null_for_nan(item) for item in value]
-    return value

@@ -20,7 +20,7 @@ from secondread.evaluation.answers import Predict, answers
 from secondread.evaluation.arrays import FloatArray, IntArray, check
 from secondread.evaluation.corruptions import CORRUPTIONS, STRENGTHS, corrupt
 from secondread.evaluation.interval import Interval, percentile
-from secondread.evaluation.results import null_for_nan
+from secondread.evaluation.nulls import null_for_nan
 from secondread.evaluation.sample import stratified
 from secondread.progress import track
 

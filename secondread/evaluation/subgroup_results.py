@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from secondread.errors import InputError
-from secondread.evaluation.results import null_for_nan
+from secondread.evaluation.nulls import null_for_nan
 
 ACCURACY, SAME_MIX, SENSITIVITY, AUROC = "accuracy", "same_mix", "sensitivity", "auroc"  # figures of a gap
 JUDGED = (SAME_MIX, SENSITIVITY)

@@ -23,9 +23,10 @@ from secondread.config.quantize import QuantizeConfig
 from secondread.data.versions.dataset import DatasetVersion, SplitData
 from secondread.errors import InputError, IntegrityError
 from secondread.export.int8 import write_candidates
-from secondread.export.latency import Machine, this_machine, time_graphs
+from secondread.export.latency import time_graphs
 from secondread.export.parity import Parity, compare
 from secondread.logging import get_logger
+from secondread.machine import Machine, this_machine
 from secondread.model.folder import CONFIG_FILE, FP32_GRAPH, INT8_GRAPH, REFERENCE_FILE, ModelFolder
 from secondread.model.session import GraphSession, Outputs
 

@@ -43,7 +43,8 @@ class GraphSession:
 
     def __init__(self, path: Path | str, *, threads: int | None = None) -> None:
         options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = threads or cpu_limit()
+        self.threads = threads or cpu_limit()
+        options.intra_op_num_threads = self.threads
         options.inter_op_num_threads = 1
         options.log_severity_level = 3
         try:

@@ -214,9 +214,12 @@ def _metrics(outputs: Outputs, labels: npt.NDArray[np.int64], fitted: Fitted) ->
 def _reference(outputs: Outputs, val: SplitData, classes: tuple[str, ...]) -> pd.DataFrame:
     """Embeddings and scores of val, one row an image: what live traffic is compared with to see drift."""
     names = np.asarray(classes, dtype=object)
+    # which images belong together, and not to whom: a number that means nothing outside this file
+    patient = np.unique(val.rows["group_id"].to_numpy(dtype=object), return_inverse=True)[1]
     return pd.DataFrame(
         {
             "image_id": val.rows["image_id"].astype("string"),
+            "patient": patient.astype(np.int32),
             "label": pd.array(names[val.labels], dtype="string"),
             "predicted": pd.array(names[outputs.probabilities.argmax(axis=1)], dtype="string"),
             "confidence": outputs.probabilities.max(axis=1),

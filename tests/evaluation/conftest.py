@@ -9,7 +9,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from secondread.data.pixels.preprocess import Preprocessing
-from secondread.evaluation.evaluate import LabelledImages
+from secondread.evaluation.labelled_images import LabelledImages
 from secondread.model.folder import FP32_GRAPH, ModelConfigFile, ModelFolder, Thresholds
 from secondread.taxonomy import ClassInfo, Taxonomy
 

@@ -20,7 +20,8 @@ from secondread.data.versions.dataset import DatasetVersion
 from secondread.data.versions.version import write_dataset_version
 from secondread.errors import InputError
 from secondread.evaluation.calibration import ece
-from secondread.evaluation.evaluate import LabelledImages, evaluate
+from secondread.evaluation.evaluate import evaluate
+from secondread.evaluation.labelled_images import LabelledImages
 from secondread.evaluation.metrics import BY_CLASS, COUNTS, OVERALL
 from secondread.model.folder import FP32_GRAPH, ModelFolder, Thresholds
 from secondread.model.session import GraphSession

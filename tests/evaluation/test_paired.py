@@ -14,7 +14,8 @@ from sklearn.metrics import roc_auc_score
 from secondread.config.evaluate import EvaluateConfig
 from secondread.config.paired import PairedConfig
 from secondread.errors import InputError
-from secondread.evaluation.evaluate import LabelledImages, evaluate
+from secondread.evaluation.evaluate import evaluate
+from secondread.evaluation.labelled_images import LabelledImages
 from secondread.evaluation.paired import PairedComparison, compare, compare_models, mcnemar
 from secondread.evaluation.paired_report import comparison_markdown, render_comparison
 from secondread.model.folder import FP32_GRAPH, ModelFolder

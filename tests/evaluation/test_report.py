@@ -17,7 +17,8 @@ from secondread.config.gate import GateConfig
 from secondread.evaluation import figures
 from secondread.evaluation.calibration import reliability
 from secondread.evaluation.curves import pr_by_class, roc_by_class
-from secondread.evaluation.evaluate import LabelledImages, evaluate
+from secondread.evaluation.evaluate import evaluate
+from secondread.evaluation.labelled_images import LabelledImages
 from secondread.evaluation.metrics import OVERALL
 from secondread.evaluation.report import NOTICE, Gallery, render_html, summary_markdown
 from secondread.evaluation.results import Evaluation

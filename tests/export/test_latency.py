@@ -9,7 +9,8 @@ from onnx import TensorProto, helper, numpy_helper
 
 from secondread.cpus import cpu_limit
 from secondread.errors import InputError
-from secondread.export.latency import this_machine, time_graphs
+from secondread.export.latency import time_graphs
+from secondread.machine import this_machine
 
 
 def graph(path: Path, *, products: int) -> Path:

@@ -9,7 +9,7 @@ from secondread.config.evaluate import EvaluateConfig
 from secondread.config.mapping import from_mapping
 from secondread.config.paired import PairedConfig
 from secondread.data.versions.dataset import DatasetVersion
-from secondread.evaluation.evaluate import LabelledImages
+from secondread.evaluation.labelled_images import LabelledImages
 from secondread.evaluation.paired import PairedComparison, compare_models
 from secondread.evaluation.paired_report import write_comparison
 from secondread.model.folder import ModelFolder

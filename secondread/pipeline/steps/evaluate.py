@@ -8,8 +8,8 @@ from secondread.config.evaluate import EvaluateConfig
 from secondread.config.gate import GateConfig
 from secondread.config.mapping import from_mapping
 from secondread.data.versions.dataset import DatasetVersion
-from secondread.evaluation.evaluate import LabelledImages
 from secondread.evaluation.evaluate import evaluate as run_evaluate
+from secondread.evaluation.labelled_images import LabelledImages
 from secondread.evaluation.results import Evaluation
 from secondread.model.folder import ModelFolder
 from secondread.pipeline.steps.begin import Settings, begin
@@ -36,12 +36,15 @@ def evaluate(
     with recorded(f"evaluate on {split}", folder):
         verify_success(Path(model), step=model_step)
         verify_dataset(Path(dataset))
+        policy = from_mapping(GateConfig, gate)
+        early = split == "val"  # whether it is worth going on
         result = run_evaluate(
             ModelFolder.open(model),
             LabelledImages.from_version(DatasetVersion.open(dataset), split),
             output=folder,
-            policy=from_mapping(GateConfig, gate),
+            policy=policy.figures_only() if early else policy,
             config=from_mapping(EvaluateConfig, settings),
+            evidence=not early,
         )
         facts = {
             "split": split,

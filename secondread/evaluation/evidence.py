@@ -1,0 +1,196 @@
+"""What is asked of a model beyond its figures.
+
+For whom it is worse, what breaks it, what it does with what is none of its field, and what it would be worth to a first
+reader. All of it is asked of the graph that will be served. A part that was not asked for, or cannot be, is None; a
+gate that asks for it says no then.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from secondread.config.evaluate import EvaluateConfig
+from secondread.config.robustness import RobustnessConfig
+from secondread.config.subgroups import SubgroupConfig
+from secondread.evaluation import sample
+from secondread.evaluation.arrays import FloatArray, IntArray
+from secondread.evaluation.behaviour import run_behaviour
+from secondread.evaluation.behaviour_results import Behaviour, Films
+from secondread.evaluation.labelled_images import LabelledImages
+from secondread.evaluation.latency import Latency, measure_latency
+from secondread.evaluation.not_my_field import NotMyField, assemble, not_my_field
+from secondread.evaluation.nulls import null_for_nan
+from secondread.evaluation.risk_dial import Readings, RiskDial, risk_dial
+from secondread.evaluation.robustness import Robustness, measure_robustness
+from secondread.evaluation.second_reader import SecondReader, second_reader
+from secondread.evaluation.selective import Selective, selective
+from secondread.evaluation.subgroup_results import Subgroups
+from secondread.evaluation.subgroups import measure_subgroups
+from secondread.evaluation.workload import Workload, workload
+from secondread.logging import get_logger
+from secondread.model.folder import REFERENCE_FILE, ModelFolder
+from secondread.model.session import GraphSession
+
+_VAL = "val"
+
+log = get_logger(__name__)
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """All of it.
+
+    Attributes:
+        subgroups: for whom the model is worse; None where nothing is known of the patients.
+        robustness: what breaks it; None where no image was to be corrupted.
+        behaviour: what must not change its answer; None likewise.
+        not_my_field: what it does with images of other fields; None where none were to be shown.
+        latency: of one image; None where none was to be timed.
+        selective: how right it is where it is sure.
+        risk_dial: what may be closed at which share of wrong closures, calibrated on the model's val; None where that
+            is not known, or is what is judged here.
+        second_reader: what that would be worth to a first reader.
+        workload: and in a reading room.
+    """
+
+    subgroups: Subgroups | None
+    robustness: Robustness | None
+    behaviour: Behaviour | None
+    not_my_field: NotMyField | None
+    latency: Latency | None
+    selective: Selective
+    risk_dial: RiskDial | None
+    second_reader: SecondReader
+    workload: Workload
+
+    def to_json(self) -> dict[str, Any]:
+        """As JSON; null for what was not asked for or cannot be known."""
+        parts = {name: getattr(self, name) for name in self.__dataclass_fields__}
+        latency = null_for_nan(asdict(self.latency)) if self.latency else None
+        return {name: part.to_json() if part else None for name, part in parts.items() if name != "latency"} | {
+            "latency": latency
+        }
+
+
+def gather(
+    model: ModelFolder,
+    session: GraphSession,
+    data: LabelledImages,
+    labels: IntArray,
+    probabilities: FloatArray,
+    *,
+    config: EvaluateConfig,
+) -> Evidence:
+    """Ask everything that the configuration asks for.
+
+    Args:
+        model: the model folder.
+        session: of the graph.
+        data: images made with the model's own preprocessing.
+        labels: int (images,), positions in the model's classes.
+        probabilities: float (images, classes), what the graph says of the images.
+        config: how much is run.
+    """
+    taxonomy = model.config.taxonomy
+    dial = _dial(model, data, labels, probabilities, config)
+    confident = dial.chosen.threshold if dial else model.config.thresholds.abstain
+    said = (probabilities, labels, data.groups)
+    tried = sample.stratified(labels, at_most=config.stress_images, seed=config.seed) if config.stress_images else None
+    return Evidence(
+        subgroups=measure_subgroups(*said, data.factors, classes=taxonomy.names, config=_subgroups(config))
+        if data.factors
+        else None,
+        robustness=None if tried is None else _robustness(session, data, labels, tried, config),
+        behaviour=None if tried is None else _behaviour(model, session, data, labels, tried, config),
+        not_my_field=_not_my_field(model, session, data, config) if config.strange_images else None,
+        latency=measure_latency(session, data.images, runs=config.timed_runs) if config.timed_runs else None,
+        selective=selective(*said, config=config),
+        risk_dial=dial,
+        second_reader=second_reader(*said, classes=taxonomy.names, confidence_at_least=confident, config=config),
+        workload=workload(
+            *said, urgency=[info.urgency for info in taxonomy.classes], confidence_at_least=confident, config=config
+        ),
+    )
+
+
+def _subgroups(config: EvaluateConfig) -> SubgroupConfig:
+    return SubgroupConfig(resamples=config.resamples, level=config.level, seed=config.seed)
+
+
+def _robustness(
+    session: GraphSession, data: LabelledImages, labels: IntArray, tried: npt.NDArray[np.int64], config: EvaluateConfig
+) -> Robustness:
+    return measure_robustness(
+        lambda images: session.run(images).probabilities,
+        np.asarray(data.images[tried]),
+        labels[tried],
+        data.groups[tried],
+        config=RobustnessConfig(
+            images_at_most=len(tried), batch_size=config.batch_size, level=config.level, seed=config.seed
+        ),
+    )
+
+
+def _behaviour(
+    model: ModelFolder,
+    session: GraphSession,
+    data: LabelledImages,
+    labels: IntArray,
+    tried: npt.NDArray[np.int64],
+    config: EvaluateConfig,
+) -> Behaviour:
+    films = Films(
+        images=np.asarray(data.images[tried]),
+        labels=labels[tried],
+        image_ids=data.image_ids[tried],
+        patients=data.groups[tried],
+        taxonomy=model.config.taxonomy,
+        preprocessing=model.config.preprocessing,
+        synthetic=model.config.synthetic,
+    )
+    return run_behaviour(lambda images: session.run(images, batch_size=config.batch_size).probabilities, films)
+
+
+def _not_my_field(
+    model: ModelFolder, session: GraphSession, data: LabelledImages, config: EvaluateConfig
+) -> NotMyField:
+    strange = assemble(
+        data.images,
+        model.config.preprocessing,
+        model.config.taxonomy,
+        most=config.strange_images,
+        seed=config.seed,
+    )
+    return not_my_field(
+        lambda images: session.run(images, batch_size=config.batch_size).ood_score,
+        data.images,
+        strange,
+        threshold=model.config.thresholds.out_of_distribution,
+        level=config.level,
+    )
+
+
+def _dial(
+    model: ModelFolder, data: LabelledImages, labels: IntArray, probabilities: FloatArray, config: EvaluateConfig
+) -> RiskDial | None:
+    """The dial, calibrated on what the model said of val when it was made."""
+    file = model.root / REFERENCE_FILE
+    own_val = data.split == _VAL and data.version == model.config.dataset_version
+    if own_val or not file.is_file():
+        return None
+    val = pd.read_parquet(file)
+    if "patient" not in val:
+        log.warning("%s does not say which images are of one patient: no risk dial. Train the model again.", file)
+        return None
+    names = model.config.taxonomy.names
+    calibration = Readings.of(
+        np.stack(val["probabilities"].tolist()),
+        np.array([names.index(label) for label in val["label"]], np.int64),
+        np.array([f"{REFERENCE_FILE} {patient}" for patient in val["patient"]], dtype=object),
+    )
+    return risk_dial(calibration, Readings.of(probabilities, labels, data.groups), config=config)
