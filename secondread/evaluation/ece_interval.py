@@ -1,6 +1,6 @@
 """How far a measured calibration error can be from the true one, and what a perfectly calibrated model would show.
 
-The calibration error is a mean of sizes, so chance cannot cancel in it: a perfect model measures 0.09 on 160 images.
+The calibration error is a mean of sizes, so chance cannot cancel in it: a perfect model measures 0.1 on 150 images.
 Resampled errors have that chance twice, and their percentiles lie above the truth. The interval here follows from what
 chance can do at most. Let a bin's measured gap be its true one and an error, g = t + e. Then
 

@@ -95,3 +95,16 @@ def test_true_is_no_limit_of_a_gate() -> None:
         from_mapping(GateConfig, {"accuracy_above": True})
     with pytest.raises(InputError, match="images_at_least must be of type int, not True"):
         from_mapping(GateConfig, {"images_at_least": True})
+
+
+@pytest.mark.parametrize("name", ["fixed_specificity", "fixed_sensitivity"])
+@pytest.mark.parametrize("share", [0.0, 1.1])
+def test_an_operating_point_is_a_share(name: str, share: float) -> None:
+    with pytest.raises(InputError, match=f"{name} must be above 0 and at most 1, not {share}"):
+        EvaluateConfig(**{name: share})
+
+
+@pytest.mark.parametrize("share", [0.0, 1.0])
+def test_no_threshold_can_find_every_image(share: float) -> None:
+    with pytest.raises(InputError, match=f"class_sensitivity must be above 0 and below 1, not {share}"):
+        TrainConfig(class_sensitivity=share)

@@ -19,11 +19,11 @@ ENOUGH = 53
 
 @dataclass(frozen=True)
 class World:
-    """Patients with two images each, and a model that is as sure as the square of what it should be sure of, or so.
+    """Patients with two images each, and a model that states the true odds to some power.
 
     Attributes:
         images: in a set.
-        power: of the true odds that the model states; 1: calibrated, above: too sure.
+        power: that the true odds are raised to; 1: calibrated, above: too sure.
         clarity: spread of the true logits; high where nearly all images are plain.
     """
 

@@ -47,3 +47,11 @@ def test_a_folder_that_is_not_whole_names_what_is_wrong(folder: Path, damage: ob
     damage(folder)
     with pytest.raises(IntegrityError, match=words):
         ModelFolder.open(folder)
+
+
+def test_a_folder_from_before_classes_had_thresholds_is_read_without(folder: Path) -> None:
+    document = json.loads((folder / CONFIG_FILE).read_text())
+    document["thresholds"] = {"abstain": 0.4, "out_of_distribution": 0.9}
+    (folder / CONFIG_FILE).write_text(json.dumps(document))
+    thresholds = ModelFolder.open(folder).config.thresholds
+    assert (thresholds.abstain, thresholds.sensitivity, thresholds.by_class) == (0.4, None, {})

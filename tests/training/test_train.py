@@ -80,6 +80,19 @@ def test_the_reference_is_val_and_the_thresholds_are_its_quantiles(
     assert thresholds.abstain == pytest.approx(np.quantile(reference["confidence"], 0.10))
 
 
+def test_each_class_with_images_enough_has_a_threshold_that_finds_9_in_10(
+    trained: TrainResult, dataset: DatasetVersion
+) -> None:
+    reference = pd.read_parquet(trained.model.root / "reference.parquet")
+    thresholds, names = trained.model.config.thresholds, list(dataset.taxonomy.names)
+    counts = reference["label"].value_counts()
+    assert thresholds.sensitivity == 0.9
+    assert set(thresholds.by_class) == {name for name in names if counts[name] >= 9}  # fewer promise no 9 in 10
+    for name, threshold in thresholds.by_class.items():
+        scores = np.stack(reference["probabilities"])[:, names.index(name)]
+        assert (scores[reference["label"] == name] >= threshold).mean() >= 0.9
+
+
 def test_an_image_of_another_kind_scores_farther_away(trained: TrainResult, dataset: DatasetVersion) -> None:
     strange = np.zeros((4, 1, 32, 32), np.uint8)
     strange[:, :, ::2, ::2] = 255
