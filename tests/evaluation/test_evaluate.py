@@ -26,7 +26,7 @@ from secondread.evaluation.metrics import BY_CLASS, COUNTS, OVERALL
 from secondread.model.folder import FP32_GRAPH, ModelFolder, Thresholds
 from secondread.model.session import GraphSession
 
-QUICK = EvaluateConfig(resamples=100, shown_images=4)
+QUICK = EvaluateConfig(resamples=100, shown_images=4, stress_images=0, strange_images=0, timed_runs=0)
 
 
 @pytest.fixture

@@ -1,49 +1,49 @@
 """The gate decides from figures alone, excludes its limits, and takes missing figures for a no."""
 
+import math
 from pathlib import Path
 
 import pytest
 
 from secondread.config.gate import GateConfig
 from secondread.errors import InputError
-from secondread.evaluation.gate import decide, read_policy
+from secondread.evaluation.gate import Findings, decide, read_policy
 
 
-def figures(**values: float | None) -> dict[str, dict[str, float | None]]:
-    return {name: {"value": value} for name, value in values.items()}
+def found(images: int = 100, **values: float) -> Findings:
+    return Findings(images=images, metrics=values)
 
 
 @pytest.mark.parametrize(("accuracy", "passes"), [(0.70, False), (0.7000001, True), (0.69, False), (1.0, True)])
 def test_the_default_asks_for_more_than_70_percent(accuracy: float, passes: bool) -> None:
-    assert decide(GateConfig(), figures(accuracy=accuracy), images=100).passed is passes
+    assert decide(GateConfig(), found(accuracy=accuracy)).passed is passes
 
 
 def test_a_limit_from_above_excludes_itself_too() -> None:
     policy = GateConfig(ece_below=0.1)
-    assert not decide(policy, figures(accuracy=0.9, ece=0.1), images=10).passed
-    assert decide(policy, figures(accuracy=0.9, ece=0.0999), images=10).passed
+    assert not decide(policy, found(accuracy=0.9, ece=0.1)).passed
+    assert decide(policy, found(accuracy=0.9, ece=0.0999)).passed
 
 
 def test_the_number_of_images_includes_its_limit() -> None:
     policy = GateConfig(images_at_least=50)
-    assert decide(policy, figures(accuracy=0.9), images=50).passed
-    assert not decide(policy, figures(accuracy=0.9), images=49).passed
+    assert decide(policy, found(50, accuracy=0.9)).passed
+    assert not decide(policy, found(49, accuracy=0.9)).passed
 
 
-@pytest.mark.parametrize("value", [None, float("nan")])
-def test_a_figure_that_is_not_known_refuses(value: float | None) -> None:
-    answer = decide(GateConfig(auroc_macro_above=0.5), figures(accuracy=0.9, auroc_macro=value), images=10)
+def test_a_figure_that_is_not_known_refuses() -> None:
+    answer = decide(GateConfig(auroc_macro_above=0.5), found(accuracy=0.9, auroc_macro=math.nan))
     assert not answer.passed
     assert "auroc_macro is not known" in answer.reasons[0]
 
 
 def test_a_figure_that_is_missing_refuses() -> None:
-    assert not decide(GateConfig(), {}, images=10).passed
+    assert not decide(GateConfig(), found()).passed
 
 
 def test_reasons_name_every_condition_and_the_failed_ones_first() -> None:
     policy = GateConfig(accuracy_above=0.5, auroc_macro_above=0.9, balanced_accuracy_above=0.8)
-    answer = decide(policy, figures(accuracy=0.6, auroc_macro=0.95, balanced_accuracy=0.7), images=10)
+    answer = decide(policy, found(accuracy=0.6, auroc_macro=0.95, balanced_accuracy=0.7))
     assert not answer.passed
     assert answer.reasons[0] == "balanced_accuracy 0.7000 is not above 0.8"
     assert "accuracy 0.6000 is above 0.5" in answer.reasons
@@ -52,7 +52,7 @@ def test_reasons_name_every_condition_and_the_failed_ones_first() -> None:
 
 
 def test_a_condition_that_is_not_asked_for_cannot_fail() -> None:
-    assert decide(GateConfig(accuracy_above=None), figures(accuracy=0.0), images=1).passed
+    assert decide(GateConfig(accuracy_above=None), found(1, accuracy=0.0)).passed
 
 
 def test_a_policy_is_read_from_yaml(tmp_path: Path) -> None:

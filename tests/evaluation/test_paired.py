@@ -20,7 +20,7 @@ from secondread.evaluation.paired import PairedComparison, compare, compare_mode
 from secondread.evaluation.paired_report import comparison_markdown, render_comparison
 from secondread.model.folder import FP32_GRAPH, ModelFolder
 
-DRAWS = EvaluateConfig(resamples=200, seed=3)
+DRAWS = EvaluateConfig(resamples=200, seed=3, stress_images=0, strange_images=0, timed_runs=0)
 
 
 def answers(images: int, *, gain: float, seed: int, labels: np.ndarray) -> np.ndarray:

@@ -24,7 +24,7 @@ from secondread.evaluation.report import NOTICE, Gallery, render_html, summary_m
 from secondread.evaluation.results import Evaluation
 from secondread.model.folder import ModelFolder, Thresholds
 
-QUICK = EvaluateConfig(resamples=100)
+QUICK = EvaluateConfig(resamples=100, stress_images=0, strange_images=0, timed_runs=0)
 VOID = {"meta", "img", "br", "link", "input", "hr"}
 
 

@@ -1,0 +1,121 @@
+"""Beyond the figures: what is asked is in the record, and what is not asked or cannot be is null."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from secondread.config.evaluate import EvaluateConfig
+from secondread.evaluation.evaluate import evaluate
+from secondread.evaluation.evidence import Evidence
+from secondread.evaluation.labelled_images import LabelledImages
+from secondread.model.folder import REFERENCE_FILE, ModelFolder
+
+EVERYTHING = EvaluateConfig(resamples=100, stress_images=40, strange_images=3, timed_runs=5)
+NOTHING = EvaluateConfig(resamples=100, stress_images=0, strange_images=0, timed_runs=0)
+
+
+@pytest.fixture
+def gathered(quarters: Callable[..., ModelFolder], pictures: Callable[..., LabelledImages]) -> Evidence:
+    data = pictures(200)
+    sexes = np.where(np.arange(200) // 2 % 2 == 0, "F", "M").astype(object)
+    found = evaluate(quarters(), replace(data, factors={"sex": sexes}), config=EVERYTHING).evidence
+    assert found is not None
+    return found
+
+
+def with_reference(model: ModelFolder, *, patients: bool = True, images: int = 400) -> ModelFolder:
+    """The model's answers on 400 images of val, one in ten of which it reads wrong."""
+    names = model.config.taxonomy.names
+    truth = np.arange(images) % 4
+    said = np.where(np.arange(images) % 10 == 0, (truth + 1) % 4, truth)
+    probabilities = np.where(np.arange(4) == said[:, None], 0.7, 0.1)
+    rows = {
+        "label": np.array(names, dtype=object)[truth],
+        "probabilities": list(probabilities),
+        "patient": np.arange(images),
+    }
+    pd.DataFrame({name: rows[name] for name in rows if patients or name != "patient"}).to_parquet(
+        model.root / REFERENCE_FILE
+    )
+    return model
+
+
+def test_everything_that_is_asked_is_there(gathered: Evidence) -> None:
+    assert gathered.subgroups is not None
+    assert [factor.name for factor in gathered.subgroups.factors] == ["sex"]
+    assert gathered.robustness is not None
+    assert (gathered.robustness.n, len(gathered.robustness.corruptions)) == (40, 10)
+    assert gathered.behaviour is not None
+    assert "a-little-brighter" in [result.name for result in gathered.behaviour.results]
+    assert gathered.not_my_field is not None
+    assert (gathered.not_my_field.own.n, gathered.not_my_field.kinds["noise"].n) == (200, 3)
+    assert gathered.latency is not None
+    assert 0 < gathered.latency.median_ms <= gathered.latency.p99_ms
+    assert gathered.selective.n == gathered.second_reader.n == 200
+
+
+def test_the_document_has_every_part_by_name_and_nothing_that_json_has_not(gathered: Evidence) -> None:
+    document = gathered.to_json()
+    assert set(document) == set(Evidence.__dataclass_fields__)
+    assert document["risk_dial"] is None
+    assert document["latency"]["runs"] == 5
+    assert "nan" not in repr(document).lower().replace("'nan", "")
+
+
+def test_what_is_not_asked_is_null(
+    quarters: Callable[..., ModelFolder], pictures: Callable[..., LabelledImages]
+) -> None:
+    found = evaluate(quarters(), pictures(), config=NOTHING).evidence
+    assert found is not None
+    document = found.to_json()
+    assert [name for name, part in document.items() if part is None] == [
+        "subgroups",
+        "robustness",
+        "behaviour",
+        "not_my_field",
+        "risk_dial",
+        "latency",
+    ]
+
+
+def test_without_evidence_there_is_none(
+    quarters: Callable[..., ModelFolder], pictures: Callable[..., LabelledImages]
+) -> None:
+    found = evaluate(quarters(), pictures(), config=NOTHING, evidence=False)
+    assert found.evidence is None
+    assert found.to_json()["evidence"] is None
+
+
+def test_the_dial_is_calibrated_on_the_models_own_val(
+    quarters: Callable[..., ModelFolder], pictures: Callable[..., LabelledImages]
+) -> None:
+    model = with_reference(quarters())
+    found = evaluate(model, pictures(), config=NOTHING).evidence
+    assert found is not None
+    assert found.risk_dial is not None
+    assert found.risk_dial.calibrated_on == 400
+    assert found.second_reader.confidence_at_least == found.risk_dial.chosen.threshold
+
+
+def test_val_is_not_judged_by_a_dial_that_was_calibrated_on_it(
+    quarters: Callable[..., ModelFolder], pictures: Callable[..., LabelledImages]
+) -> None:
+    model = with_reference(quarters())
+    own = replace(pictures(), split="val", version=model.config.dataset_version)
+    found = evaluate(model, own, config=NOTHING).evidence
+    assert found is not None
+    assert found.risk_dial is None
+
+
+def test_a_reference_of_before_that_knows_no_patients_gives_no_dial(
+    quarters: Callable[..., ModelFolder], pictures: Callable[..., LabelledImages], caplog: pytest.LogCaptureFixture
+) -> None:
+    found = evaluate(with_reference(quarters(), patients=False), pictures(), config=NOTHING).evidence
+    assert found is not None
+    assert found.risk_dial is None
+    assert "no risk dial" in caplog.text
