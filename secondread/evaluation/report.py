@@ -20,9 +20,11 @@ from PIL import Image
 
 from secondread.evaluation import figures
 from secondread.evaluation.arrays import FloatArray, IntArray
+from secondread.evaluation.harm_pictures import forest_svg, strengths_svg
 from secondread.evaluation.interval import Interval
 from secondread.evaluation.metrics import BY_CLASS, COUNTS, LOWER_IS_BETTER, OVERALL
 from secondread.evaluation.results import ClassFigures, Evaluation, Figure
+from secondread.evaluation.selective_figures import risk_coverage_svg, risk_dial_svg
 from secondread.page.page import render_page
 
 NOTICE = (
@@ -115,6 +117,10 @@ def render_html(evaluation: Evaluation, gallery: Gallery) -> str:
         class_titles={name: title for name, title in BY_CLASS.items() if name not in COUNTS},
         lower_is_better=LOWER_IS_BETTER,
         figures=figures,
+        coverage_svg=risk_coverage_svg,
+        dial_svg=risk_dial_svg,
+        gaps_svg=forest_svg,
+        strengths_svg=strengths_svg,
     )
 
 

@@ -271,3 +271,26 @@ def test_the_summary_is_a_markdown_table(judged: Callable[..., tuple[Evaluation,
     assert re.search(r"\| Accuracy \| 0\.800 \| 0\.\d{3} to [01]\.\d{3} \|", text)
     assert re.search(r"\| cxr-covid \| 10 \| [01]\.\d{3} \([01]\.\d{3} to [01]\.\d{3}\) \|", text)
     assert NOTICE in text
+
+
+def test_what_is_known_beyond_the_figures_is_on_the_page(
+    quarters: Callable[..., ModelFolder], pictures: Callable[..., LabelledImages]
+) -> None:
+    data = pictures(200)
+    sexes = np.where(np.arange(200) // 2 % 2 == 0, "F", "M").astype(object)
+    config = EvaluateConfig(resamples=100, stress_images=40, strange_images=2, timed_runs=5)
+    found = evaluate(quarters(), replace(data, factors={"sex": sexes}), config=config)
+    page = render_html(found, Gallery())
+    for title in (
+        "Beside a first reader",
+        "Where it is sure",
+        "For whom it is worse",
+        "What breaks it",
+        "How it behaves",
+        "What is none of its field",
+    ):
+        assert f"<h2>{title}</h2>" in page
+    assert "its own (false alarms)" in page
+    assert "could not be run" in page, "no modality is known: the side marker cannot be asked about"
+    bare = render_html(replace(found, evidence=None), Gallery())
+    assert "What breaks it" not in bare
