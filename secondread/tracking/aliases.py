@@ -101,12 +101,14 @@ def moves(before: Mapping[str, str], after: Aliases) -> tuple[Moves, Moves, Move
     targets = sorted((alias for alias in {*before, *wanted} if _TARGET.fullmatch(alias)), key=_place, reverse=True)
     changed = [(alias, wanted[alias]) for alias in targets if alias in wanted and before.get(alias) != wanted[alias]]
     surplus = [(alias, "") for alias in targets if alias not in wanted]
-    if CHALLENGER in before and CHALLENGER not in wanted:
+    # a promotion that was cut left it on the champion, which it must not outlive
+    stale = [(CHALLENGER, "")] if CHALLENGER in before and before[CHALLENGER] == before.get(CHAMPION) else []
+    if CHALLENGER in before and CHALLENGER not in wanted and not stale:
         surplus.append((CHALLENGER, ""))
     champion = [] if before.get(CHAMPION) == after.champion else [(CHAMPION, after.champion)]
     if before.get(CHAMPION) in after.targets:
-        return _in_order(changed, before, after), champion, surplus
-    return [], champion, [*_in_order(changed, {**before, CHAMPION: after.champion}, after), *surplus]
+        return [*stale, *_in_order(changed, before, after)], champion, surplus
+    return stale, champion, [*_in_order(changed, {**before, CHAMPION: after.champion}, after), *surplus]
 
 
 def _in_order(changed: Moves, before: Mapping[str, str], after: Aliases) -> Moves:
@@ -123,7 +125,8 @@ def _in_order(changed: Moves, before: Mapping[str, str], after: Aliases) -> Move
 
 def _is_free(alias: str, now: Mapping[str, str], after: Aliases) -> bool:
     number = now.get(alias)
-    return number not in after.targets or list(now.values()).count(number) > 1
+    others = [held for other, held in now.items() if other == CHAMPION or (_TARGET.fullmatch(other) and other != alias)]
+    return number not in after.targets or number in others
 
 
 def _place(alias: str) -> int:
