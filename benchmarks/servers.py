@@ -13,8 +13,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from secondread.atomic import read_json
+from secondread.config.signing import SigningSettings
 from secondread.errors import DependencyError
 from secondread.export.repository import write_repository
+from secondread.export.signing import sign_folder
+from secondread.export.signing_key import signing_key
 from secondread.model.folder import ModelFolder
 
 START_SECONDS = 120.0  # on a busy machine; 5 on an idle one
@@ -31,6 +34,7 @@ def our_server(model: ModelFolder, work: Path) -> Iterator[str]:
         DependencyError: it does not start, such as for want of the local Triton.
     """
     repository = write_repository(model, work / "models", name="secondread", version=1)
+    sign_folder(repository, signing_key(SigningSettings.read({}, work)))  # with a key of this measurement alone
     ready = work / "ready.json"
     command = [sys.executable, "-m", "secondread", "serve", "--repository", str(repository)]
     command += ["--http-port", "0", "--grpc-port", "0", "--ready-file", str(ready)]

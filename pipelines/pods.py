@@ -14,6 +14,8 @@ RETRIES = 1  # a node that goes away; what is wrong with the input is wrong the 
 SETTINGS_MAP = "secondread"  # ConfigMap: mlflow-tracking-uri
 PATIENT_KEY_SECRET = "secondread-patient-key"  # noqa: S105 - the Secret's name, not its content
 PATIENT_KEY_PATH = "/var/run/secrets/secondread"
+SIGNING_KEY_SECRET = "secondread-signing-key"  # noqa: S105 - likewise
+SIGNING_KEY_PATH = "/var/run/secrets/secondread-signing"
 STORE_SECRET = "secondread-store"  # noqa: S105 - likewise
 # Its keys are called as the variables that they become; each may be missing.
 STORE_KEYS = (
@@ -40,6 +42,13 @@ def with_patient_key(task: dsl.PipelineTask) -> dsl.PipelineTask:
     """Let a task read the key that patient ids are hashed with."""
     return kubernetes.use_secret_as_volume(
         task, secret_name=PATIENT_KEY_SECRET, mount_path=PATIENT_KEY_PATH, optional=True
+    )
+
+
+def with_signing_key(task: dsl.PipelineTask) -> dsl.PipelineTask:
+    """Let a task read the private key that models are signed with. Without it the task ends, and says so."""
+    return kubernetes.use_secret_as_volume(
+        task, secret_name=SIGNING_KEY_SECRET, mount_path=SIGNING_KEY_PATH, optional=True
     )
 
 

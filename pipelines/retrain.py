@@ -18,7 +18,7 @@ from secondread_components.fetch.component import fetch
 from secondread_components.quantize.component import quantize
 from secondread_components.register.component import register
 from secondread_components.train.component import train
-from secondread_pipelines.pods import ask, with_accelerators, with_store
+from secondread_pipelines.pods import ask, with_accelerators, with_signing_key, with_store
 
 
 @dsl.pipeline(name="secondread-retrain", description="From the champion and more images to a challenger.")
@@ -52,7 +52,7 @@ def retrain(
         champion_digest: hash of what the champion serves; part of the cache's key. Empty: whichever it is.
         code_fingerprint: hash of the library's sources; part of the cache's key.
         model_name: in the registry and in Triton.
-        model_root: folder for <name>/<digest>/; empty for the pipeline's own object store.
+        model_root: folder, or s3:// or swift://, for <name>/<digest>/; empty for the pipeline's own object store.
         strategy: who trains: single, ddp, fsdp, ray or trainjob.
         devices: processes on each node, and accelerators of the train step's pod; a whole number, as text.
         nodes: machines, of ray and trainjob.
@@ -135,7 +135,7 @@ def retrain(
                 )
                 with dsl.If(compared.outputs["Output"] == True, name="gate on the comparison"):  # noqa: E712
                     # Never cached, as in training; and it refuses a comparison with a champion that is none any more.
-                    ask(
+                    registered = ask(
                         register(
                             model=after,
                             evaluation=on_test.outputs["evaluation"],
@@ -145,4 +145,5 @@ def retrain(
                             pipeline_run=dsl.PIPELINE_JOB_ID_PLACEHOLDER,
                         ),
                         "small",
-                    ).set_caching_options(enable_caching=False)
+                    )
+                    with_store(with_signing_key(registered)).set_caching_options(enable_caching=False)

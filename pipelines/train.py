@@ -17,7 +17,7 @@ from secondread_components.preprocess.component import preprocess
 from secondread_components.quantize.component import quantize
 from secondread_components.register.component import register
 from secondread_components.train.component import train as train_model
-from secondread_pipelines.pods import ask, with_accelerators, with_patient_key, with_store
+from secondread_pipelines.pods import ask, with_accelerators, with_patient_key, with_signing_key, with_store
 
 
 @dsl.pipeline(name="secondread-train", description="From a folder of medical images to a registered second reader.")
@@ -46,7 +46,7 @@ def train(
         source_fingerprint: hash of the source's content; part of the cache's key.
         code_fingerprint: hash of the library's sources; part of the cache's key.
         model_name: in the registry and in Triton.
-        model_root: folder for <name>/<digest>/; empty for the pipeline's own object store.
+        model_root: folder, or s3:// or swift://, for <name>/<digest>/; empty for the pipeline's own object store.
         strategy: who trains: single, ddp, fsdp, ray or trainjob.
         devices: processes on each node, and accelerators of the train step's pod; a whole number, as text.
         nodes: machines, of ray and trainjob.
@@ -117,7 +117,7 @@ def train(
             with dsl.If(on_test.outputs["Output"] == True, name="gate on test"):  # noqa: E712
                 # Never cached: a cluster does not ask the registry whether a cached version is still in it, and
                 # registering the same model again makes no new version.
-                ask(
+                registered = ask(
                     register(
                         model=chosen.outputs["quantized"],
                         evaluation=on_test.outputs["evaluation"],
@@ -126,4 +126,5 @@ def train(
                         pipeline_run=dsl.PIPELINE_JOB_ID_PLACEHOLDER,
                     ),
                     "small",
-                ).set_caching_options(enable_caching=False)
+                )
+                with_store(with_signing_key(registered)).set_caching_options(enable_caching=False)

@@ -49,6 +49,7 @@ _PACKAGES = {
     "mlflow": ("register", "track"),
     "kfp": ("pipeline", "pipeline"),
     "kserve": ("serve", "serve"),
+    "model_signing": ("register, serve", "sign"),
     "tritonclient": ("serve, predict --url", "serve"),
     "locust": ("loadtest", "load"),
 }

@@ -37,6 +37,8 @@ def _own_home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Monk
     monkeypatch.setenv("SECONDREAD_HOME", str(tmp_path_factory.mktemp("home")))
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     monkeypatch.delenv("SECONDREAD_CATALOGUE_URI", raising=False)
+    monkeypatch.delenv("SECONDREAD_SIGNING_KEY_FILE", raising=False)
+    monkeypatch.delenv("SECONDREAD_TRUSTED_KEYS", raising=False)
 
 
 @pytest.fixture(autouse=True)

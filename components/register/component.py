@@ -24,7 +24,7 @@ def register(
         evaluation: what evaluate wrote for that model on test.
         repository: the Triton model repository where root is empty; else a record of the registration.
         name: in the registry and in Triton.
-        root: folder for <name>/<digest>/; empty for the pipeline's own object store.
+        root: folder, or s3:// or swift://, for <name>/<digest>/; empty for the pipeline's own object store.
         pipeline_run: id of the run, for the registry.
         comparison: what compare wrote for that model; without it none is asked for.
     """

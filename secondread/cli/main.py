@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.table import Table
 
 from secondread import __version__
-from secondread.cli import data, model, pipeline, serving, train
+from secondread.cli import data, model, pipeline, register, serving, train
 from secondread.cli.output import Json, example, print_json
 from secondread.config.environment import Environment
 from secondread.errors import DependencyError, SecondReadError
@@ -32,6 +32,7 @@ app.add_typer(data.app, name="data")
 app.add_typer(pipeline.app, name="pipeline")
 app.add_typer(train.app, name="train")
 model.add_to(app)
+app.add_typer(register.app, name="register")
 serving.add_to(app)
 
 

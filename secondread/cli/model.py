@@ -1,8 +1,7 @@
-"""`secondread evaluate | quantize | register`: the pipeline's steps one by one, on folders."""
+"""`secondread evaluate | quantize`: the pipeline's steps one by one, on folders."""
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
@@ -10,12 +9,10 @@ import typer
 
 from secondread.cli.output import Json, example, print_facts, print_json, print_line
 from secondread.cli.settings import parse_settings
-from secondread.config.environment import Environment
 from secondread.config.evaluate import EvaluateConfig
 from secondread.config.gate import GateConfig
 from secondread.config.mapping import from_mapping
 from secondread.config.quantize import QuantizeConfig
-from secondread.config.register import RegisterConfig
 from secondread.errors import GateRefused
 
 Set = Annotated[list[str], typer.Option("--set", help="Any setting of the stage, such as train.epochs=12.")]
@@ -34,9 +31,6 @@ def add_to(app: typer.Typer) -> None:
     )(evaluate)
     app.command(epilog=example("secondread quantize --model var/model --data var/dataset --output var/quantized"))(
         quantize
-    )
-    app.command(epilog=example("secondread register --model var/quantized --name secondread --reason 'first model'"))(
-        register
     )
 
 
@@ -93,36 +87,6 @@ def quantize(model: Folder, data: Dataset, output: Output, settings: Set = [], j
         print_json(result.to_json())
     else:
         print_line(result.table_markdown())
-
-
-def register(
-    model: Folder,
-    name: str = "secondread",
-    root: Annotated[str, typer.Option(help="Folder for <name>/<digest>/; by default SECONDREAD_HOME/models.")] = "",
-    actor: Annotated[str, typer.Option(help="Who registers it.", envvar="USER")] = "unknown",
-    reason: Annotated[str, typer.Option(help="Why.")] = "by hand",
-    json: Json = False,
-) -> None:
-    """Register a model by hand, without the pipeline's gates, and write its Triton repository."""
-    from secondread.model.folder import ModelFolder
-    from secondread.pipeline.tags import model_tags
-    from secondread.tracking.origin import Origin
-    from secondread.tracking.registry import Registry
-
-    environment = Environment.read()
-    config = RegisterConfig(name=name, root=root)
-    opened = ModelFolder.open(model)
-    registered = Registry(environment.mlflow_tracking_uri).register(
-        opened,
-        name=config.name,
-        root=Path(config.root or environment.home / "models"),
-        tags={**model_tags(opened, environment), "registered_by": actor, "registered_because": reason},
-        origin=Origin.read(opened.root),
-    )
-    if json:
-        print_json(asdict(registered))
-    else:
-        print_facts({key: value for key, value in asdict(registered).items() if value})
 
 
 def _interval(figure: dict[str, float | None]) -> str:

@@ -43,6 +43,13 @@ Gate = Annotated[
 PublishTo = Annotated[
     str | None, typer.Option(help="Data: store of versions: a folder, s3://bucket/prefix or swift://container/prefix.")
 ]
+ModelsTo = Annotated[
+    str | None,
+    typer.Option(
+        help="Train, retrain: folder, s3://bucket/prefix or swift://container/prefix for <name>/<digest>/ of a "
+        "registered model; by default SECONDREAD_HOME/models here, and Kubeflow's own object store there."
+    ),
+]
 Parent = Annotated[
     str | None,
     typer.Option(
@@ -75,6 +82,7 @@ def run(
     name: Name = "train",
     data: Data = None,
     model_name: Model = None,
+    models_to: ModelsTo = None,
     publish_to: PublishTo = None,
     parent: Parent = None,
     settings: Set = [],  # noqa: B006 - typer reads the default and never changes it
@@ -90,6 +98,7 @@ def run(
         data=data,
         settings=settings,
         name=model_name,
+        models_to=models_to,
         min_accuracy=min_accuracy,
         publish_to=publish_to,
         parent=parent,
@@ -118,6 +127,7 @@ def submit(
     name: Name = "train",
     data: RemoteData = None,
     model_name: Model = None,
+    models_to: ModelsTo = None,
     publish_to: PublishTo = None,
     parent: Parent = None,
     settings: Set = [],  # noqa: B006
@@ -156,6 +166,7 @@ def submit(
         data=data,
         settings=settings,
         name=model_name,
+        models_to=models_to,
         min_accuracy=min_accuracy,
         publish_to=publish_to,
         parent=parent,

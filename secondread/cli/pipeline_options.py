@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 _DEFAULT_DATA = "phantom://demo"
 # which options each pipeline takes, of those that not every one does
 _TAKES = {
-    "train": {"--name", "--min-accuracy", "--split-seed", "--accelerator", "--node-selector", "--claim"},
-    "retrain": {"--name", "--min-accuracy", "--parent", "--accelerator", "--node-selector", "--claim"},
+    "train": {"--name", "--models-to", "--min-accuracy", "--split-seed", "--accelerator", "--node-selector", "--claim"},
+    "retrain": {"--name", "--models-to", "--min-accuracy", "--parent", "--accelerator", "--node-selector", "--claim"},
     "data": {"--publish-to", "--parent", "--split-seed"},
 }
 
@@ -30,8 +30,9 @@ class Options:
     Attributes:
         data: URI of images, or of a dataset version to retrain on.
         settings: pairs `stage.field=value`.
-        name, min_accuracy, publish_to, parent, split_seed, accelerator, node_selector, claim: as the options say.
-        root: where models go on this machine; empty on a cluster.
+        name, models_to, min_accuracy, publish_to, parent, split_seed, accelerator, node_selector, claim: as the options
+            say.
+        root: where models go by default; empty on a cluster, whose own object store gets them then.
         versions: where dataset versions go by default; empty on a cluster, where there is no default.
         remote: the pipeline will run in pods.
     """
@@ -46,6 +47,7 @@ class Options:
     root: str
     versions: str
     remote: bool
+    models_to: str | None = None
     accelerator: str = ""
     node_selector: tuple[str, ...] = ()
     claim: str = ""
@@ -97,7 +99,7 @@ class Options:
         return {
             **settings,
             "name": self.name or "secondread",
-            "root": self.root,
+            "root": self.models_to or self.root,
             "accelerator_type": self.accelerator,
             "node_selector": self._labels(),
         }
@@ -120,6 +122,7 @@ class Options:
         """Refuse an option that would have no effect."""
         given = {
             "--name": self.name,
+            "--models-to": self.models_to,
             "--min-accuracy": self.min_accuracy,
             "--publish-to": self.publish_to,
             "--parent": self.parent,

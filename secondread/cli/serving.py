@@ -34,14 +34,18 @@ def serve(
     name: Name = ServeConfig.name,
     which: Annotated[str, typer.Option(help="Version number or alias in the registry.")] = "champion",
     repository: Annotated[
-        Path | None, typer.Option(help="Serve this Triton repository; the registry is not asked.")
+        str | None, typer.Option(help="Serve this signed Triton repository (folder, s3:// or swift://).")
     ] = None,
     host: Annotated[str, typer.Option(help="Address to listen on.")] = ServeConfig.host,
     http_port: Annotated[int, typer.Option(help="REST port; 0: any free one.")] = ServeConfig.http_port,
     grpc_port: Annotated[int, typer.Option(help="gRPC port; 0: any free one.")] = ServeConfig.grpc_port,
     ready_file: Annotated[Path | None, typer.Option(help="Written, as JSON, once images are answered: where.")] = None,
 ) -> None:
-    """Start the local Triton and the transformer in front of it; Ctrl-C stops both."""
+    """Start the local Triton and the transformer in front of it; Ctrl-C stops both.
+
+    Nothing is served that a trusted key has not signed, as it lies there (SECONDREAD_TRUSTED_KEYS).
+    """
+    from secondread.export.opened import opened_repository
     from secondread.serving.serve import serve as run
     from secondread.serving.server import Endpoints
 
@@ -50,13 +54,16 @@ def serve(
     if repository is None:
         from secondread.tracking.registry import Registry
 
-        repository = Path(Registry(environment.mlflow_tracking_uri).get(name, which).storage_uri)
+        place = Registry(environment.mlflow_tracking_uri).get(name, which).storage_uri
+    else:
+        place = str(repository)
 
     def ready(endpoints: Endpoints) -> None:
         if ready_file is not None:
             write_json(ready_file, asdict(endpoints))
 
-    run(repository, config, home=environment.home, on_ready=ready)
+    with opened_repository(place, environment) as folder:
+        run(folder, config, home=environment.home, trusted=environment.signing.trusted, on_ready=ready)
 
 
 def predict(

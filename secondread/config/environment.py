@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from secondread.config.signing import SigningSettings
 from secondread.config.trainjob import TrainJobSettings
 
 
@@ -82,6 +83,7 @@ class Environment:
     pipeline_run: str  # SECONDREAD_PIPELINE_RUN: the local run that a step belongs to; set by the runner itself
     engine: str  # SECONDREAD_ENGINE: of ingest and preprocess; here, no cache takes it for a change of what they write
     ray_address: str  # RAY_ADDRESS: of a running cluster, which the engine `ray` then uses; the name that Ray reads too
+    signing: SigningSettings  # who signs models, and whose signatures count
     trainjob: TrainJobSettings  # where strategy `trainjob` trains
     s3: S3Settings  # where s3:// is
     swift: SwiftSettings  # where swift:// is
@@ -105,6 +107,7 @@ class Environment:
             pipeline_run=variables.get("SECONDREAD_PIPELINE_RUN", ""),
             engine=variables.get("SECONDREAD_ENGINE", "local"),
             ray_address=variables.get("RAY_ADDRESS", ""),
+            signing=SigningSettings.read(variables, home),
             trainjob=TrainJobSettings.read(variables),
             s3=S3Settings.read(variables),
             swift=SwiftSettings.read(variables),

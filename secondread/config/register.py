@@ -12,13 +12,15 @@ class RegisterConfig:
     """Under which name, and where, a model is registered."""
 
     name: str = "secondread"  # registry model and Triton model; a site may run one for CXR and one for OCT
-    # folder that gets <name>/<digest>/; empty: `<home>/models` by hand, and in a pipeline the step's own output, which
-    # Kubeflow uploads
+    # folder, s3://bucket/prefix or swift://container/prefix that gets <name>/<digest>/; empty: `<home>/models` by hand,
+    # and in a pipeline the step's own output, which Kubeflow uploads
     root: str = ""
 
     def __post_init__(self) -> None:
         valid = self.name.replace("-", "").replace("_", "").isalnum() and self.name.isascii()
         require(valid, f"model name '{self.name}' may hold letters, digits, '-' and '_' only.")
+        stored = self.root.startswith(("s3://", "swift://"))
         require(
-            "://" not in self.root, f"root '{self.root}' is a URI, and models are written to folders. Name a folder."
+            stored or "://" not in self.root,
+            f"root '{self.root}' is no place for models. Use a folder, s3://bucket/prefix or swift://container/prefix.",
         )

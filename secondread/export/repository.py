@@ -5,6 +5,8 @@
             config.pbtxt             read by Triton
             <version>/model.onnx     the graph
             <version>/config.json    read by the transformer: `ModelConfigFile`, the digest, the graph's SHA-256
+        <name>-explain/              the same of the graph that gives a saliency map too, if the model has one
+        MLmodel, model.sig           written by whoever registers it: what MLflow knows, and the signature
 
 Source: Triton's model repository layout and model configuration; the parameters are those of its ONNX Runtime backend.
 """
@@ -13,6 +15,7 @@ from __future__ import annotations
 
 import re
 import shutil
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -28,6 +31,9 @@ from secondread.model.session import GraphSession
 GRAPH_FILE = "model.onnx"
 TRITON_CONFIG_FILE = "config.pbtxt"
 MAX_BATCH_SIZE = 32  # images; the most that one request may hold
+SALIENCY = "saliency"  # float32 (images, size, size), an output of the graph that explains
+EXPLAIN_SUFFIX = "-explain"
+_EXPLAIN_BATCH_SIZE = 8  # images; the gradients of a saliency map take several times the memory of an answer
 
 # With two threads the model fills the two CPUs that the InferenceService asks for. A server that knows its own
 # limit overrides it: NVIDIA's with `--backend-config=onnxruntime,intra_op_thread_count`, the local one always.
@@ -46,7 +52,7 @@ input [ {{ name: "pixels" data_type: TYPE_UINT8 dims: [ 1, {size}, {size} ] }} ]
 output [
   {{ name: "probabilities" data_type: TYPE_FP32 dims: [ {classes} ] }},
   {{ name: "embedding" data_type: TYPE_FP32 dims: [ {embedding} ] }},
-  {{ name: "ood_score" data_type: TYPE_FP32 dims: [ 1 ] reshape: {{ shape: [ ] }} }}
+  {{ name: "ood_score" data_type: TYPE_FP32 dims: [ 1 ] reshape: {{ shape: [ ] }} }}{saliency}
 ]
 instance_group [ {{ kind: KIND_CPU count: 1 }} ]
 # Requests that wait while a batch runs go together into the next; none waits for company.
@@ -63,6 +69,8 @@ model_warmup [ {{
   inputs {{ key: "pixels" value: {{ data_type: TYPE_UINT8 dims: [ 1, {size}, {size} ] zero_data: true }} }}
 }} ]
 """
+_SALIENCY = """,
+  {{ name: "saliency" data_type: TYPE_FP32 dims: [ {size}, {size} ] }}"""
 
 
 @dataclass(frozen=True)
@@ -103,60 +111,84 @@ def write_repository(model: ModelFolder, root: Path, *, name: str, version: int)
     if version < 1:
         raise InputError(f"model version {version} is below 1: use the number that the registry gave.")
     folder = Path(root) / name / model.digest()
-    config_file, version_folder = folder / name / TRITON_CONFIG_FILE, folder / name / str(version)
-    text = triton_config(model, name)
-    if not config_file.parent.is_dir():
+    graphs = _graphs(model, name)
+    texts = {each: triton_config(model, each, graph) for each, graph in graphs.items()}
+    if not folder.is_dir():
         with atomic_folder(folder, marker=f"{name}/{TRITON_CONFIG_FILE}") as aside:
-            (aside / name / str(version)).mkdir(parents=True)
-            (aside / name / TRITON_CONFIG_FILE).write_text(text, encoding="utf-8")
-            _write_version(model, aside / name / str(version))
+            for each, graph in graphs.items():
+                (aside / each / str(version)).mkdir(parents=True)
+                (aside / each / TRITON_CONFIG_FILE).write_text(texts[each], encoding="utf-8")
+                _write_version(model, graph, aside / each / str(version))
         return folder
-    if not version_folder.is_dir():
-        with atomic_folder(version_folder, marker=CONFIG_FILE) as aside:
-            _write_version(model, aside)
-    else:
-        _mend_version(model, version_folder)
-    if not config_file.is_file() or config_file.read_bytes() != text.encode():
-        with atomic_file(config_file) as aside:
-            aside.write_text(text, encoding="utf-8")
+    for each, graph in graphs.items():
+        _write_beside(model, graph, folder / each / str(version))
+        config_file = folder / each / TRITON_CONFIG_FILE
+        if not config_file.is_file() or config_file.read_bytes() != texts[each].encode():
+            with atomic_file(config_file) as aside:
+                aside.write_text(texts[each], encoding="utf-8")
     return folder
 
 
-def triton_config(model: ModelFolder, name: str) -> str:
+def _graphs(model: ModelFolder, name: str) -> Mapping[str, Path]:
+    """The graphs to serve, by the name of the Triton model that each becomes."""
+    explain = model.explain_path()
+    return {name: model.graph_path(), **({name + EXPLAIN_SUFFIX: explain} if explain else {})}
+
+
+def _write_beside(model: ModelFolder, graph: Path, folder: Path) -> None:
+    """Have a version of a graph in a repository that there is."""
+    if folder.is_dir():
+        _mend_version(model, graph, folder)
+        return
+    with atomic_folder(folder, marker=CONFIG_FILE) as aside:
+        _write_version(model, graph, aside)
+
+
+def triton_config(model: ModelFolder, name: str, graph: Path | None = None) -> str:
     """Triton's configuration of a model, as text protobuf. The graph is run on one black image to learn its shapes.
 
+    Args:
+        model: whose `config.json` names size and classes.
+        name: of the Triton model.
+        graph: of this model; the one to serve by default.
     Raises:
         IntegrityError: the graph does not run, or its classes or size are not those of `config.json`.
     """
     size, classes = model.config.preprocessing.size, len(model.config.taxonomy.classes)
-    outputs = GraphSession(model.graph_path()).run(np.zeros((1, 1, size, size), np.uint8))
+    graph = graph or model.graph_path()
+    session = GraphSession(graph)
+    outputs = session.run(np.zeros((1, 1, size, size), np.uint8))
+    explains = graph == model.explain_path()
+    if explains and SALIENCY not in session.outputs:
+        raise IntegrityError(f"{graph} gives no '{SALIENCY}', so it explains nothing. Export it again, or remove it.")
     if outputs.probabilities.shape != (1, classes) or outputs.ood_score.shape != (1,):
         raise IntegrityError(
-            f"{model.graph_path()} gives probabilities {outputs.probabilities.shape} and ood_score "
+            f"{graph} gives probabilities {outputs.probabilities.shape} and ood_score "
             f"{outputs.ood_score.shape} for one image, but {CONFIG_FILE} names {classes} classes. Export it again."
         )
     return _CONFIG.format(
         name=name,
-        max_batch=MAX_BATCH_SIZE,
+        max_batch=_EXPLAIN_BATCH_SIZE if explains else MAX_BATCH_SIZE,
         size=size,
         classes=classes,
         embedding=outputs.embedding.shape[1],
         threads=_INTRA_OP_THREADS,
+        saliency=_SALIENCY.format(size=size) if explains else "",
     )
 
 
-def _write_version(model: ModelFolder, folder: Path) -> None:
+def _write_version(model: ModelFolder, graph: Path, folder: Path) -> None:
     """Write the graph and then the record of it, each whole or not at all."""
     with atomic_file(folder / GRAPH_FILE) as aside:
-        shutil.copyfile(model.graph_path(), aside)
+        shutil.copyfile(graph, aside)
         graph_sha256 = sha256_file(aside)
-        if graph_sha256 != sha256_file(model.graph_path()):
+        if graph_sha256 != sha256_file(graph):
             raise IntegrityError(f"{folder / GRAPH_FILE} is not what was copied. Check the disk and register again.")
     document = {**model.config.to_dict(), "digest": model.digest(), "graph_sha256": graph_sha256}
     write_json(folder / CONFIG_FILE, document)
 
 
-def _mend_version(model: ModelFolder, folder: Path) -> None:
+def _mend_version(model: ModelFolder, graph: Path, folder: Path) -> None:
     """Write a version again if its files do not verify; the folder is named after them, so they can only be these."""
     try:
         if _verified(folder)["digest"] == model.digest():
@@ -164,7 +196,7 @@ def _mend_version(model: ModelFolder, folder: Path) -> None:
         log.warning("%s names another digest than its folder, and is written again", folder / CONFIG_FILE)
     except IntegrityError as error:
         log.warning("the stored model is written again: %s", error)
-    _write_version(model, folder)
+    _write_version(model, graph, folder)
 
 
 def read_repository(folder: Path, name: str) -> RepositoryModel:

@@ -2,6 +2,7 @@
 
 model.safetensors   weights, for training on
 fp32.onnx           the served graph (int8.onnx beside it once quantized)
+explain.onnx        the same with a saliency map, if there is one
 config.json         this file's `ModelConfigFile`
 metrics.json        figures on val
 reference.parquet   embeddings and scores of val, for drift
@@ -28,6 +29,7 @@ REFERENCE_FILE = "reference.parquet"
 CARD_FILE = "MODEL_CARD.md"
 FP32_GRAPH = "fp32.onnx"
 INT8_GRAPH = "int8.onnx"
+EXPLAIN_GRAPH = "explain.onnx"
 
 
 @dataclass(frozen=True)
@@ -143,7 +145,13 @@ class ModelFolder:
         """Path of a graph of this model; the one to serve by default."""
         return self.root / (graph or self.config.graph)
 
+    def explain_path(self) -> Path | None:
+        """Path of the graph that explains; None if there is none."""
+        path = self.root / EXPLAIN_GRAPH
+        return path if path.is_file() else None
+
     def digest(self) -> str:
-        """SHA-256, hex, of what is served: the graph's bytes and `config.json`'s."""
-        both = sha256_file(self.graph_path()) + sha256_file(self.root / CONFIG_FILE)
-        return hashlib.sha256(both.encode()).hexdigest()
+        """SHA-256, hex, of what is served: the bytes of the graph, of `config.json`, and of the graph that explains."""
+        explain = self.explain_path()
+        files = [self.graph_path(), self.root / CONFIG_FILE, *([explain] if explain else [])]
+        return hashlib.sha256("".join(map(sha256_file, files)).encode()).hexdigest()

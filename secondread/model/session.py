@@ -37,6 +37,9 @@ class GraphSession:
     Args:
         path: an ONNX file that follows the contract: input `pixels`, outputs `OUTPUTS`.
         threads: of one run; the container's CPU limit by default.
+    Attributes:
+        size: pixels, of each side.
+        outputs: names of all that the graph gives.
     Raises:
         IntegrityError: the file is no graph that onnxruntime can open, or one of another contract.
     """
@@ -57,6 +60,7 @@ class GraphSession:
             raise IntegrityError(
                 f"{path} takes {inputs} and gives {sorted(outputs)}, not '{INPUT}' and {list(OUTPUTS)}."
             )
+        self.outputs = frozenset(outputs)
         self.size = int(self._session.get_inputs()[0].shape[-1])
 
     def run(self, pixels: npt.NDArray[np.uint8], *, batch_size: int = 64) -> Outputs:

@@ -36,7 +36,8 @@ class TrainPipelineSettings:
     Attributes:
         source: URI of the labelled images.
         name: of the model.
-        root: folder for `<name>/<digest>/`; empty for the register step's own output, which Kubeflow uploads.
+        root: folder, or URI of an object store, for `<name>/<digest>/`; empty for the register step's own output, which
+            Kubeflow uploads.
         accelerator_type: resource name of what pods train on, such as nvidia.com/gpu; empty for none.
         node_selector: labels of the nodes that they train on.
         ingest, preprocess, train, evaluate, quantize, gate: fields of the stage's configuration.
@@ -199,8 +200,10 @@ def _champion_digest(name: str, environment: Environment, *, remote: bool) -> st
 
 
 def _check_root(root: str, *, remote: bool) -> None:
-    if remote and root:
-        raise InputError(f"root '{root}' is a folder, which a pod loses. Leave it empty on a cluster.")
+    if remote and root and not is_stored(root):
+        raise InputError(
+            f"root '{root}' is a folder, which a pod loses. Name an s3:// or swift:// URI, or leave it out."
+        )
 
 
 def data_arguments(settings: DataPipelineSettings, *, remote: bool = False) -> dict[str, Any]:

@@ -47,7 +47,9 @@ def verdict_tags(verdict: Mapping[str, Any]) -> dict[str, str]:
         for name, figure in verdict["metrics"].items()
         if figure["value"] is not None
     }
-    return {**figures, "registered_by": "pipeline train", "registered_because": "; ".join(verdict["reasons"])}
+    passed = {"gate.passed": str(verdict["passed"]).lower()}
+    reasons = "; ".join(verdict["reasons"])
+    return {**figures, **passed, "registered_by": "pipeline train", "registered_because": reasons}
 
 
 def comparison_tags(compared: Mapping[str, Any]) -> dict[str, str]:

@@ -22,7 +22,8 @@ def main(arguments: list[str]) -> int:
         Exit code.
     """
     options = _parser().parse_args(arguments)
-    logging.configure(as_json=Environment.read().log_json)
+    environment = Environment.read()
+    logging.configure(as_json=environment.log_json)
     log = logging.get_logger("secondread.serving")
 
     def listening(endpoints: Endpoints) -> None:
@@ -32,7 +33,8 @@ def main(arguments: list[str]) -> int:
         config = ServeConfig(
             name=options.model_name, host=options.host, http_port=options.http_port, grpc_port=options.grpc_port
         )
-        run_transformer(options.model_dir, options.predictor_host, config, on_listening=listening)
+        trusted = options.trusted_keys or environment.signing.trusted
+        run_transformer(options.model_dir, options.predictor_host, config, trusted=trusted, on_listening=listening)
     except SecondReadError as error:
         log.error("%s", error)
         return exit_code_of(error)
@@ -48,6 +50,11 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--model-name", default="secondread", help="model, as the repository names it")
     parser.add_argument(
         "--model-dir", type=Path, default=Path("/mnt/models"), help="model repository, as Triton has it"
+    )
+    parser.add_argument(
+        "--trusted-keys",
+        type=Path,
+        help="public key, or folder of *.pub, that must have signed it; by default SECONDREAD_TRUSTED_KEYS",
     )
     parser.add_argument("--predictor-host", default="localhost:9000", help="host:port of Triton's gRPC service")
     # In a pod the network policy decides who comes in.

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from secondread.config.serve import ServeConfig
 from secondread.export.repository import read_repository
+from secondread.export.signing import verify_folder
 from secondread.logging import get_logger
 from secondread.serving.server import Endpoints, check_ports, run_transformer
 from secondread.serving.triton import LocalTriton
@@ -19,6 +20,7 @@ def serve(
     config: ServeConfig,
     *,
     home: Path,
+    trusted: Path,
     triton_environment: Path | None = None,
     on_ready: Callable[[Endpoints], None] | None = None,
 ) -> None:
@@ -28,16 +30,18 @@ def serve(
         repository: `<root>/<name>/<digest>`, as `register` wrote it.
         config: name, ports, threads and limits.
         home: folder for Triton's log, `<home>/serving/`.
+        trusted: public key, or folder of such keys, whose signature the repository must have.
         triton_environment: the local Triton's virtual environment; `.venv-triton` by default.
         on_ready: called once images are answered; says where, in case ports were left open.
     Raises:
-        InputError: the repository is on another machine.
-        IntegrityError: the folder holds no such model, or its graph is not the one that was registered.
+        InputError: the repository is on another machine, or there is no public key.
+        IntegrityError: the folder holds no such model, is not signed by a trusted key, or is not what was signed.
         DependencyError: Triton is not installed or does not start, or a port is taken.
     """
     # Before Triton starts: a wrong name or a taken port is quick to say.
     model = read_repository(repository, config.name)
     check_ports(config)
+    verify_folder(repository, trusted)
 
     def ready(endpoints: Endpoints) -> None:
         if on_ready:
@@ -58,4 +62,5 @@ def serve(
         threads=config.threads,
         start_timeout_seconds=config.start_timeout_seconds,
     ) as triton:
-        run_transformer(repository, triton.grpc_address, config, on_listening=ready)
+        # verified once more, now that Triton has read it
+        run_transformer(repository, triton.grpc_address, config, trusted=trusted, on_listening=ready)

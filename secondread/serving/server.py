@@ -18,6 +18,7 @@ from fastapi import FastAPI
 from secondread.config.serve import ServeConfig
 from secondread.errors import DependencyError
 from secondread.export.repository import RepositoryModel, read_repository
+from secondread.export.signing import verify_folder
 from secondread.logging import ROOT, get_logger
 from secondread.serving.grpc_service import create_server
 from secondread.serving.predictor import Predictor
@@ -49,20 +50,29 @@ class _Server(uvicorn.Server):
 
 
 def run_transformer(
-    repository: Path, predictor_address: str, config: ServeConfig, *, on_listening: Callable[[Endpoints], None]
+    repository: Path,
+    predictor_address: str,
+    config: ServeConfig,
+    *,
+    trusted: Path,
+    on_listening: Callable[[Endpoints], None],
 ) -> None:
     """Serve a model until SIGINT or SIGTERM, then finish what is in flight.
 
     Args:
-        repository: folder whose `config.json` says what is served; the graph beside it is verified first.
+        repository: folder whose `config.json` says what is served; all of it is verified before a port is opened.
         predictor_address: host:port of Triton's gRPC service.
         config: name, ports and limits.
+        trusted: public key, or folder of such keys, whose signature the repository must have.
         on_listening: called once both ports are open; readiness is a matter of /v2/health/ready.
     Raises:
-        IntegrityError: the folder holds no such model, or its graph is not the one that was registered.
+        InputError: there is no public key.
+        IntegrityError: the folder holds no such model, is not signed by a trusted key, or is not what was signed.
         DependencyError: a port is taken.
     """
     model = read_repository(repository, config.name)
+    key = verify_folder(repository, trusted)
+    log.info("%s is what key %s signed", repository, key.name)
     # The SDK and uvicorn log every request, twice, and metrics count them; their errors go where ours go.
     for name in ("kserve", "uvicorn"):
         foreign = logging.getLogger(name)

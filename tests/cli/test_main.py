@@ -42,6 +42,10 @@ COMMANDS = [
     ["evaluate"],
     ["quantize"],
     ["register"],
+    ["register", "list"],
+    ["register", "promote"],
+    ["register", "rollback"],
+    ["register", "key"],
     ["serve"],
     ["predict"],
     ["loadtest"],
@@ -248,10 +252,10 @@ def test_an_option_of_another_pipeline_is_exit_code_2(arguments: tuple[str, ...]
     assert re.search(said, str(done.exception))
 
 
-def test_a_model_is_written_to_no_uri(tiny_model: ModelFolder) -> None:
-    done = secondread("register", "--model", str(tiny_model.root), "--root", "s3://models")
+def test_a_model_is_written_to_no_uri_that_is_no_store(tiny_model: ModelFolder) -> None:
+    done = secondread("register", "--model", str(tiny_model.root), "--root", "ftp://models")
     assert done.returncode == 2
-    assert_one_line(done, r"root 's3://models' is a URI")
+    assert_one_line(done, r"root 'ftp://models' is no place for models")
 
 
 def test_a_model_registered_by_hand_keeps_what_its_folder_knows(

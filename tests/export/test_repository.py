@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from secondread.data.pixels.preprocess import Preprocessing
@@ -20,6 +21,7 @@ from secondread.export.repository import (
     write_repository,
 )
 from secondread.model.folder import ModelConfigFile, ModelFolder, Thresholds
+from secondread.serving.triton import LocalTriton
 from secondread.taxonomy import ClassInfo, Taxonomy
 
 # Triton's own message types are an independent reader; they do not fit into a process with the KServe SDK.
@@ -244,3 +246,72 @@ def test_a_remote_repository_is_said_to_be_one() -> None:
     for check in (lambda uri: read_repository(uri, "chest"), verify_repository):
         with pytest.raises(InputError, match=r"^s3://bucket/chest/12ab .*remote repository is not opened yet.*copy"):
             check(Path("s3://bucket/chest/12ab"))
+
+
+@pytest.fixture
+def explaining(model: ModelFolder) -> ModelFolder:
+    """The model with a graph beside it that gives each pixel as its saliency."""
+    import onnx
+    from onnx import TensorProto, helper, numpy_helper
+
+    graph = onnx.load(model.graph_path())
+    graph.graph.initializer.append(numpy_helper.from_array(np.array([0, 32, 32], np.int64), "square"))
+    graph.graph.node.append(helper.make_node("Reshape", ["scaled", "square"], ["saliency"]))
+    shape = ["batch", 32, 32]
+    graph.graph.output.append(helper.make_tensor_value_info("saliency", TensorProto.FLOAT, shape))
+    onnx.save(graph, model.root / "explain.onnx")
+    return ModelFolder.open(model.root)
+
+
+def test_a_graph_that_explains_is_a_model_of_its_own_beside_the_fast_one(
+    explaining: ModelFolder, tmp_path: Path
+) -> None:
+    folder = write_repository(explaining, tmp_path / "models", name="chest", version=7)
+    files = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
+    both = [f"{name}/{file}" for name in ("chest", "chest-explain") for file in ("7/config.json", "7/model.onnx")]
+    assert files == sorted([*both, "chest/config.pbtxt", "chest-explain/config.pbtxt"])
+    assert (folder / "chest-explain/7/model.onnx").read_bytes() == (explaining.root / "explain.onnx").read_bytes()
+    verify_repository(folder)
+    assert read_repository(folder, "chest-explain").digest == read_repository(folder, "chest").digest
+
+
+def test_triton_understands_the_one_that_explains(explaining: ModelFolder) -> None:
+    text = triton_config(explaining, "chest-explain", explaining.explain_path())
+    done = subprocess.run([sys.executable, "-c", PARSE], input=text, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    config = json.loads(done.stdout)
+    assert (config["name"], config["max_batch_size"]) == ("chest-explain", 8)
+    (saliency,) = [each for each in config["output"] if each["name"] == "saliency"]
+    assert saliency == {"name": "saliency", "data_type": "TYPE_FP32", "dims": ["32", "32"]}
+    assert config["model_warmup"][0]["inputs"]["pixels"]["dims"] == ["1", "32", "32"]
+
+
+def test_the_digest_covers_the_graph_that_explains(explaining: ModelFolder) -> None:
+    before = explaining.digest()
+    (explaining.root / "explain.onnx").write_bytes((explaining.root / "explain.onnx").read_bytes() + b"\0")
+    assert explaining.digest() != before
+
+
+def test_a_graph_that_explains_nothing_is_not_stored(model: ModelFolder, tmp_path: Path) -> None:
+    (model.root / "explain.onnx").write_bytes(model.graph_path().read_bytes())
+    with pytest.raises(IntegrityError, match=r"explain\.onnx gives no 'saliency'"):
+        write_repository(model, tmp_path / "models", name="chest", version=1)
+    assert not (tmp_path / "models").exists()
+
+
+def test_a_local_triton_serves_both(explaining: ModelFolder, tmp_path: Path) -> None:
+    import tritonclient.http
+
+    folder = write_repository(explaining, tmp_path / "models", name="chest", version=1)
+    (folder / "MLmodel").write_text("a file beside the models is none of Triton's business")
+    pixels = np.random.default_rng(0).integers(0, 255, (2, 1, 32, 32), dtype=np.uint8)
+    tensor = tritonclient.http.InferInput("pixels", list(pixels.shape), "UINT8")
+    tensor.set_data_from_numpy(pixels)
+    with LocalTriton(folder, home=tmp_path / "home", threads=1) as triton:
+        client = tritonclient.http.InferenceServerClient(triton.http_address)
+        answers = {name: client.infer(name, [tensor]) for name in ("chest", "chest-explain")}
+        client.close()
+    saliency = answers["chest-explain"].as_numpy("saliency")
+    np.testing.assert_allclose(saliency, pixels[:, 0] / np.float32(255), atol=1e-6)
+    probabilities = [answer.as_numpy("probabilities") for answer in answers.values()]
+    np.testing.assert_array_equal(*probabilities)

@@ -94,6 +94,8 @@ def test_what_can_be_written_is_small_and_leaves_with_the_pod(build, pod):
     containers, volumes = pod(build)
     for container in containers.values():
         for mount in container["volumeMounts"]:
+            if mount.get("readOnly"):
+                continue
             assert mount["mountPath"] == "/tmp"  # noqa: S108 - in the container
             assert "sizeLimit" in volumes[mount["name"]]["emptyDir"]
 
@@ -124,6 +126,25 @@ def test_the_transformer_finds_triton_and_the_model(build, pod, render):
     (service,) = [d for d in render(build) if d["kind"] == "InferenceService"]
     assert transformer["model-name"] == service["metadata"]["name"]
     assert f"/{transformer['model-name']}/" in service["spec"]["predictor"]["model"]["storageUri"]
+
+
+@pytest.mark.parametrize("build", BUILDS)
+def test_the_transformer_verifies_with_public_keys_and_no_other_container_has_them(build, pod):
+    containers, volumes = pod(build)
+    place = arguments(containers[TRANSFORMER])["trusted-keys"]
+    mounts = {mount["mountPath"]: mount for mount in containers[TRANSFORMER]["volumeMounts"]}
+    assert mounts[place]["readOnly"] is True
+    assert volumes[mounts[place]["name"]]["configMap"] == {"name": "secondread-trusted-keys"}  # required: no `optional`
+    assert mounts[place]["name"] not in {mount["name"] for mount in containers[TRITON]["volumeMounts"]}
+
+
+@pytest.mark.parametrize("build", BUILDS)
+def test_no_private_key_and_no_secret_is_in_a_pod_that_serves(build, pod):
+    containers, volumes = pod(build)
+    assert not any("secret" in volume for volume in volumes.values())
+    for container in containers.values():
+        assert not any("secretKeyRef" in str(entry) for entry in container.get("env", []))
+        assert "envFrom" not in container
 
 
 @pytest.mark.parametrize("build", BUILDS)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import runpy
 from pathlib import Path
 
 import pytest
@@ -28,6 +29,21 @@ def test_the_key_is_put_where_the_service_account_looks(render):
     namespace = of_kind(documents, "Namespace")["metadata"]["name"]
     made = f"kubectl --namespace {namespace} create secret generic {secret['name']} "
     assert README.index(f"kubectl create namespace {namespace}\n") < README.index(made)
+
+
+def test_the_public_keys_are_put_where_the_transformer_looks(render):
+    predictor = of_kind(render("manifests/overlays/dev"), "InferenceService")["spec"]["predictor"]
+    (keys,) = [volume["configMap"]["name"] for volume in predictor["volumes"] if "configMap" in volume]
+    made = f"kubectl --namespace secondread-dev create configmap {keys} --from-file=keys/model-signing.pub"
+    assert made in README
+
+
+def test_the_private_key_is_put_where_the_register_step_looks():
+    pods = runpy.run_path(str(REPOSITORY / "pipelines/pods.py"))
+    secret = f"create secret generic {pods['SIGNING_KEY_SECRET']} --from-file=keys/model-signing.key"
+    assert secret in README
+    dockerfile = (REPOSITORY / "images/pipeline/Dockerfile").read_text()
+    assert f"SECONDREAD_SIGNING_KEY_FILE={pods['SIGNING_KEY_PATH']}/model-signing.key" in dockerfile
 
 
 def test_a_copied_model_lies_where_the_overlay_looks(render):

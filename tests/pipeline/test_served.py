@@ -67,7 +67,7 @@ def judged(first_run: TrainRun) -> Judged:
 
 
 @pytest.fixture(scope="module")
-def served(first_run: TrainRun, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
+def served(first_run: TrainRun, pipeline: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
     """The registered model behind `secondread serve`."""
     folder = tmp_path_factory.mktemp("served")
     ready = folder / "ready.json"
@@ -82,7 +82,8 @@ def served(first_run: TrainRun, tmp_path_factory: pytest.TempPathFactory) -> Ite
         "tiny",
     ]
     command += ["--http-port", "0", "--grpc-port", "0", "--ready-file", str(ready)]
-    environment = {**os.environ, "SECONDREAD_HOME": str(folder)}
+    keys = str(pipeline.home / "keys" / "model-signing.pub")
+    environment = {**os.environ, "SECONDREAD_HOME": str(folder), "SECONDREAD_TRUSTED_KEYS": keys}
     with subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True) as server:
         assert server.stderr is not None
         try:

@@ -150,16 +150,18 @@ def test_every_step_is_tried_again_once(spec: dict[str, Any]) -> None:
 
 def test_pods_get_their_settings_from_the_cluster(platform: dict[str, dict[str, Any]]) -> None:
     assert all("configMapAsEnv" in entry for entry in platform.values())
-    keyed = [entry["secretAsVolume"][0] for entry in platform.values() if "secretAsVolume" in entry]
-    assert all(volume["optional"] for volume in keyed)
-    assert bool(keyed) == ("exec-ingest" in platform)
+    keyed = {step: entry["secretAsVolume"] for step, entry in platform.items() if "secretAsVolume" in entry}
+    assert all(volume["optional"] for volumes in keyed.values() for volume in volumes)
+    names = {step: [volume["secretName"] for volume in volumes] for step, volumes in keyed.items()}
+    expected = {"exec-ingest": ["secondread-patient-key"], "exec-register": ["secondread-signing-key"]}
+    assert names == {step: secrets for step, secrets in expected.items() if step in platform}
 
 
 def test_the_keys_to_the_stores_come_from_a_secret_by_name(name: str, platform: dict[str, dict[str, Any]]) -> None:
     reaching = {
         "data": {"ingest", "preprocess", "publish"},
-        "train": {"ingest"},
-        "retrain": {"fetch", "champion"},
+        "train": {"ingest", "register"},
+        "retrain": {"fetch", "champion", "register"},
     }[name]
     with_store = {step.removeprefix("exec-") for step, entry in platform.items() if "secretAsEnv" in entry}
     assert with_store == reaching

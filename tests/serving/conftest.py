@@ -21,6 +21,8 @@ from PIL import Image
 
 from secondread.data.pixels.preprocess import preprocess
 from secondread.export.repository import write_repository
+from secondread.export.signing import sign_folder
+from secondread.export.signing_key import SigningKey, make_key_pair
 from secondread.model.folder import ModelFolder
 from secondread.model.session import GraphSession, Outputs
 
@@ -40,9 +42,9 @@ options = json.loads(sys.argv[1])
 config, repository = ServeConfig(**options["config"]), Path(options["repository"])
 say = lambda endpoints: write_json(options["ready"], asdict(endpoints))
 if options["predictor"]:
-    run_transformer(repository, options["predictor"], config, on_listening=say)
+    run_transformer(repository, options["predictor"], config, trusted=Path(options["trusted"]), on_listening=say)
 else:
-    serve(repository, config, home=Path(options["home"]), on_ready=say)
+    serve(repository, config, home=Path(options["home"]), trusted=Path(options["trusted"]), on_ready=say)
 """
 
 
@@ -56,12 +58,15 @@ class Served:
     log: Path
 
 
-def start_server(work: Path, repository: Path, *, predictor: str = "", seconds: float = 60, **config: Any) -> Served:
+def start_server(
+    work: Path, repository: Path, *, trusted: Path, predictor: str = "", seconds: float = 60, **config: Any
+) -> Served:
     """Start a server in a process of its own and wait until it says where it listens."""
     ready, log = work / "ready.json", work / "server.log"
     options = {
         "repository": str(repository),
         "home": str(work / "home"),
+        "trusted": str(trusted),
         "predictor": predictor,
         "ready": str(ready),
         "config": {"http_port": 0, "grpc_port": 0, **config},
@@ -101,16 +106,34 @@ def model(tiny_model: ModelFolder) -> ModelFolder:
 
 
 @pytest.fixture(scope="session")
-def repository(model: ModelFolder, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """That model as version 3 of a Triton repository."""
-    return write_repository(model, tmp_path_factory.mktemp("models"), name="secondread", version=3)
+def signer(tmp_path_factory: pytest.TempPathFactory) -> SigningKey:
+    """A key pair."""
+    return make_key_pair(tmp_path_factory.mktemp("keys"))
 
 
 @pytest.fixture(scope="session")
-def served(repository: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+def trusted(signer: SigningKey) -> Path:
+    """Its public key, which servers trust."""
+    return signer.path.with_suffix(".pub")
+
+
+@pytest.fixture(scope="session")
+def repository(model: ModelFolder, signer: SigningKey, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """That model as version 3 of a signed Triton repository."""
+    folder = write_repository(model, tmp_path_factory.mktemp("models"), name="secondread", version=3)
+    sign_folder(folder, signer)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def served(repository: Path, trusted: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     """The model behind the local Triton and the transformer, on free ports."""
     server = start_server(
-        tmp_path_factory.mktemp("served"), repository, max_request_bytes=1 << 20, max_grpc_message_bytes=1 << 20
+        tmp_path_factory.mktemp("served"),
+        repository,
+        trusted=trusted,
+        max_request_bytes=1 << 20,
+        max_grpc_message_bytes=1 << 20,
     )
     yield server
     assert stop_server(server) == 0, server.log.read_text()
@@ -124,11 +147,14 @@ def silent_predictor() -> Iterator[str]:
 
 
 @pytest.fixture(scope="session")
-def strict(repository: Path, silent_predictor: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+def strict(
+    repository: Path, trusted: Path, silent_predictor: str, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Served]:
     """A server with the narrowest limits: one place, a MiB in all, a second of patience; its Triton never answers."""
     server = start_server(
         tmp_path_factory.mktemp("strict"),
         repository,
+        trusted=trusted,
         predictor=silent_predictor,
         max_in_flight=1,
         max_request_bytes=1 << 20,
@@ -187,11 +213,11 @@ def wait_until() -> Callable[..., None]:
 
 
 @pytest.fixture
-def start(repository: Path, tmp_path: Path) -> Callable[..., Served]:
+def start(repository: Path, trusted: Path, tmp_path: Path) -> Callable[..., Served]:
     """Start a server in a process of its own: `start(max_in_flight=1)`, or `start(predictor=...)` without Triton."""
 
     def make(*, predictor: str = "", **config: Any) -> Served:
-        return start_server(tmp_path, repository, predictor=predictor, **config)
+        return start_server(tmp_path, repository, trusted=trusted, predictor=predictor, **config)
 
     return make
 

@@ -128,14 +128,17 @@ def test_killing_the_server_leaves_no_triton(server: Callable[..., Any], wait_un
 
 
 @pytest.mark.parametrize("taken", ["http", "grpc"])
-def test_a_taken_port_is_said_in_one_line(repository: Path, taken: str) -> None:
+def test_a_taken_port_is_said_in_one_line(repository: Path, trusted: Path, taken: str) -> None:
     with socket.create_server(("127.0.0.1", 0)) as other:
         port = other.getsockname()[1]
         ports = {"http_port": 0, "grpc_port": 0} | {f"{taken}_port": port}
         with pytest.raises(DependencyError, match=rf"cannot listen on 127\.0\.0\.1:{port} .*--{taken}-port"):
-            run_transformer(repository, "127.0.0.1:1", ServeConfig(**ports), on_listening=lambda _: None)
+            run_transformer(
+                repository, "127.0.0.1:1", ServeConfig(**ports), trusted=trusted, on_listening=lambda _: None
+            )
         with pytest.raises(DependencyError, match=f"127.0.0.1:{port} .*--{taken}-port"):
-            serve(repository, ServeConfig(**ports), home=Path("/nowhere"))  # refused before Triton is thought of
+            # refused before Triton is thought of
+            serve(repository, ServeConfig(**ports), home=Path("/nowhere"), trusted=trusted)
 
 
 def test_a_folder_without_the_model_names_those_it_has(repository: Path) -> None:
@@ -146,7 +149,7 @@ def test_a_folder_without_the_model_names_those_it_has(repository: Path) -> None
     assert "Traceback" not in done.stderr
 
 
-def test_a_damaged_graph_is_never_served(repository: Path, tmp_path: Path) -> None:
+def test_a_damaged_graph_is_never_served(repository: Path, trusted: Path, tmp_path: Path) -> None:
     copy = tmp_path / "copy"
     shutil.copytree(repository, copy)
     graph = copy / "secondread/3/model.onnx"
@@ -157,12 +160,12 @@ def test_a_damaged_graph_is_never_served(repository: Path, tmp_path: Path) -> No
     assert f"{graph} is not the graph that was registered" in done.stderr
     assert "Traceback" not in done.stderr
     with pytest.raises(IntegrityError, match="is not the graph that was registered"):
-        serve(copy, ServeConfig(), home=Path("/nowhere"))  # refused before Triton is thought of
+        serve(copy, ServeConfig(), home=Path("/nowhere"), trusted=trusted)  # refused before Triton is thought of
 
 
 def test_a_remote_repository_is_said_to_be_one() -> None:
     with pytest.raises(InputError, match=r"^s3://bucket/secondread/12ab .*not opened yet: copy it to a folder here"):
-        serve(Path("s3://bucket/secondread/12ab"), ServeConfig(), home=Path("/nowhere"))
+        serve(Path("s3://bucket/secondread/12ab"), ServeConfig(), home=Path("/nowhere"), trusted=Path("/nowhere"))
 
 
 def test_importing_the_server_reads_no_command_line_and_loads_no_training_side() -> None:

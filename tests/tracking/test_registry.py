@@ -5,9 +5,10 @@ from pathlib import Path
 
 import pytest
 
+from secondread.config.environment import Environment
 from secondread.errors import DependencyError, InputError
 from secondread.model.folder import ModelFolder
-from secondread.tracking.registry import Registry
+from secondread.tracking.registry import RegisteredVersion, Registry
 from secondread.tracking.runs import TrackingConfig, open_client, open_run
 
 
@@ -26,27 +27,31 @@ def changed(model: ModelFolder, to: Path) -> ModelFolder:
     return ModelFolder.open(to)
 
 
+def register(registry: Registry, model: ModelFolder, folder: Path, **tags: str) -> RegisteredVersion:
+    return registry.register(model, name="cxr", root=folder / "models", tags=tags, environment=Environment.read())
+
+
 def test_the_first_version_is_champion_and_the_second_challenger(
     uri: str, tmp_path: Path, tiny_model: ModelFolder
 ) -> None:
     registry = Registry(uri)
-    one = registry.register(tiny_model, name="cxr", root=tmp_path / "models", tags={"a": "b"})
-    two = registry.register(changed(tiny_model, tmp_path / "two"), name="cxr", root=tmp_path / "models", tags={})
+    one = register(registry, tiny_model, tmp_path, a="b")
+    two = register(registry, changed(tiny_model, tmp_path / "two"), tmp_path)
     assert [(item.version, item.alias) for item in registry.versions("cxr")] == [(1, "champion"), (2, "challenger")]
     assert registry.get("cxr") == one
     assert registry.get("cxr", "challenger") == two == registry.get("cxr", "2")
 
 
 def test_the_repository_lies_under_the_digest(uri: str, tmp_path: Path, tiny_model: ModelFolder) -> None:
-    version = Registry(uri).register(tiny_model, name="cxr", root=tmp_path / "models", tags={})
+    version = register(Registry(uri), tiny_model, tmp_path)
     assert version.storage_uri == str(tmp_path / "models" / "cxr" / tiny_model.digest())
     assert (Path(version.storage_uri) / "cxr" / "1" / "model.onnx").is_file()
 
 
 def test_the_same_model_is_registered_once(uri: str, tmp_path: Path, tiny_model: ModelFolder) -> None:
     registry = Registry(uri)
-    first = registry.register(tiny_model, name="cxr", root=tmp_path / "models", tags={})
-    assert registry.register(tiny_model, name="cxr", root=tmp_path / "models", tags={}) == first
+    first = register(registry, tiny_model, tmp_path)
+    assert register(registry, tiny_model, tmp_path) == first
     assert len(registry.versions("cxr")) == 1
 
 
@@ -58,7 +63,7 @@ def test_what_an_interrupted_registration_left_undone_is_done(
     client.create_registered_model("cxr")
     client.create_model_version("cxr", source="x", tags={"digest": tiny_model.digest()})
     assert registry.versions("cxr") == []
-    assert registry.register(tiny_model, name="cxr", root=tmp_path / "models", tags={}).version == 1
+    assert register(registry, tiny_model, tmp_path).version == 1
     assert registry.get("cxr").version == 1
 
 

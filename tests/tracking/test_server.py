@@ -7,6 +7,7 @@ from urllib.request import Request, urlopen
 import pytest
 from mlflow import MlflowClient
 
+from secondread.config.environment import Environment
 from secondread.errors import DependencyError, InputError
 from secondread.model.folder import ModelFolder
 from secondread.tracking.origin import Origin
@@ -34,17 +35,24 @@ def test_a_model_is_registered_with_the_run_that_trained_it(
     server: str, tmp_path: Path, tiny_model: ModelFolder, origin: Origin
 ) -> None:
     registry = Registry(server)
-    made = registry.register(tiny_model, name="cxr", root=tmp_path, tags={"a": "b"}, origin=origin)
+    made = registry.register(
+        tiny_model, name="cxr", root=tmp_path, tags={"a": "b"}, environment=Environment.read(), origin=origin
+    )
     assert (made.version, made.alias, made.run_id) == (1, "champion", origin.run_id)
     assert made.storage_uri == str(tmp_path / "cxr" / tiny_model.digest())
-    assert registry.register(tiny_model, name="cxr", root=tmp_path, tags={}, origin=origin) == made
+    assert (
+        registry.register(tiny_model, name="cxr", root=tmp_path, tags={}, environment=Environment.read(), origin=origin)
+        == made
+    )
     version = open_client(server).get_model_version("cxr", "1")
     assert version.source == f"runs:/{origin.run_id}/{tiny_model.root.name}"
     assert version.tags["a"] == "b"
 
 
 def test_an_object_store_needs_no_run(server: str, tmp_path: Path, tiny_model: ModelFolder) -> None:
-    made = Registry(server).register(tiny_model, name="oct", root=tmp_path, tags={}, root_uri="s3://models/oct")
+    made = Registry(server).register(
+        tiny_model, name="oct", root=tmp_path, tags={}, environment=Environment.read(), root_uri="s3://models/oct"
+    )
     assert made.storage_uri == f"s3://models/oct/oct/{tiny_model.digest()}"
 
 
@@ -52,7 +60,7 @@ def test_a_folder_without_a_run_is_refused_before_anything_is_made(
     server: str, tmp_path: Path, tiny_model: ModelFolder
 ) -> None:
     with pytest.raises(InputError, match="does not say which MLflow run trained it"):
-        Registry(server).register(tiny_model, name="none", root=tmp_path, tags={})
+        Registry(server).register(tiny_model, name="none", root=tmp_path, tags={}, environment=Environment.read())
     assert not list(tmp_path.iterdir())
     assert Registry(server).versions("none") == []
 
@@ -60,7 +68,12 @@ def test_a_folder_without_a_run_is_refused_before_anything_is_made(
 def test_what_the_server_refuses_is_said_in_its_words(server: str, tmp_path: Path, tiny_model: ModelFolder) -> None:
     with pytest.raises(InputError, match=r"MLflow at http://127\.0\.0\.1:\d+ refuses \(.*Invalid model version source"):
         Registry(server).register(
-            tiny_model, name="bad", root=tmp_path, tags={}, origin=Origin("0" * 32, artifacts="../elsewhere")
+            tiny_model,
+            name="bad",
+            root=tmp_path,
+            tags={},
+            environment=Environment.read(),
+            origin=Origin("0" * 32, artifacts="../elsewhere"),
         )
 
 

@@ -7,13 +7,12 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from secondread.atomic import atomic_folder, read_json, sha256_bytes, write_json
+from secondread.atomic import atomic_folder, read_json, write_json
 from secondread.config.environment import Environment
-from secondread.data.store.mirror import list_objects, mirror
-from secondread.data.store.open import is_stored, open_object_store
 from secondread.errors import InputError, IntegrityError
-from secondread.export.repository import GRAPH_FILE, read_repository
-from secondread.model.folder import CONFIG_FILE, WEIGHTS_FILE, ModelConfigFile, ModelFolder
+from secondread.export.opened import opened_repository
+from secondread.export.repository import EXPLAIN_SUFFIX, GRAPH_FILE, read_repository
+from secondread.model.folder import CONFIG_FILE, EXPLAIN_GRAPH, WEIGHTS_FILE, ModelConfigFile, ModelFolder
 from secondread.pipeline.steps.begin import begin
 from secondread.pipeline.success import recorded, verify_success, write_success
 
@@ -62,23 +61,19 @@ def champion(dataset: str, output: str, *, name: str, digest: str = "") -> dict[
 
 
 def _served(storage_uri: str, name: str, digest: str, folder: Path, environment: Environment) -> None:
-    """The graph that is served and its `config.json`, out of the model repository that rollout deploys."""
-    held = None
-    repository = Path(storage_uri)
-    if is_stored(storage_uri):
-        store = open_object_store(storage_uri, environment)
-        place = environment.home / "sources" / "models" / sha256_bytes(storage_uri.encode())[:32]
-        held = mirror(store, list_objects(store), place)
-        repository = held.content
-    model = read_repository(repository, name)
-    if model.digest != digest:
-        raise IntegrityError(f"{storage_uri} holds another model than the registry says. Register the model again.")
-    version = repository / name / model.version
-    shutil.copyfile(version / GRAPH_FILE, folder / model.config.graph)
-    document = read_json(version / CONFIG_FILE)
+    """The graphs that are served and their `config.json`, out of the model repository that rollout deploys."""
+    with opened_repository(storage_uri, environment) as repository:
+        model = read_repository(repository, name)
+        if model.digest != digest:
+            raise IntegrityError(f"{storage_uri} holds another model than the registry says. Register the model again.")
+        version = repository / name / model.version
+        shutil.copyfile(version / GRAPH_FILE, folder / model.config.graph)
+        explain = repository / f"{name}{EXPLAIN_SUFFIX}" / model.version / GRAPH_FILE
+        if explain.is_file():
+            shutil.copyfile(explain, folder / EXPLAIN_GRAPH)
+        document = read_json(version / CONFIG_FILE)
     # what the repository adds; without it the folder has the digest of the one that was registered
     write_json(folder / CONFIG_FILE, {key: document[key] for key in document if key not in ("digest", "graph_sha256")})
-    del held  # the lock on what was fetched
 
 
 def _weights(run_id: str, folder: Path, environment: Environment) -> None:

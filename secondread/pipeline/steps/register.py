@@ -40,7 +40,7 @@ def register(
         output: folder to write; it holds the Triton repository where `root` is empty.
         output_uri: what others reach `output` by.
         name: in the registry and in Triton.
-        root: folder for `<name>/<digest>/`.
+        root: folder, or URI of an object store, for `<name>/<digest>/`.
         pipeline_run: id of the run that this step belongs to; a local runner says it in the environment.
         comparison: what compare wrote for exactly that model and the champion of now; empty where none is asked for.
     Returns:
@@ -62,7 +62,8 @@ def register(
         registered = registry.register(
             opened,
             name=config.name,
-            root=Path(config.root) if config.root else folder,
+            root=config.root or folder,
+            environment=environment,
             root_uri="" if config.root else object_uri(output_uri),
             tags={
                 **model_tags(opened, environment),

@@ -1,0 +1,202 @@
+"""Who is champion: `promote` and `rollback`, with who did it and why, and nothing unsigned on the way."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from mlflow.exceptions import MlflowException
+from sqlalchemy.exc import SQLAlchemyError
+
+from secondread.config.environment import Environment
+from secondread.config.registry import RegistryConfig
+from secondread.errors import GateRefused, IntegrityError, SecondReadError
+from secondread.export.opened import opened_repository
+from secondread.export.repository import read_repository
+from secondread.export.signing import verify_folder
+from secondread.logging import get_logger
+from secondread.tracking.aliases import CHALLENGER, Aliases, Moves, moves
+from secondread.tracking.registry import RegisteredVersion, Registry, VersionRecord
+from secondread.tracking.runs import mlflow_errors, without_password
+
+EVENT = "event."  # tags of a version, by time
+
+log = get_logger(__name__)
+
+
+@dataclass(frozen=True)
+class Decision:
+    """Who decides, and why.
+
+    Attributes:
+        actor: a person's or a program's name.
+        reason: one sentence.
+        force: decide against what speaks against it, and write that down.
+    """
+
+    actor: str
+    reason: str
+    force: bool = False
+
+
+@dataclass(frozen=True)
+class Change:
+    """What a promotion or rollback came to.
+
+    Attributes:
+        name: of the model.
+        champion: version that is champion now.
+        before: version that was; 0 if none.
+        targets: rollback targets now, the next one first.
+        despite: what spoke against it and was overruled.
+    """
+
+    name: str
+    champion: int
+    before: int
+    targets: tuple[int, ...]
+    despite: tuple[str, ...] = ()
+
+
+def promote(
+    registry: Registry,
+    name: str,
+    which: str = CHALLENGER,
+    *,
+    decision: Decision,
+    environment: Environment,
+    config: RegistryConfig = RegistryConfig(),  # noqa: B008 - frozen
+) -> Change:
+    """Make a version champion, and the champion so far the first rollback target.
+
+    Args:
+        registry: of the model.
+        name: of the model.
+        which: version or alias.
+        decision: who, and why.
+        environment: whose signatures count, and how to reach the version's repository.
+        config: how many rollback targets are kept.
+    Raises:
+        GateRefused: no gate passed the version, and it is not forced.
+        IntegrityError: its repository is unsigned or altered, and it is not forced.
+        InputError, DependencyError: there is no such version, or something does not answer.
+    """
+    record = registry.record(name, which)
+    aliases = registry.aliases(name)
+    after = aliases.promoted(str(record.registered.version), keep=config.rollback_targets)
+    objections = [*_gate_objections(record), *_signature_objections(record.registered, environment)]
+    return _change(registry, record, aliases, after, "promote", decision, objections)
+
+
+def rollback(registry: Registry, name: str, to: str = "", *, decision: Decision, environment: Environment) -> Change:
+    """Make a former champion champion again. It was judged when it was promoted; its signature is checked again.
+
+    Args:
+        registry: of the model.
+        name: of the model.
+        to: version or alias of a rollback target; empty for the last champion.
+        decision: who, and why.
+        environment: as of `promote`.
+    Raises:
+        InputError: there is no such target.
+        IntegrityError: its repository is unsigned or altered, and it is not forced.
+        DependencyError: something does not answer.
+    """
+    aliases = registry.aliases(name)
+    version = str(registry.get(name, to).version) if to else ""
+    after = aliases.rolled_back(version)
+    record = registry.record(name, after.champion)
+    objections = _signature_objections(record.registered, environment)
+    return _change(registry, record, aliases, after, "rollback", decision, objections)
+
+
+def signer(version: RegisteredVersion, environment: Environment) -> str:
+    """Which trusted key signed a version's repository; its files are fetched where they are in a store, and read.
+
+    Raises:
+        IntegrityError: it is unsigned, altered, signed with another key, or of another model.
+        InputError, DependencyError: it cannot be reached.
+    """
+    with opened_repository(version.storage_uri, environment) as folder:
+        model = read_repository(folder, version.name)
+        key = verify_folder(folder, environment.signing.trusted)
+    if model.digest != version.digest:
+        raise IntegrityError(
+            f"{version.storage_uri} holds another model than version {version.version}. Register the model again."
+        )
+    return key.name
+
+
+def events(tags: Mapping[str, str]) -> list[dict[str, object]]:
+    """What a version's tags say of promotions and rollbacks to it, in order."""
+    found = sorted((key, text) for key, text in tags.items() if key.startswith(EVENT))
+    return [{"at": key.removeprefix(EVENT), **json.loads(text)} for key, text in found]
+
+
+def _gate_objections(record: VersionRecord) -> list[SecondReadError]:
+    passed, version = record.tags.get("gate.passed"), record.registered.version
+    if passed == "true":
+        return []
+    said = "the gate refused" if passed == "false" else "no gate has judged"
+    return [
+        GateRefused(
+            f"{said} version {version} of '{record.registered.name}'. Register it through `secondread pipeline run "
+            "train`, or overrule that with --force and a --reason."
+        )
+    ]
+
+
+def _signature_objections(version: RegisteredVersion, environment: Environment) -> list[SecondReadError]:
+    try:
+        signer(version, environment)
+    except SecondReadError as error:
+        return [error]
+    return []
+
+
+def _change(
+    registry: Registry,
+    record: VersionRecord,
+    aliases: Aliases,
+    after: Aliases,
+    action: str,
+    decision: Decision,
+    objections: list[SecondReadError],
+) -> Change:
+    """Write down who decided what and why, then move the aliases; the champion changes with one call."""
+    if objections and not decision.force:
+        raise objections[0]
+    name, version = record.registered.name, str(record.registered.version)
+    despite = tuple(" ".join(str(objection).split()) for objection in objections)
+    before = int(aliases.champion or 0)
+    change = Change(name, int(version), before, tuple(map(int, after.targets)), despite)
+    with mlflow_errors(registry.client):
+        preparing, champion, tidying = moves(registry.raw_aliases(name), after)
+        if champion:
+            event = {"action": action, "actor": decision.actor, "reason": decision.reason, "from": before}
+            _write_down(registry, name, version, {**event, "despite": despite} if despite else event)
+        _move(registry, name, [*preparing, *champion])
+    try:
+        _move(registry, name, tidying)
+    except (MlflowException, SQLAlchemyError, OSError) as error:
+        # the champion is the right one; the next promotion or rollback tidies up too
+        reason = without_password((str(error).splitlines() or [type(error).__name__])[0])
+        log.warning("version %s of '%s' is champion, but older aliases were not tidied up (%s)", version, name, reason)
+    for objection in despite:
+        log.warning("version %s of '%s' is champion although %s", version, name, objection)
+    return change
+
+
+def _write_down(registry: Registry, name: str, version: str, event: Mapping[str, object]) -> None:
+    at = datetime.now(UTC).strftime("%Y-%m-%dT%H-%M-%S.%fZ")  # MLflow takes no colon in every version
+    registry.client.set_model_version_tag(name, version, f"{EVENT}{at}", json.dumps(event))
+
+
+def _move(registry: Registry, name: str, wanted: Moves) -> None:
+    for alias, version in wanted:
+        if version:
+            registry.client.set_registered_model_alias(name, alias, version)
+        else:
+            registry.client.delete_registered_model_alias(name, alias)
