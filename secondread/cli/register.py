@@ -226,7 +226,8 @@ def _table(records: list[VersionRecord], checked: dict[int, dict[str, Any]]) -> 
         figures = [f"{float(tags[f'gate.{name}']):.3f}" if f"gate.{name}" in tags else "" for name in _FIGURES]
         signature = f"signed by {tags['signed_by'][:8]}" if "signed_by" in tags else "unsigned"
         if version in checked:
-            signature = f"verified, {tags.get('signed_by', '')[:8]}" if checked[version]["verified"] else "not verified"
+            signer = checked[version].get("signed_by")
+            signature = f"verified, {signer[:8]}" if signer else "not verified"
         dataset = tags.get("dataset_version", "")[:12]
         aliases = ", ".join(record.aliases)
         table.add_row(str(version), aliases, dataset, passed, *figures, signature, record.created)

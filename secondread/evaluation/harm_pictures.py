@@ -17,6 +17,7 @@ from secondread.evaluation.subgroup_results import SAME_MIX, WORSE, Gap, Group, 
 
 _ROW = 24.0  # height of a line of the forest plot
 _LABELS, _FOREST, _FIGURES = 190.0, 360.0, 240.0  # widths of its columns
+_LONGEST = 13  # letters of a group's name; the whole is shown where one points at it
 _REACHES = (2.0, 4.0, 10.0, 20.0, 40.0, 60.0, 100.0)  # percentage points that it may hold to either side
 
 _PANELS = 4  # side by side
@@ -85,7 +86,9 @@ class _Forest:
     def line(self, group: Group, gaps: Sequence[Gap], *, y: float) -> list[str]:
         """One group: its name, how many there are, its gap and the verdict."""
         patients = f'<tspan class="small"> {group.patients} patients</tspan>'
-        parts = [f'<text x="12" y="{y + 4}">{escape(group.name)}{patients}</text>']
+        name = group.name if len(group.name) <= _LONGEST else f"{group.name[: _LONGEST - 1].rstrip()}…"
+        title = f"<title>{escape(group.name)}</title>"
+        parts = [f'<text x="12" y="{y + 4}">{title}{escape(name)}{patients}</text>']
         text = "not compared"
         for gap in gaps:
             parts += self._mark(gap, y=y)

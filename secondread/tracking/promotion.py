@@ -104,9 +104,9 @@ def rollback(registry: Registry, name: str, to: str = "", *, decision: Decision,
         IntegrityError: its repository is unsigned or altered, and it is not forced.
         DependencyError: something does not answer.
     """
+    named = registry.get(name, to)  # the champion, where none is named: there has to be one
     aliases = registry.aliases(name)
-    version = str(registry.get(name, to).version) if to else ""
-    after = aliases.rolled_back(version)
+    after = aliases.rolled_back(str(named.version) if to else "")
     record = registry.record(name, after.champion)
     objections = _signature_objections(record.registered, environment)
     return _change(registry, record, aliases, after, "rollback", decision, objections)

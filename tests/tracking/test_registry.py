@@ -6,7 +6,9 @@ from pathlib import Path
 import pytest
 
 from secondread.config.environment import Environment
-from secondread.errors import DependencyError, InputError
+from secondread.errors import DependencyError, InputError, IntegrityError
+from secondread.export.repository import read_repository
+from secondread.export.signing import verify_folder
 from secondread.model.folder import ModelFolder
 from secondread.tracking.registry import RegisteredVersion, Registry
 from secondread.tracking.runs import TrackingConfig, open_client, open_run
@@ -65,6 +67,34 @@ def test_what_an_interrupted_registration_left_undone_is_done(
     assert registry.versions("cxr") == []
     assert register(registry, tiny_model, tmp_path).version == 1
     assert registry.get("cxr").version == 1
+
+
+def test_a_number_that_was_taken_meanwhile_is_not_that_of_the_repository(
+    uri: str, tmp_path: Path, tiny_model: ModelFolder
+) -> None:
+    """MLflow gives no number twice, and does not show those that were deleted."""
+    registry, client = Registry(uri), open_client(uri)
+    client.create_registered_model("cxr")
+    client.create_model_version("cxr", source="x")
+    client.delete_model_version("cxr", "1")
+    made = register(registry, tiny_model, tmp_path)
+    assert (made.version, made.alias) == (2, "champion")
+    assert client.get_model_version("cxr", "2").tags["repository_version"] == "2"
+    assert read_repository(Path(made.storage_uri), "cxr").version == "2"
+    assert verify_folder(Path(made.storage_uri), Environment.read().signing.trusted)
+
+
+def test_a_version_whose_repository_has_another_number_is_not_there_until_it_is_mended(
+    uri: str, tmp_path: Path, tiny_model: ModelFolder
+) -> None:
+    registry, client = Registry(uri), open_client(uri)
+    register(registry, tiny_model, tmp_path)
+    client.set_model_version_tag("cxr", "1", "repository_version", "7")
+    assert registry.versions("cxr") == []
+    with pytest.raises(IntegrityError, match="version 1 of 'cxr' is incomplete"):
+        registry.get("cxr", "1")
+    assert register(registry, tiny_model, tmp_path).version == 1
+    assert len(registry.versions("cxr")) == 1
 
 
 def test_an_unknown_version_is_named(uri: str) -> None:
