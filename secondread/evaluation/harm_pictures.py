@@ -16,8 +16,8 @@ from secondread.evaluation.robustness import Robustness
 from secondread.evaluation.subgroup_results import SAME_MIX, WORSE, Gap, Group, Subgroups
 
 _ROW = 24.0  # height of a line of the forest plot
-_LABELS, _FOREST, _FIGURES = 190.0, 360.0, 240.0  # widths of its columns
-_LONGEST = 13  # letters of a group's name; the whole is shown where one points at it
+_LABELS, _FOREST, _FIGURES = 270.0, 340.0, 240.0  # widths of its columns
+_LONGEST = 22  # letters of a group's name; the whole is shown where one points at it
 _REACHES = (2.0, 4.0, 10.0, 20.0, 40.0, 60.0, 100.0)  # percentage points that it may hold to either side
 
 _PANELS = 4  # side by side
