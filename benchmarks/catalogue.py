@@ -116,13 +116,23 @@ BENCHMARKS = (
         missing=train_gpu.missing,
     ),
     Benchmark(
-        quantize.int8,
+        quantize.speed,
         {
             "quantize.int8.speedup_batch_1": "INT8, one image: how many times faster than fp32",
             "quantize.int8.speedup_batch_8": "INT8, eight images: how many times faster than fp32",
-            "quantize.int8.accuracy_drop_points": "INT8: percentage points of accuracy lost (below 0: won)",
             "quantize.int8.size_share": "INT8: size of the file as a share of fp32's",
+            "quantize.fused.speedup_batch_1": "fp32 with fused attention, one image: how many times faster",
+            "quantize.fused.speedup_batch_8": "fp32 with fused attention, eight images: how many times faster",
+            "quantize.fused.size_share": "fp32 with fused attention: size of the file as a share of the plain one's",
         },
+    ),
+    Benchmark(
+        quantize.accuracy,
+        {
+            "quantize.int8.accuracy_drop_points": "INT8: percentage points of accuracy lost (below 0: won)",
+            "quantize.int8.changed_share": "INT8: share of images that it alone, or fp32 alone, gets right",
+        },
+        apart="quantize-accuracy",
     ),
     Benchmark(
         serve.p50_over_bare,

@@ -1,52 +1,141 @@
-"""What INT8 gives on this CPU: `secondread quantize` on a model that was really trained."""
+"""What faster graphs give on this CPU: the speed of the seed's network, and the accuracy of a trained one."""
 
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from benchmarks.measure import Measurement
+from benchmarks.trained import PREPROCESS, phantom_version
+from benchmarks.training import phantoms
 from benchmarks.workplace import Workplace
 from secondread.config.quantize import QuantizeConfig
 
 if TYPE_CHECKING:
-    from secondread.export.quantize import Candidate, QuantizeResult
+    from secondread.data.versions.dataset import DatasetVersion
+    from secondread.export.comparison import QuantizeResult
+    from secondread.export.latency import Latency
 
-CONFIG = QuantizeConfig(batch_sizes=(1, 8))
+SEED_PRESET, SEED_SIZE = "vit-seed-64", 64
+SEED_IMAGES = 240  # phantoms: to calibrate on, and to time with
+CONFIG = QuantizeConfig(batch_sizes=(1, 8), timing_seconds=15.0, calibration_images=64)
+FRESH = "phantom://oct?images=5000&size=128&seed=5"  # drawn with another seed than what was trained on
+_AXES = 64  # of the out-of-distribution score
+_STATIC = "static-"
+
+Times = Mapping[str, Mapping[int, "Latency"]]
 
 
-def int8(place: Workplace) -> Sequence[Measurement]:
-    """Speed, accuracy and size of the INT8 graph that was chosen, or would be if fp32 had not been kept."""
-    from secondread.export.quantize import quantize
+def speed(_: Workplace) -> Sequence[Measurement]:
+    """The seed's network: fused and INT8 against the plain export, in turns.
 
-    with tempfile.TemporaryDirectory() as folder:
-        result = quantize(place.trained.model, place.trained.dataset, Path(folder, "model"), CONFIG)
-    fp32, candidate = result.candidates[0], best_candidate(result)
-    chosen = "chosen" if candidate.name == result.choice.name else "the fastest static graph; fp32 was kept"
-    peer = f"its own fp32 graph ({place.trained.name}); INT8 graph {candidate.name}, {chosen}"
-    speedups = [
-        Measurement(
-            f"quantize.int8.speedup_batch_{size}",
-            fp32.latency_ms[size] / candidate.latency_ms[size],
-            "x",
-            peer,
-            CONFIG.timed_runs,
+    Its weights are random, on which speed does not depend, but answers do: no layer is left in float for their sake.
+    """
+    from secondread.export.candidates import FP16, FUSED, write_candidates
+    from secondread.export.latency import time_graphs
+    from secondread.export.quantize import calibration_images
+
+    with phantoms(SEED_IMAGES, SEED_SIZE) as dataset, tempfile.TemporaryDirectory() as folder:
+        fp32 = seed_graph(dataset, Path(folder, "fp32.onnx"))
+        images = calibration_images(dataset.split("train"), count=CONFIG.calibration_images, seed=CONFIG.seed)
+        graphs = write_candidates(fp32, images, Path(folder), replace(CONFIG, agreement=0)).graphs
+        sizes = {name: path.stat().st_size for name, path in graphs.items()}
+        timed = {name: path for name, path in graphs.items() if name != FP16}
+        times = time_graphs(
+            timed, images, batch_sizes=CONFIG.batch_sizes, runs=CONFIG.timed_runs, seconds=CONFIG.timing_seconds
         )
-        for size in CONFIG.batch_sizes
+    return [*speedups("int8", fastest_int8(times), times, sizes), *speedups("fused", FUSED, times, sizes)]
+
+
+def seed_graph(dataset: DatasetVersion, path: Path) -> Path:
+    """The seed's network, not trained, but with BatchNorm's statistics of a few images."""
+    import torch
+
+    from secondread.export.onnx import ServedGraph, export_onnx
+    from secondread.model.out_of_distribution import Axes, Probe, Scale, Strangeness
+    from secondread.model.vit import PRESETS, ViT
+
+    torch.manual_seed(0)
+    model = ViT(PRESETS[SEED_PRESET].fit_to(image_size=SEED_SIZE, classes=len(dataset.taxonomy.classes)))
+    images = torch.from_numpy(np.array(dataset.split("train").images[:8])).float() / 255
+    with torch.inference_mode():
+        features = model.train().describe(images)[1].shape[1]
+    # as large as a fitted one, which takes minutes
+    nothing = np.zeros(features, np.float32)
+    axes = Axes(nothing, nothing + 1, np.eye(features, _AXES, dtype=np.float32))
+    score = Strangeness(axes, Probe(nothing, 0.0), Scale(np.zeros(2, np.float32), np.ones(2, np.float32)))
+    export_onnx(ServedGraph(model.eval(), temperature=1.0, strangeness=score), path)
+    return path
+
+
+def fastest_int8(times: Times) -> str:
+    """The static graph with the lowest P99 at the first batch size."""
+    static = [name for name in times if name.startswith(_STATIC)]
+    return min(static, key=lambda name: times[name][CONFIG.batch_sizes[0]].p99_ms)
+
+
+def speedups(kind: str, name: str, times: Times, sizes: Mapping[str, int]) -> list[Measurement]:
+    """How many times faster a graph is than the plain export, by the medians, and its size as a share.
+
+    Args:
+        kind: in the keys, `int8` or `fused`.
+        name: of the graph.
+        times: graph to batch size to times.
+        sizes: graph to bytes.
+    """
+    from secondread.export.latency import this_machine
+
+    threads = this_machine().threads
+    peer = f"plain fp32 export of {SEED_PRESET} (5.0 M parameters, {SEED_SIZE} px), {threads} threads; graph {name}"
+    plain = times["fp32"]
+    rows = [
+        Measurement(f"quantize.{kind}.speedup_batch_{size}", plain[size].p50_ms / own.p50_ms, "x", peer, own.runs)
+        for size, own in times[name].items()
     ]
-    drop = Measurement("quantize.int8.accuracy_drop_points", candidate.drop_points(fp32), "points", peer, result.n)
-    share = Measurement("quantize.int8.size_share", candidate.size_bytes / fp32.size_bytes, "share", peer, 1)
-    return [*speedups, drop, share]
+    return [*rows, Measurement(f"quantize.{kind}.size_share", sizes[name] / sizes["fp32"], "share", peer, 1)]
 
 
-def best_candidate(result: QuantizeResult) -> Candidate:
-    """The graph that was chosen; where fp32 was kept, the static one that is fastest at batch 1."""
-    from secondread.export.int8 import STATIC, STATIC_LINEAR, STATIC_SIGNED
+def accuracy(place: Workplace) -> Sequence[Measurement]:
+    """Percentage points that the chosen INT8 graph of a trained model loses, on phantoms that it has not seen."""
+    from secondread.export.candidates import write_candidates
+    from secondread.export.quantize import calibration_images, quantize
 
-    by_name = {item.name: item for item in result.candidates}
-    if result.choice.name != result.candidates[0].name:
-        return by_name[result.choice.name]
-    static = [by_name[name] for name in (STATIC, STATIC_LINEAR, STATIC_SIGNED)]
-    return min(static, key=lambda item: item.latency_ms[CONFIG.batch_sizes[0]])
+    trained = place.trained
+    with tempfile.TemporaryDirectory() as folder:
+        result = quantize(trained.model, trained.dataset, Path(folder, "model"), CONFIG)
+        name = best_candidate(result)
+        images = calibration_images(trained.dataset.split("train"), count=CONFIG.calibration_images, seed=CONFIG.seed)
+        Path(folder, "graphs").mkdir()
+        graphs = write_candidates(trained.model.graph_path("fp32.onnx"), images, Path(folder, "graphs"), CONFIG).graphs
+        fresh = phantom_version(FRESH, Path(folder), PREPROCESS)
+        fp32, int8 = (right(graphs[each], fresh) for each in ("fp32", name))
+    chosen = "chosen" if name == result.choice.name else f"the fastest static graph; {result.choice.name} was chosen"
+    peer = f"its own fp32 graph ({trained.name}), on new phantoms; INT8 graph {name}, {chosen}"
+    return [
+        Measurement("quantize.int8.accuracy_drop_points", 100 * (fp32 - int8).mean(), "points", peer, len(fp32)),
+        Measurement("quantize.int8.changed_share", (fp32 != int8).mean(), "share", peer, len(fp32)),
+    ]
+
+
+def right(graph: Path, dataset: DatasetVersion) -> np.ndarray:
+    """Whether each image of all splits gets its own class, float (images,), 0 or 1."""
+    from secondread.model.session import GraphSession
+
+    session, found = GraphSession(graph), []
+    for split in dataset.counts:
+        if sum(dataset.counts[split].values()):
+            data = dataset.split(split)
+            found.append(session.run(data.images).probabilities.argmax(axis=1) == data.labels)
+    return np.concatenate(found).astype(float)
+
+
+def best_candidate(result: QuantizeResult) -> str:
+    """The graph that was chosen; where it is in float, the static one with the lowest P99 at batch 1."""
+    if result.choice.name.startswith(_STATIC) or result.choice.name == "dynamic":
+        return result.choice.name
+    return fastest_int8({item.name: item.latency for item in result.candidates})

@@ -9,22 +9,30 @@ from secondread.config.require import require, require_seed
 
 @dataclass(frozen=True)
 class QuantizeConfig:
-    """How INT8 graphs are made, compared and chosen."""
+    """How faster graphs are made, compared and chosen."""
 
     calibration_images: int = 256  # train images, as many of each class as there are; ranges settle by then
+    percentile: float = 99.99  # % of an activation's values, the most usual, that the percentile ranges keep
     accuracy_points: float = 0.5  # percentage points of val accuracy that a faster graph may cost
-    latency_gain: float = 0.10  # share of fp32's latency that it must save, else the simpler graph stays
-    batch_sizes: tuple[int, ...] = (1, 8)  # images a request, timed; the first decides: a physician waits for one
-    timed_runs: int = 40  # runs of each graph and batch size, taken in turns; the median is kept
+    calibration_error: float = 0.01  # by which its expected calibration error on val may be above fp32's
+    agreement: float = 0.99  # share of val images that it must call as fp32 does
+    latency_gain: float = 0.10  # share of fp32's latency (P99) that it must save, else the simpler graph stays
+    batch_sizes: tuple[int, ...] = (1, 8, 32)  # images a request, timed; the first decides: a physician waits for one
+    timed_runs: int = 200  # runs of each graph and batch size, taken in turns: two lie above the P99
+    timing_seconds: float = 10.0  # for each batch size, after which no further turn is begun; three are always taken
     threads: int = 0  # of each session; 0: the CPUs of the container
     seed: int = 0  # picks the calibration images
 
     def __post_init__(self) -> None:
         require_seed("seed", self.seed)
         require(self.calibration_images > 0, f"calibration_images must be above 0, not {self.calibration_images}.")
-        require(self.accuracy_points >= 0, f"accuracy_points must not be negative, not {self.accuracy_points}.")
+        require(50 < self.percentile <= 100, f"percentile must be above 50 and at most 100, not {self.percentile}.")
+        for name in ("accuracy_points", "calibration_error"):
+            require(getattr(self, name) >= 0, f"{name} must not be negative, not {getattr(self, name)}.")
+        require(0 <= self.agreement <= 1, f"agreement must be from 0 to 1, not {self.agreement}.")
         require(0 <= self.latency_gain < 1, f"latency_gain must be in [0, 1), not {self.latency_gain}.")
         sizes = bool(self.batch_sizes) and all(size > 0 for size in self.batch_sizes)
         require(sizes, f"batch_sizes must be numbers above 0, not {self.batch_sizes}.")
         require(self.timed_runs > 0, f"timed_runs must be above 0, not {self.timed_runs}.")
+        require(self.timing_seconds > 0, f"timing_seconds must be above 0, not {self.timing_seconds}.")
         require(self.threads >= 0, f"threads must not be negative, not {self.threads}.")

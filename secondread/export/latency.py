@@ -1,9 +1,11 @@
-"""How long graphs take, side by side: timed in turns, so that whatever else the machine does hits all of them alike."""
+"""How long graphs take, side by side: in turns, so that whatever else the machine does hits all of them alike."""
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -13,8 +15,25 @@ import onnxruntime
 from secondread.cpus import cpu_limit
 from secondread.errors import InputError
 from secondread.model.session import INPUT, OUTPUTS
+from secondread.progress import track
 
-_WARM_UP_RUNS = 3  # onnxruntime plans its memory on the first
+_WARM_UP_RUNS = 1  # of each batch size: onnxruntime plans its memory on it
+_LEAST_RUNS = 3
+
+
+@dataclass(frozen=True)
+class Latency:
+    """How long runs of one graph took.
+
+    Attributes:
+        p50_ms: median, in milliseconds.
+        p99_ms: 99th percentile, in milliseconds; of fewer than 100 runs, close to the longest.
+        runs: that were timed.
+    """
+
+    p50_ms: float
+    p99_ms: float
+    runs: int
 
 
 def time_graphs(
@@ -23,41 +42,53 @@ def time_graphs(
     *,
     batch_sizes: Sequence[int],
     runs: int,
+    seconds: float = math.inf,
     threads: int = 0,
-) -> dict[str, dict[int, float]]:
-    """Median time of a run of each graph.
+) -> dict[str, dict[int, Latency]]:
+    """How long a run of each graph takes.
 
-    Each round runs every graph once on every batch size, beginning with another graph each time.
+    Each round runs every graph once, beginning with another graph each time; one batch size after another.
 
     Args:
         graphs: name to ONNX file.
         pixels: uint8 (images, 1, size, size), repeated where a batch is larger.
         batch_sizes: images a run.
         runs: rounds.
+        seconds: for each batch size, after which no further round is begun; some are taken in any case.
         threads: of one run; 0: the CPUs of the container.
     Returns:
-        Graph to batch size to milliseconds, the median (p50) of the rounds.
+        Graph to batch size to times.
     Raises:
         InputError: no image.
     """
     if not len(pixels):
         raise InputError("there is no image to time a graph with.")
     sessions = {name: _session(path, threads) for name, path in graphs.items()}
-    batches = {size: np.ascontiguousarray(np.resize(pixels, (size, *pixels.shape[1:]))) for size in batch_sizes}
-    seconds: dict[str, dict[int, list[float]]] = {name: {size: [] for size in batch_sizes} for name in graphs}
-    names = list(graphs)
+    found: dict[str, dict[int, Latency]] = {name: {} for name in graphs}
+    for size in track(batch_sizes, "timing graphs, by batch size", total=len(batch_sizes)):
+        batch = np.ascontiguousarray(np.resize(pixels, (size, *pixels.shape[1:])))
+        for name, times in _time(sessions, batch, runs=runs, seconds=seconds).items():
+            p50, p99 = (1_000 * float(value) for value in np.percentile(times, (50, 99)))
+            found[name][size] = Latency(p50, p99, len(times))
+    return found
+
+
+def _time(
+    sessions: Mapping[str, onnxruntime.InferenceSession], batch: npt.NDArray[np.uint8], *, runs: int, seconds: float
+) -> dict[str, list[float]]:
+    """Seconds of each run of each graph."""
+    times: dict[str, list[float]] = {name: [] for name in sessions}
+    names, begin = list(sessions), time.perf_counter()
     for round_number in range(-_WARM_UP_RUNS, runs):
+        if round_number >= _LEAST_RUNS and time.perf_counter() - begin > seconds:
+            break
         turn = round_number % len(names)
         for name in names[turn:] + names[:turn]:
-            for size, batch in batches.items():
-                start = time.perf_counter()
-                sessions[name].run(list(OUTPUTS), {INPUT: batch})
-                if round_number >= 0:
-                    seconds[name][size].append(time.perf_counter() - start)
-    return {
-        name: {size: 1_000 * float(np.median(times)) for size, times in by_size.items()}
-        for name, by_size in seconds.items()
-    }
+            start = time.perf_counter()
+            sessions[name].run(list(OUTPUTS), {INPUT: batch})
+            if round_number >= 0:
+                times[name].append(time.perf_counter() - start)
+    return times
 
 
 def _session(path: Path, threads: int) -> onnxruntime.InferenceSession:

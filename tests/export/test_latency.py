@@ -8,6 +8,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from secondread.errors import InputError
+from secondread.export import latency as module
 from secondread.export.latency import time_graphs
 
 
@@ -44,7 +45,32 @@ def test_more_work_takes_longer(tmp_path: Path) -> None:
     times = time_graphs(graphs, pixels, batch_sizes=(1, 64), runs=7, threads=1)
     assert set(times) == {"little", "much"}
     for size in (1, 64):
-        assert 0 < times["little"][size] < times["much"][size]
+        assert 0 < times["little"][size].p50_ms < times["much"][size].p50_ms
+        assert times["much"][size].p50_ms <= times["much"][size].p99_ms
+        assert times["much"][size].runs == 7
+
+
+def test_what_takes_too_long_is_run_three_times(tmp_path: Path) -> None:
+    graphs = {"little": graph(tmp_path / "little.onnx", products=1)}
+    pixels = np.zeros((3, 1, 16, 16), dtype=np.uint8)
+    times = time_graphs(graphs, pixels, batch_sizes=(1,), runs=1000, seconds=1e-9, threads=1)
+    assert times["little"][1].runs == 3
+
+
+def test_the_99th_percentile_is_that_of_the_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    durations = iter([9.0, *(0.001 * number for number in range(1, 101))])  # the first warms up
+    clock = [0.0]
+
+    class Session:
+        def run(self, *_: object) -> None:
+            clock[0] += next(durations)
+
+    monkeypatch.setattr(module, "_session", lambda *_: Session())
+    monkeypatch.setattr(module.time, "perf_counter", lambda: clock[0])
+    pixels = np.zeros((1, 1, 16, 16), dtype=np.uint8)
+    found = time_graphs({"one": tmp_path}, pixels, batch_sizes=(1,), runs=100, threads=1)["one"][1]
+    assert found.p50_ms == pytest.approx(50.5)
+    assert found.p99_ms == pytest.approx(99.01)
 
 
 def test_without_images_there_is_nothing_to_time(tmp_path: Path) -> None:

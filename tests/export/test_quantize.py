@@ -1,4 +1,4 @@
-"""INT8 graphs: how they are chosen, as a pure function, and what a real one answers."""
+"""Quantizing a real model: what is written, what it answers, and what is refused."""
 
 import json
 import shutil
@@ -12,6 +12,7 @@ import pandas as pd
 import pytest
 import torch
 from torch.nn import functional
+from torchmetrics.functional.classification import multiclass_calibration_error
 
 from secondread.config.ingest import IngestConfig
 from secondread.config.preprocess import PreprocessConfig
@@ -21,65 +22,15 @@ from secondread.data.versions.dataset import DatasetVersion, SplitData
 from secondread.data.versions.version import write_dataset_version
 from secondread.errors import InputError, IntegrityError
 from secondread.export import quantize as module
-from secondread.export.int8 import prepare, quantizable
+from secondread.export.latency import Latency
 from secondread.export.onnx import ServedGraph, export_onnx
-from secondread.export.parity import Parity
-from secondread.export.quantize import Candidate, calibration_images, choose, quantize
+from secondread.export.quantize import calibration_images, quantize
 from secondread.model.folder import FP32_GRAPH, INT8_GRAPH, REFERENCE_FILE, ModelConfigFile, ModelFolder, Thresholds
 from secondread.model.session import GraphSession
 from secondread.model.vit import ViT, ViTConfig
 from secondread.training.out_of_distribution import fit_strangeness
 
-SAME = Parity(1, 0, 0, 0)
-QUICK = QuantizeConfig(calibration_images=16, timed_runs=3, threads=1)
-
-
-def candidate(name: str, accuracy: float, one: float, eight: float = 10.0) -> Candidate:
-    return Candidate(name=name, accuracy=accuracy, size_bytes=1, latency_ms={1: one, 8: eight}, parity=SAME)
-
-
-# The choice
-
-
-@pytest.mark.parametrize(
-    ("others", "chosen"),
-    [
-        # the fastest of those that are accurate enough
-        ([candidate("a", 0.900, 5.0), candidate("b", 0.898, 4.0)], "b"),
-        ([candidate("a", 0.900, 5.0), candidate("b", 0.890, 2.0)], "a"),
-        # 0.5 points are allowed, more are not
-        ([candidate("a", 0.895, 5.0)], "a"),
-        ([candidate("a", 0.8949, 5.0)], "fp32"),
-        # 10 % less time is enough, 9.9 % is not
-        ([candidate("a", 0.900, 9.0)], "a"),
-        ([candidate("a", 0.900, 9.01)], "fp32"),
-        ([candidate("a", 0.900, 12.0)], "fp32"),
-        # better accuracy does not pay for time
-        ([candidate("a", 0.950, 9.5)], "fp32"),
-        # a batch must not get slower
-        ([candidate("a", 0.900, 5.0, 10.1)], "fp32"),
-        ([candidate("a", 0.900, 4.0, 10.1), candidate("b", 0.900, 6.0, 9.9)], "b"),
-        ([], "fp32"),
-    ],
-)
-def test_the_fastest_that_is_accurate_enough_wins_if_it_is_worth_it(others: list[Candidate], chosen: str) -> None:
-    assert choose([candidate("fp32", 0.900, 10.0), *others], QuantizeConfig()).name == chosen
-
-
-def test_the_choice_says_why() -> None:
-    fp32 = candidate("fp32", 0.9, 10.0)
-    won = choose([fp32, candidate("static", 0.897, 5.0)], QuantizeConfig())
-    assert won.reason == (
-        "static takes 5.00 ms at batch 1 where fp32 takes 10.00 ms (50% less), and changes accuracy by -0.30 points."
-    )
-    assert "loses more than 0.5 points" in choose([fp32, candidate("static", 0.5, 1.0)], QuantizeConfig()).reason
-    assert "10% less is asked" in choose([fp32, candidate("static", 0.9, 9.5)], QuantizeConfig()).reason
-    assert "faster at every batch size" in choose([fp32, candidate("static", 0.9, 11.0)], QuantizeConfig()).reason
-
-
-def test_limits_can_be_set() -> None:
-    table = [candidate("fp32", 0.9, 10.0), candidate("static", 0.88, 9.5)]
-    assert choose(table, QuantizeConfig(accuracy_points=2.0, latency_gain=0.05)).name == "static"
+QUICK = QuantizeConfig(calibration_images=32, timed_runs=3, threads=1, batch_sizes=(1, 8))
 
 
 # The calibration images
@@ -183,40 +134,38 @@ def _train(dataset: DatasetVersion, folder: Path) -> ModelFolder:
     return ModelFolder.open(folder)
 
 
+FASTEST = ("static-minmax", "static-entropy", "static-percentile")
+
+
+def fake_times(name: str) -> dict[int, Latency]:
+    return {size: Latency(p50, p50, 3) for size, p50 in {1: TIMES.get(name, 8.0), 8: TIMES.get(name, 8.0)}.items()}
+
+
+TIMES = {"fp32": 10.0, "fused": 9.5, "static-minmax": 4.0, "fp16": 1.0}
+
+
 @pytest.fixture
 def int8_wins(monkeypatch: pytest.MonkeyPatch) -> None:
     """Whether INT8 is faster depends on the machine; here it is."""
-    times = {"fp32": 10.0, "dynamic": 8.0, "static-u8s8-linear": 6.0, "static-u8s8": 4.0, "static-s8s8": 5.0}
+    monkeypatch.setattr(module, "time_graphs", lambda graphs, *_, **__: {name: fake_times(name) for name in graphs})
+
+
+@pytest.fixture
+def fp32_wins(monkeypatch: pytest.MonkeyPatch) -> None:
+    slow = {size: Latency(20.0, 20.0, 3) for size in (1, 8)}
     monkeypatch.setattr(
-        module, "time_graphs", lambda graphs, *_, **__: {name: {1: times[name], 8: times[name]} for name in graphs}
+        module,
+        "time_graphs",
+        lambda graphs, *_, **__: {name: fake_times(name) if name == "fp32" else slow for name in graphs},
     )
 
 
 @pytest.fixture
-def int8_loses(monkeypatch: pytest.MonkeyPatch) -> None:
+def fused_wins(monkeypatch: pytest.MonkeyPatch) -> None:
+    fast, slow = ({size: Latency(time, time, 3) for size in (1, 8)} for time in (5.0, 10.0))
     monkeypatch.setattr(
-        module,
-        "time_graphs",
-        lambda graphs, *_, **__: {name: {1: 1.0 if name == "fp32" else 2.0, 8: 1.0} for name in graphs},
+        module, "time_graphs", lambda graphs, *_, **__: {name: fast if name == "fused" else slow for name in graphs}
     )
-
-
-def test_only_weights_on_the_way_to_the_embedding_are_quantized(
-    trained: tuple[ModelFolder, DatasetVersion], tmp_path: Path
-) -> None:
-    prepare(trained[0].graph_path(), tmp_path / "prepared.onnx")
-    model = onnx.load(tmp_path / "prepared.onnx")
-    linear, convolutions = quantizable(model)
-    # two blocks of query, key, value, projection and two feed-forward layers; stem of two blocks and a 1x1 convolution
-    assert (len(linear), len(convolutions)) == (12, 3)
-    by_name = {node.name: node for node in model.graph.node}
-    constants = {tensor.name for tensor in model.graph.initializer}
-    assert all(by_name[name].input[1] in constants for name in linear + convolutions)
-    class_scores = {node.name for node in model.graph.node if "embedding" in node.input}
-    products = {node.name for node in model.graph.node if node.op_type == "MatMul" and node.input[1] in constants}
-    assert class_scores
-    assert products - set(linear), "the out-of-distribution score is made of products, too"
-    assert not class_scores & set(linear)
 
 
 def test_a_real_int8_graph_answers_like_fp32_and_is_smaller(
@@ -229,7 +178,8 @@ def test_a_real_int8_graph_answers_like_fp32_and_is_smaller(
     for item in others:
         assert item.parity.same_label > 0.95
         assert item.parity.probability_difference_max < 0.05
-        assert item.size_bytes < fp32.size_bytes
+    assert result.choice.name == "static-minmax"
+    assert result.chosen.size_bytes < fp32.size_bytes
     opened = ModelFolder.open(tmp_path / "quantized")
     assert opened.config == replace(model.config, graph=INT8_GRAPH)
     val = dataset.split("val")
@@ -239,43 +189,87 @@ def test_a_real_int8_graph_answers_like_fp32_and_is_smaller(
     assert not np.array_equal(found, expected)
 
 
-def test_the_int8_graph_holds_8_bit_weights_and_float_attention(
-    trained: tuple[ModelFolder, DatasetVersion], tmp_path: Path, int8_wins: None
-) -> None:
-    quantize(*trained, tmp_path / "quantized", QUICK)
-    graph = onnx.load(tmp_path / "quantized" / INT8_GRAPH).graph
-    weights = {tensor.name: onnx.numpy_helper.to_array(tensor) for tensor in graph.initializer}
-    made_by = {output: node for node in graph.node for output in node.output}
-    float_products = 0
-    for node in graph.node:
-        if node.op_type == "MatMul":
-            source = made_by.get(node.input[1])
-            if source is None or source.op_type != "DequantizeLinear":
-                float_products += 1
-                continue
-            weight = weights[source.input[0]]
-            assert weight.dtype == np.int8
-            assert np.abs(weight).max() <= 64  # 7 bits: pairs of products must fit in 16 bits where there is no VNNI
-            assert weights[source.input[1]].size == weight.shape[1]  # a scale for each output channel
-    assert float_products == 2 * 2 + 3  # two attention products a block, and those of the out-of-distribution score
-
-
 def test_quantize_json_records_every_candidate(
     trained: tuple[ModelFolder, DatasetVersion], tmp_path: Path, int8_wins: None
 ) -> None:
     result = quantize(*trained, tmp_path / "quantized", QUICK)
     document = json.loads((tmp_path / "quantized" / "quantize.json").read_text(encoding="utf-8"))
     assert document == result.to_json()
-    assert document["candidates"][0]["name"] == "fp32"
-    assert document["chosen"] == "static-u8s8"
+    names = [item["name"] for item in document["candidates"]]
+    assert names[:6] == ["fp32", "fused", "dynamic", *FASTEST]
+    assert names[-1] == "fp16"
+    assert document["chosen"] == "static-minmax"
     assert document["graph"] == INT8_GRAPH
     assert document["n"] == len(trained[1].split("val").labels)
-    assert document["calibration_images"] == 16
+    assert document["calibration_images"] == 32
     assert document["machine"]["cpu"]
+    assert document["candidates"][0]["latency"]["8"] == {"p50_ms": 10.0, "p99_ms": 10.0, "runs": 3}
     table = result.table_markdown()
-    assert "**static-u8s8**" in table
-    assert "4.00 (2.50x)" in table
+    assert "**static-minmax**" in table
+    assert "4.00 / 4.00 (2.50x)" in table
     assert document["machine"]["cpu"] in table
+
+
+def test_calibration_error_is_that_of_the_evaluation(
+    trained: tuple[ModelFolder, DatasetVersion], tmp_path: Path, int8_wins: None
+) -> None:
+    result = quantize(*trained, tmp_path / "quantized", QUICK)
+    val = trained[1].split("val")
+    probabilities = torch.from_numpy(GraphSession(trained[0].graph_path()).run(val.images).probabilities)
+    expected = multiclass_calibration_error(probabilities, torch.from_numpy(val.labels), num_classes=2, n_bins=15)
+    assert result.candidates[0].calibration_error == pytest.approx(float(expected), abs=1e-6)
+
+
+def test_fp16_is_never_served_on_a_processor_and_chosen_apart_for_gpus(
+    trained: tuple[ModelFolder, DatasetVersion], tmp_path: Path, int8_wins: None
+) -> None:
+    result = quantize(*trained, tmp_path / "quantized", QUICK)
+    half = result.candidates[-1]
+    assert half.name == "fp16"
+    assert half.latency[1].p99_ms == min(item.latency[1].p99_ms for item in result.candidates)
+    assert result.choice.name != "fp16"
+    document = result.to_json()["gpu"]
+    assert (document["chosen"], document["graph"]) == ("fp16", "fp16.onnx")
+    assert "not measured" in document["reason"]
+    graph = onnx.load(tmp_path / "quantized" / "fp16.onnx")
+    kinds = {tensor.data_type for tensor in graph.graph.initializer if len(tensor.dims) > 1}
+    assert onnx.TensorProto.FLOAT16 in kinds
+    taken = graph.graph.input[0].type.tensor_type.elem_type
+    given = {output.type.tensor_type.elem_type for output in graph.graph.output}
+    assert (taken, given) == (onnx.TensorProto.UINT8, {onnx.TensorProto.FLOAT})
+
+
+def test_the_fused_graph_is_served_where_it_alone_is_faster(
+    trained: tuple[ModelFolder, DatasetVersion], tmp_path: Path, fused_wins: None
+) -> None:
+    result = quantize(*trained, tmp_path / "quantized", QUICK)
+    opened = ModelFolder.open(tmp_path / "quantized")
+    assert result.choice.name == "fused"
+    assert result.graph == opened.config.graph == "fused.onnx"
+    assert not (opened.root / INT8_GRAPH).exists()
+
+
+def test_a_graph_without_attention_is_quantized_and_the_page_says_why_nothing_is_fused(
+    trained: tuple[ModelFolder, DatasetVersion], tmp_path: Path, int8_wins: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("secondread.export.fuse.find_attention", lambda _: [])
+    result = quantize(*trained, tmp_path / "quantized", QUICK)
+    assert "fused" not in [item.name for item in result.candidates]
+    assert result.notes == ("attention is not fused: fp32.onnx has none of the form that is looked for.",)
+    assert "attention is not fused" in (tmp_path / "quantized" / "quantize.html").read_text(encoding="utf-8")
+
+
+def test_a_damaged_train_split_is_refused_before_anything_is_written(
+    trained: tuple[ModelFolder, DatasetVersion], tmp_path: Path
+) -> None:
+    model, dataset = trained
+    shutil.copytree(dataset.root, tmp_path / "dataset")
+    shard = next((tmp_path / "dataset").rglob("images-train.npy"))
+    images = np.load(shard)
+    np.save(shard, np.zeros_like(images))
+    with pytest.raises(InputError, match="calibration images have one grey value"):
+        quantize(model, DatasetVersion.open(tmp_path / "dataset"), tmp_path / "quantized", QUICK)
+    assert not (tmp_path / "quantized").exists()
 
 
 def test_the_drift_reference_is_that_of_the_served_graph(
@@ -304,8 +298,8 @@ def test_a_reference_of_other_images_is_refused(
     assert not (tmp_path / "quantized").exists()
 
 
-def test_where_int8_is_slower_fp32_stays_and_no_int8_graph_is_written(
-    trained: tuple[ModelFolder, DatasetVersion], tmp_path: Path, int8_loses: None
+def test_where_nothing_is_faster_fp32_stays_and_no_other_graph_for_processors_is_written(
+    trained: tuple[ModelFolder, DatasetVersion], tmp_path: Path, fp32_wins: None
 ) -> None:
     model, dataset = trained
     result = quantize(model, dataset, tmp_path / "quantized", QUICK)
@@ -314,7 +308,9 @@ def test_where_int8_is_slower_fp32_stays_and_no_int8_graph_is_written(
     assert "fp32 is kept" in result.reason
     assert sorted(path.name for path in opened.root.iterdir()) == [
         "config.json",
+        "fp16.onnx",
         FP32_GRAPH,
+        "quantize.html",
         "quantize.json",
         REFERENCE_FILE,
     ]
@@ -342,3 +338,16 @@ def test_another_dataset_version_is_refused(
     other = write_dataset_version(tmp_path / "ingested", tmp_path / "dataset", PreprocessConfig(image_size=16))
     with pytest.raises(InputError, match="is not the one that model 'sides' was trained on"):
         quantize(trained[0], other, tmp_path / "quantized", QUICK)
+
+
+def test_the_page_stands_alone_and_shows_every_graph(
+    trained: tuple[ModelFolder, DatasetVersion], tmp_path: Path, int8_wins: None
+) -> None:
+    result = quantize(*trained, tmp_path / "quantized", QUICK)
+    page = (tmp_path / "quantized" / "quantize.html").read_text(encoding="utf-8")
+    for item in result.candidates:
+        assert item.name in page
+    assert "<svg" in page
+    assert result.machine.cpu in page
+    assert "SYNTHETIC IMAGES" in page
+    assert "http" not in page.replace("http-equiv", "")
