@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 SEED_PRESET, SEED_SIZE = "vit-seed-64", 64
 SEED_IMAGES = 240  # phantoms: to calibrate on, and to time with
-CONFIG = QuantizeConfig(batch_sizes=(1, 8), timing_seconds=15.0, calibration_images=64)
+CONFIG = QuantizeConfig(batch_sizes=(1, 8), timing_seconds=45.0, calibration_images=64)
 FRESH = "phantom://oct?images=5000&size=128&seed=5"  # drawn with another seed than what was trained on
 _AXES = 64  # of the out-of-distribution score
 _STATIC = "static-"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from itertools import pairwise
 from pathlib import Path
 
 from markupsafe import Markup, escape
@@ -17,7 +16,7 @@ from secondread.page.page import render_page
 
 _TEMPLATE = Path(__file__).parent / "quantize.html"
 _LEFT, _TOP, _WIDTH, _HEIGHT = 64.0, 14.0, 380.0, 250.0
-_ROOM = 150.0  # at the right, for names
+_LETTER = 7.4  # width of a letter of a name, at most
 _STEPS = (1, 2, 5)  # between the ticks of an axis, times a power of ten
 _TICKS = 5
 _LINE = 15.0  # height of a name
@@ -80,8 +79,10 @@ def pareto_svg(result: QuantizeResult, config: QuantizeConfig) -> Markup:
     parts.append(f'<line class="chance" x1="{_LEFT}" x2="{end}" y1="{limit}" y2="{limit}"/>')
     front = " ".join(f"{x(times[each.name])},{y(drops[each.name])}" for each in pareto(result.candidates, batch))
     parts.append(f'<polyline class="curve c0" points="{front}"/>')
-    heights = _apart([y(drops[item.name]) for item in result.candidates])
-    for item, height in zip(result.candidates, heights, strict=True):
+    # of two dots at one height the right one's name comes first, so that the lines to them do not cross
+    items = sorted(result.candidates, key=lambda each: (drops[each.name], -times[each.name]))
+    heights = _apart([y(drops[item.name]) for item in items])
+    for item, height in zip(items, heights, strict=True):
         place = f'cx="{x(times[item.name])}" cy="{y(drops[item.name])}"'
         words = f"{item.name}: {times[item.name]:.2f} ms, {drops[item.name]:+.2f} points lost"
         ring = f'<circle class="curve c1" {place} r="9"/>' if item.name == result.choice.name else ""
@@ -98,7 +99,8 @@ def pareto_svg(result: QuantizeResult, config: QuantizeConfig) -> Markup:
     )
     parts.append(_upright("accuracy lost, points", y=_TOP + _HEIGHT / 2))
     label = f"{title}, against accuracy lost; chosen: {result.choice.name}"
-    return _svg(parts, width=end + _ROOM, height=max(bottom + 50, *heights, 0), font=13, label=label, kind="plot wide")
+    width = end + 16 + _LETTER * max(map(len, times))
+    return _svg(parts, width=width, height=max(bottom + 50, *heights), font=13, label=label, kind="plot wide")
 
 
 def _span(values: Sequence[float]) -> tuple[float, float, list[float]]:
@@ -124,9 +126,8 @@ def _step(length: float) -> float:
 
 
 def _apart(heights: Sequence[float]) -> list[float]:
-    """The same heights, moved down where two would lie on each other."""
-    order = sorted(range(len(heights)), key=lambda place: heights[place])
-    found = list(heights)
-    for before, place in pairwise(order):
-        found[place] = max(found[place], found[before] + _LINE)
+    """The same heights, none above the one before, moved down where two would lie on each other."""
+    found = list(heights[:1])
+    for height in heights[1:]:
+        found.append(max(height, found[-1] + _LINE))
     return found
