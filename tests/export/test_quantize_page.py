@@ -11,9 +11,10 @@ from secondread.config.quantize import QuantizeConfig
 from secondread.data.pixels.preprocess import Preprocessing
 from secondread.export.choice import Candidate, Choice
 from secondread.export.comparison import Choices, QuantizeResult
-from secondread.export.latency import Latency, Machine
+from secondread.export.latency import Latency
 from secondread.export.parity import Parity
 from secondread.export.quantize_page import pareto, pareto_svg, render_quantization
+from secondread.machine import Machine
 from secondread.model.folder import ModelConfigFile, ModelFolder, Thresholds
 from secondread.taxonomy import ClassInfo, Taxonomy
 
