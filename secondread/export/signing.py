@@ -9,6 +9,7 @@ Source: OpenSSF Model Signing specification v1.0, https://github.com/ossf/model-
 
 from __future__ import annotations
 
+import ast
 import contextlib
 import json
 import re
@@ -27,8 +28,8 @@ _HINT = ("verificationMaterial", "publicKey", "hint")  # where a bundle says whi
 # How the library says which files differ, to be said in fewer words: it adds both hashes, as bytes.
 _SAID = {
     "changed:": r"Hash mismatch for '([^']*)'",
-    "added:": r"Extra files found in model '[^']*': ([^\"\]]*)",
-    "removed:": r"Missing files in model '[^']*': ([^\"\]]*)",
+    "added:": r"Extra files found in model '[^']*': ([^\"\]\n]*)",
+    "removed:": r"Missing files in model '[^']*': ([^\"\]\n]*)",
     "a link:": r"Cannot use '([^']*)' because it is a symlink",
 }
 _AGAIN = "Register the model again, or copy the repository again."
@@ -146,8 +147,18 @@ def _as_file(key: PublicKey) -> Iterator[Path]:
 
 def _differences(said: str) -> str:
     """Which files the library holds against a folder, as a part of a sentence; empty if it speaks of the signature."""
-    found = [(word, match) for word, pattern in _SAID.items() for match in re.findall(pattern, said)]
+    plain = _without_quoting(said)
+    found = [(word, match) for word, pattern in _SAID.items() for match in re.findall(pattern, plain)]
     return "; ".join(f"{word} {name}" for word, name in found)
+
+
+def _without_quoting(said: str) -> str:
+    """The library's sentences. It gives them as a list's `repr`, which quotes them by the digests that are in them."""
+    try:
+        sentences = ast.literal_eval(said[said.index("[") :])
+    except (ValueError, SyntaxError):
+        return said
+    return "\n".join(map(str, sentences)) if isinstance(sentences, list) else said
 
 
 def _library() -> tuple[Any, Any, Any]:

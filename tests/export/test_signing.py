@@ -52,6 +52,19 @@ def test_a_folder_that_was_altered_is_refused_and_the_difference_named(signed: P
     assert "Digest(" not in str(refused.value)
 
 
+@pytest.mark.parametrize("number", range(12))
+def test_the_difference_is_named_whatever_the_digests_are(
+    signed: Path, signer: SigningKey, trusted: Path, number: int
+) -> None:
+    """The library quotes what it says by the bytes of the digests in it."""
+    (signed / SIGNATURE_FILE).unlink()
+    append(signed / "chest/1/config.json", b"\n" * number)
+    sign_folder(signed, signer)
+    append(signed / "chest/1/config.json")
+    with pytest.raises(IntegrityError, match=r"is not what was signed \(changed: chest/1/config\.json\)"):
+        verify_folder(signed, trusted)
+
+
 def test_a_folder_without_a_signature_is_refused(signed: Path, trusted: Path) -> None:
     (signed / SIGNATURE_FILE).unlink()
     with pytest.raises(IntegrityError, match=r"is not signed: it has no model\.sig, and is not used"):
