@@ -35,9 +35,6 @@ FP32, FUSED, FP16, DYNAMIC = "fp32", "fused", "fp16", "dynamic"
 
 _FUSED_TOLERANCE = 1e-4  # of a probability; beyond it, the fused graph is another model
 _CHECKED_IMAGES = 96  # calibration images on which ranges are compared
-# Mean change of a probability from which sensitive layers are looked for. A network gets classes right on what it was
-# trained on even when its probabilities have moved; on other images such a change costs about one class in a hundred.
-_CHANGE = 0.002
 
 log = get_logger(__name__)
 
@@ -79,7 +76,7 @@ def write_candidates(
         fp32: the served graph, as exported.
         calibration: uint8 (images, 1, size, size), training images.
         folder: to write into.
-        config: percentile, threads, and the agreement below which sensitive layers are looked for.
+        config: percentile, threads, and how much answers may change before sensitive layers are looked for.
     Raises:
         InputError: the calibration images are damaged, or the graph has no constant weights before its embedding.
     """
@@ -183,7 +180,7 @@ def _run(graph: Path, pixels: npt.NDArray[np.uint8], config: QuantizeConfig) -> 
 
 def _as_before(expected: Outputs, found: Outputs, config: QuantizeConfig) -> bool:
     same = expected.probabilities.argmax(axis=1) == found.probabilities.argmax(axis=1)
-    return bool(same.mean() >= config.agreement and _change(expected, found) <= _CHANGE)
+    return bool(same.mean() >= config.agreement and _change(expected, found) <= config.probability_change)
 
 
 def _change(expected: Outputs, found: Outputs) -> float:

@@ -25,7 +25,7 @@ def test_every_candidate_is_a_graph_that_answers(
     transformer: Callable[..., Path], noise: np.ndarray, tmp_path: Path
 ) -> None:
     plain = transformer(tmp_path / "fp32.onnx", **SHARED)
-    found = write_candidates(plain, noise, tmp_path, replace(CONFIG, agreement=0))
+    found = write_candidates(plain, noise, tmp_path, replace(CONFIG, agreement=0, probability_change=1))
     names = list(found.graphs)
     assert names[:6] == ["fp32", "fused", "dynamic", "static-minmax", "static-entropy", "static-percentile"]
     assert names[6].endswith("-attention")
