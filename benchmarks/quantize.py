@@ -88,7 +88,7 @@ def speedups(kind: str, name: str, times: Times, sizes: Mapping[str, int]) -> li
         times: graph to batch size to times.
         sizes: graph to bytes.
     """
-    from secondread.export.latency import this_machine
+    from secondread.machine import this_machine
 
     threads = this_machine().threads
     peer = f"plain fp32 export of {SEED_PRESET} (5.0 M parameters, {SEED_SIZE} px), {threads} threads; graph {name}"
