@@ -14,6 +14,7 @@ from markupsafe import Markup, escape
 
 from secondread.evaluation.calibration import ReliabilityBin
 from secondread.evaluation.curves import PrCurve, RocCurve
+from secondread.page.drawing import draw, upright
 
 COLOURS = 9  # colours of the page; a tenth class begins again, with another dash pattern
 _DASHES = ("", "7 3", "2 3", "10 3 2 3")
@@ -38,7 +39,7 @@ def confusion_svg(matrix: Sequence[Sequence[int]], names: Sequence[str]) -> Mark
     side = cell * len(names)
     parts = [
         f'<text class="axis" x="{left + side / 2}" y="14" text-anchor="middle">called by the model</text>',
-        _upright("true class", y=26 + side / 2),
+        upright("true class", y=26 + side / 2),
     ]
     for row, counts in enumerate(matrix):
         y = 26 + row * cell
@@ -48,7 +49,7 @@ def confusion_svg(matrix: Sequence[Sequence[int]], names: Sequence[str]) -> Mark
         place = f"translate({left + column * cell + cell / 2 + 4} {26 + side + 16}) rotate(-35)"
         parts.append(f'<text transform="{place}" text-anchor="end">{escape(name)}</text>')
     label = "Confusion matrix: rows are true classes, columns are the model's answers"
-    return _svg(
+    return draw(
         parts, width=left + side + 12, height=26 + side + bottom, font=font, label=label, kind="confusion", fixed=True
     )
 
@@ -104,7 +105,7 @@ class _Plot:
         return [
             *parts,
             f'<text class="axis" x="{middle}" y="{title_y}" text-anchor="middle">{escape(x_title)}</text>',
-            _upright(y_title, y=self.top + self.side / 2),
+            upright(y_title, y=self.top + self.side / 2),
         ]
 
 
@@ -141,7 +142,7 @@ def _class_line(index: int, name: str, points: str) -> str:
 def _square(plot: _Plot, parts: Sequence[str], label: str, *, below: float = 0) -> Markup:
     """A plot with its axes' titles, and room for a strip under it."""
     width, height = plot.left + plot.side + 14, plot.top + plot.side + 48 + below
-    return _svg(parts, width=width, height=height, font=13, label=label, kind="plot")
+    return draw(parts, width=width, height=height, label=label)
 
 
 def reliability_svg(bins: Sequence[ReliabilityBin], before: Sequence[ReliabilityBin] = ()) -> Markup:
@@ -225,10 +226,10 @@ def curve_svg(series: Mapping[str, Sequence[float]], *, x_title: str, y_title: s
     parts.append(
         f'<text class="axis" x="{left + width / 2}" y="{y(0) + 34}" text-anchor="middle">{escape(x_title)}</text>'
     )
-    parts.append(_upright(y_title, y=top + height / 2))
+    parts.append(upright(y_title, y=top + height / 2))
     label = f"{y_title} by {x_title}: {', '.join(series)}"
     room = 16 + 7.5 * max(map(len, series))
-    return _svg(parts, width=left + width + room, height=top + height + 48, font=13, label=label, kind="plot")
+    return draw(parts, width=left + width + room, height=top + height + 48, label=label)
 
 
 def interval_svg(value: float, low: float, high: float) -> Markup:
@@ -246,7 +247,7 @@ def interval_svg(value: float, low: float, high: float) -> Markup:
         f'<line class="span" x1="{x(low)}" x2="{x(high)}" y1="{y}" y2="{y}"/>',
         f'<circle class="dot" cx="{x(value)}" cy="{y}" r="4"/>',
     ]
-    return _svg(
+    return draw(
         parts, width=width, height=16, font=12, label=f"{value:.3f}, from {low:.3f} to {high:.3f}", kind="interval"
     )
 
@@ -254,20 +255,4 @@ def interval_svg(value: float, low: float, high: float) -> Markup:
 def swatch_svg(index: int) -> Markup:
     """The line of a class, for legends and tables."""
     line = f'<line class="curve {colour_class(index)}" stroke-dasharray="{dash(index)}" x1="0" x2="30" y1="6" y2="6"/>'
-    return _svg([line], width=30, height=12, font=10, label="", kind="swatch")
-
-
-def _upright(text: str, *, y: float) -> str:
-    """The title of a vertical axis, at the left edge."""
-    return f'<text class="axis" transform="translate(12 {y}) rotate(-90)" text-anchor="middle">{escape(text)}</text>'
-
-
-def _svg(
-    parts: Sequence[str], *, width: float, height: float, font: int, label: str, kind: str, fixed: bool = False
-) -> Markup:
-    """Join the parts; `fixed` keeps the text readable on a phone, where the drawing then scrolls."""
-    role = f'role="img" aria-label="{escape(label)}"' if label else 'aria-hidden="true"'
-    limits = f' style="min-width:{0.8 * width:.0f}px;max-width:{1.25 * width:.0f}px"' if fixed else ""
-    head = f'<svg class="{kind}" viewBox="0 0 {width:.0f} {height:.0f}" font-size="{font}"{limits} {role}>'
-    # Every piece is a number, a constant of this file or was escaped where it was put in.
-    return Markup(head + "".join(parts) + "</svg>")  # noqa: S704
+    return draw([line], width=30, height=12, font=10, label="", kind="swatch")

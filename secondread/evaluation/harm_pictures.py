@@ -14,6 +14,7 @@ from markupsafe import Markup, escape
 from secondread.evaluation.corruptions import CORRUPTIONS, STRENGTHS
 from secondread.evaluation.robustness import Robustness
 from secondread.evaluation.subgroup_results import SAME_MIX, WORSE, Gap, Group, Subgroups
+from secondread.page.drawing import draw
 
 _ROW = 24.0  # height of a line of the forest plot
 _LABELS, _FOREST, _FIGURES = 270.0, 340.0, 240.0  # widths of its columns
@@ -43,7 +44,7 @@ def forest_svg(found: Subgroups, *, figure: str = SAME_MIX) -> Markup:
             y += _ROW
             parts += forest.line(group, _gaps(group, figure), y=y - 10)
     label = "Gap of each group from the rest in percentage points, with intervals that all hold at once"
-    return _drawing(parts, width=_LABELS + _FOREST + _FIGURES, height=forest.bottom + 46, label=label)
+    return draw(parts, width=_LABELS + _FOREST + _FIGURES, height=forest.bottom + 46, label=label, kind="plot wide")
 
 
 def _gaps(group: Group, figure: str) -> tuple[Gap, ...]:
@@ -127,7 +128,7 @@ def strengths_svg(found: Robustness, *, figure: str = "accuracy") -> Markup:
         parts += [*panel.frame(CORRUPTIONS[name].title), *panel.curve(found, name, figure)]
     rows, columns = -(-len(found.corruptions) // _PANELS), min(_PANELS, len(found.corruptions))
     label = f"{figure.replace('_', ' ')} over the strength of each corruption, 0 being the images as they are"
-    return _drawing(parts, width=_LEFT + columns * step_x, height=rows * step_y, label=label)
+    return draw(parts, width=_LEFT + columns * step_x, height=rows * step_y, label=label, kind="plot wide")
 
 
 @dataclass(frozen=True)
@@ -169,10 +170,3 @@ class _Panel:
         texts = ", ".join(f"{value:.2f}" for value in values)
         title = f"<title>{escape(CORRUPTIONS[name].title)}: {texts}</title>"
         return [*parts, f'<polyline class="curve c0" points="{points}">{title}</polyline>']
-
-
-def _drawing(parts: Sequence[str], *, width: float, height: float, label: str) -> Markup:
-    view = f"0 0 {width:.0f} {height:.0f}"
-    head = f'<svg class="plot wide" viewBox="{view}" font-size="13" role="img" aria-label="{escape(label)}">'
-    # every piece is a number, a constant of this file or was escaped where it was put in
-    return Markup(head + "".join(parts) + "</svg>")  # noqa: S704

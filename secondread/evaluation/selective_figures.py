@@ -9,9 +9,9 @@ from itertools import groupby
 
 from markupsafe import Markup, escape
 
-from secondread.evaluation.figures import _svg, _upright
 from secondread.evaluation.risk_dial import DialSetting, RiskDial
 from secondread.evaluation.selective import RiskCoverage, Selective
+from secondread.page.drawing import draw, upright
 
 _STEPS = (0.01, 0.02, 0.05, 0.1, 0.25, 1.0)  # between the ticks of an axis of shares; the finest that is not crowded
 _MOST_TICKS = 6
@@ -63,7 +63,7 @@ class _Axes:
         return [
             *parts,
             f'<text class="axis" x="{middle}" y="{bottom + 40}" text-anchor="middle">{escape(x_title)}</text>',
-            _upright(y_title, y=self.top + self.height / 2),
+            upright(y_title, y=self.top + self.height / 2),
         ]
 
 
@@ -95,7 +95,7 @@ def risk_coverage_svg(found: Selective) -> Markup:
     else:
         kept = f"no confidence is shown to keep it at {chosen.risk:.1%}"
     width, height = axes.size
-    return _svg(parts, width=width, height=height, font=13, label=f"Risk by coverage; {kept}", kind="plot")
+    return draw(parts, width=width, height=height, label=f"Risk by coverage; {kept}")
 
 
 def _bands(axes: _Axes, curve: RiskCoverage) -> list[str]:
@@ -136,7 +136,7 @@ def risk_dial_svg(dial: RiskDial) -> Markup:
     chosen = dial.chosen
     label = f"Risk dial: {percent(chosen.accepted)} wrong closures need {chosen.escalated.value:.0%} escalated"
     width, height = axes.size
-    return _svg(parts, width=width, height=height, font=13, label=label, kind="plot")
+    return draw(parts, width=width, height=height, label=label)
 
 
 def _setting(axes: _Axes, setting: DialSetting, x: float, *, radius: float) -> list[str]:

@@ -9,9 +9,9 @@ from pathlib import Path
 from markupsafe import Markup, escape
 
 from secondread.config.quantize import QuantizeConfig
-from secondread.evaluation.figures import _svg, _upright
 from secondread.export.choice import Candidate, shortcomings
 from secondread.export.comparison import QuantizeResult, format_latency
+from secondread.page.drawing import draw, upright
 from secondread.page.page import render_page
 
 _TEMPLATE = Path(__file__).parent / "quantize.html"
@@ -97,10 +97,10 @@ def pareto_svg(result: QuantizeResult, config: QuantizeConfig) -> Markup:
     parts.append(
         f'<text class="axis" x="{_LEFT + _WIDTH / 2}" y="{bottom + 38}" text-anchor="middle">{escape(title)}</text>'
     )
-    parts.append(_upright("accuracy lost, points", y=_TOP + _HEIGHT / 2))
+    parts.append(upright("accuracy lost, points", y=_TOP + _HEIGHT / 2))
     label = f"{title}, against accuracy lost; chosen: {result.choice.name}"
     width = end + 16 + _LETTER * max(map(len, times))
-    return _svg(parts, width=width, height=max(bottom + 50, *heights), font=13, label=label, kind="plot wide")
+    return draw(parts, width=width, height=max(bottom + 50, *heights), label=label, kind="plot wide")
 
 
 def _span(values: Sequence[float]) -> tuple[float, float, list[float]]:

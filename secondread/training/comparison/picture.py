@@ -9,6 +9,7 @@ from typing import Any
 from markupsafe import Markup, escape
 
 from secondread.evaluation.figures import colour_class
+from secondread.page.drawing import draw
 
 _LEFT, _TOP, _WIDTH, _HEIGHT = 62.0, 14.0, 560.0, 280.0
 _SHAPES = ("circle", "square", "diamond", "triangle", "star")  # so that no meaning hangs on colour alone
@@ -38,16 +39,13 @@ def accuracy_against_time(runs: Sequence[Mapping[str, Any]], means: Mapping[str,
         text = f"{run['strategy']}, seed {run['seed']}: {run['metrics']['accuracy']:.4f} in {run['seconds']:.0f} s"
         parts.append(_mark(order.index(run["strategy"]), *place, size=4.5, text=text, strength=1))
     label = "Accuracy against seconds of training, by strategy"
-    view = f"0 0 {_LEFT + _WIDTH + 16:.0f} {_TOP + _HEIGHT + 48:.0f}"
-    head = f'<svg class="plot wide" viewBox="{view}" font-size="13" role="img" aria-label="{label}">'
-    # every piece is a number, a constant of this file or was escaped where it was put in
-    return Markup(head + "".join(parts) + "</svg>")  # noqa: S704
+    return draw(parts, width=_LEFT + _WIDTH + 16, height=_TOP + _HEIGHT + 48, label=label, kind="plot wide")
 
 
 def mark_svg(index: int) -> Markup:
     """The mark of a strategy, for legends and tables."""
     mark = _mark(index, 8, 8, size=6, text="", strength=1)
-    return Markup(f'<svg class="key-mark" viewBox="0 0 16 16" aria-hidden="true">{mark}</svg>')  # noqa: S704
+    return draw([mark], width=16, height=16, label="", kind="key-mark")
 
 
 def _bounds(means: Mapping[str, Mapping[str, Any]], name: str) -> list[float]:

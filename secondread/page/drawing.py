@@ -1,0 +1,39 @@
+"""What every SVG picture of a page begins and ends with. Colours come from the page's own style, by class."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from markupsafe import Markup, escape
+
+
+def draw(
+    parts: Sequence[str],
+    *,
+    width: float,
+    height: float,
+    label: str,
+    kind: str = "plot",
+    font: int = 13,
+    fixed: bool = False,
+) -> Markup:
+    """Join elements to a drawing.
+
+    Args:
+        parts: SVG elements. Text in them must have been escaped.
+        width: of the view box.
+        height: of the view box.
+        label: what a screen reader says; empty for decoration.
+        kind: style classes of the page.
+        font: size of the text, in units of the view box.
+        fixed: keep the text readable on a phone, where the drawing then scrolls.
+    """
+    role = f'role="img" aria-label="{escape(label)}"' if label else 'aria-hidden="true"'
+    limits = f' style="min-width:{0.8 * width:.0f}px;max-width:{1.25 * width:.0f}px"' if fixed else ""
+    head = f'<svg class="{kind}" viewBox="0 0 {width:.0f} {height:.0f}" font-size="{font}"{limits} {role}>'
+    return Markup(head + "".join(parts) + "</svg>")  # noqa: S704 - the parts are escaped by whoever made them
+
+
+def upright(text: str, *, y: float) -> str:
+    """The title of a vertical axis, at the left edge, centred at a height."""
+    return f'<text class="axis" transform="translate(12 {y}) rotate(-90)" text-anchor="middle">{escape(text)}</text>'

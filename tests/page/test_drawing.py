@@ -1,0 +1,35 @@
+"""What every drawing begins and ends with."""
+
+from xml.etree.ElementTree import Element, fromstring
+
+from secondread.page.drawing import draw, upright
+
+
+def parsed(markup: str) -> Element:
+    return fromstring(markup)  # noqa: S314 - our own
+
+
+def test_a_drawing_says_what_it_shows_to_those_who_do_not_see_it() -> None:
+    drawing = parsed(draw(["<g/>"], width=30, height=20, label='Risk & "coverage"'))
+    assert drawing.attrib["role"] == "img"
+    assert drawing.attrib["aria-label"] == 'Risk & "coverage"'
+    assert drawing.attrib["viewBox"] == "0 0 30 20"
+    assert [child.tag for child in drawing] == ["g"]
+
+
+def test_decoration_is_passed_over_by_screen_readers() -> None:
+    drawing = parsed(draw([], width=1, height=1, label="", kind="swatch"))
+    assert drawing.attrib["aria-hidden"] == "true"
+    assert drawing.attrib["class"] == "swatch"
+    assert "role" not in drawing.attrib
+
+
+def test_a_fixed_drawing_may_not_shrink_below_what_can_be_read() -> None:
+    assert "min-width:80px" in draw([], width=100, height=1, label="x", fixed=True)
+    assert "min-width" not in draw([], width=100, height=1, label="x")
+
+
+def test_the_title_of_an_axis_cannot_break_out_of_the_drawing() -> None:
+    title = parsed(upright("<script>", y=4))
+    assert title.text == "<script>"
+    assert "rotate(-90)" in title.attrib["transform"]
