@@ -2,6 +2,9 @@
 PYTHON ?= python3.11
 BIN := .venv/bin
 SETUP := .venv/.installed .venv/.peers .venv-triton/secondread-pins
+# Two files at a time: most tests wait for a process, and use one core where they do not. Threads that wait by spinning
+# would stand in the other file's way.
+TESTS = OMP_WAIT_POLICY=passive $(BIN)/python -m pytest --numprocesses 2 --dist loadfile
 # Handed to the script through its environment, so that a path may hold anything.
 export DATA ?= phantom://demo
 
@@ -34,12 +37,12 @@ demo: $(SETUP) ## images to a served answer: phantoms, or yours with DATA=folder
 test: $(SETUP) ## what fits in half an hour, with a real Triton, KFP and MLflow
 	@scripts/debian-packages.sh test
 	@$(MAKE) --no-print-directory lint type
-	$(BIN)/python -m pytest -m "not full"
+	$(TESTS) -m "not full"
 
 test-full: $(SETUP) ## and what takes longer: accuracy on real films, long runs
 	@scripts/debian-packages.sh test
 	@$(MAKE) --no-print-directory lint type
-	$(BIN)/python -m pytest
+	$(TESTS)
 
 bench: $(SETUP) ## measure against peers: ONLY=data for one group, KEY=name for one figure
 	$(BIN)/python -m benchmarks $(if $(ONLY),--only $(ONLY)) $(if $(KEY),--key $(KEY))

@@ -1,7 +1,7 @@
 """Random changes to a batch of training images, on tensors: a whole batch costs less than one image in a data worker.
 
 What a film can differ in without meaning anything else: position, size, a few degrees of rotation, exposure, contrast,
-noise, a covered corner. A chest film is never mirrored, since the heart's side is a finding; a retinal scan may be,
+noise, a covered corner, a frame. A chest film is never mirrored, since the heart's side is a finding; a retinal scan may be,
 since the left eye is the mirror of the right one.
 """
 
@@ -21,6 +21,7 @@ from secondread.taxonomy import Taxonomy
 MIRRORED_MODALITIES = frozenset({"oct"})
 # Sides of the erased rectangle, as shares of the image's side: large enough to hide a finding's usual place.
 _ERASED_SIDE = (0.1, 0.35)
+_FRAME_WIDTH = 0.06  # of the image's side at most: wider ones hide what is to be read
 
 
 @dataclass(frozen=True)
@@ -55,7 +56,8 @@ def augment(images: Tensor, mirrored: Tensor, config: TrainConfig, generator: to
     images = _affine(images, mirrored, config, generator)
     images = _light(images, config, generator)
     images = _noise(images, config, generator)
-    return _erase(images, config, generator)
+    images = _erase(images, config, generator)
+    return _frame(images, config, generator)
 
 
 def mix(batch: Batch, config: TrainConfig, generator: torch.Generator) -> Batch:
@@ -142,6 +144,26 @@ def _erase(images: Tensor, config: TrainConfig, generator: torch.Generator) -> T
         inside.append((place >= start.view(-1, 1, 1)) & (place < (start + side).view(-1, 1, 1)))
     covered = (inside[0] & inside[1] & inside[2]).unsqueeze(1)
     return torch.where(covered, images.mean(dim=(1, 2, 3), keepdim=True), images)
+
+
+def _frame(images: Tensor, config: TrainConfig, generator: torch.Generator) -> Tensor:
+    """Cover the margin of a share of the images with black or white, each as wide as chance has it.
+
+    Scanners and viewers leave such frames. Where they do so for one class more than for another, a network reads the
+    frame instead of the lung.
+    """
+    if config.frame_share == 0:
+        return images
+    count, _, height, width = images.shape
+    chosen = _uniform(count, 0, 1, generator) < config.frame_share
+    reach = chosen * _uniform(count, 0, _FRAME_WIDTH, generator) * min(height, width)
+    grey = (_uniform(count, 0, 1, generator) < 0.5).float()
+    rows, columns = (torch.arange(length, device=images.device) for length in (height, width))
+    to_edge = torch.minimum(
+        torch.minimum(rows, rows.flip(0)).view(-1, 1), torch.minimum(columns, columns.flip(0)).view(1, -1)
+    )
+    framed = to_edge < reach.view(-1, 1, 1, 1)
+    return torch.where(framed, grey.view(-1, 1, 1, 1), images)
 
 
 def _beta(alpha: float, generator: torch.Generator) -> float:

@@ -33,6 +33,13 @@ SUBSTITUTIONS = {
         '("single", "ddp", "ray", "retrain")': '("single",)',
         "SEEDS = (0, 1, 2)": "SEEDS = (0,)",
     },
+    "04-can-i-trust-it.ipynb": {
+        "images=1600&size=96": "images=240&size=48",
+        "IMAGE_SIZE = 64": "IMAGE_SIZE = 32",
+        '{"image_presentations": 16_000}': '{"preset": "vit-test-32", "epochs": 2}',
+        '{"stress_images": 100, "strange_images": 50}': '{"stress_images": 8, "strange_images": 4, "timed_runs": 0}',
+        "RESAMPLES = 1_000": "RESAMPLES = 100",
+    },
 }
 MACHINE_PATH = re.compile(
     r"(?<![\w:/.])/(?:work|tmp|home|root|usr|opt|Users|var|mnt|srv)/|site-packages|\.venv|file://"

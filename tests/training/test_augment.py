@@ -68,6 +68,20 @@ def test_images_that_are_not_moved_are_left_as_they_are(images: torch.Tensor) ->
     assert ((apart < 1e-4) | (apart > 0.05)).all()
 
 
+def test_a_share_of_the_images_gets_a_narrow_frame_of_black_or_white(images: torch.Tensor) -> None:
+    config = TrainConfig(**{**STILL.__dict__, "frame_share": 0.5})
+    changed = augment(images, torch.zeros(64, dtype=torch.bool), config, generator())
+    torch.testing.assert_close(changed[:, :, 2:-2, 2:-2], images[:, :, 2:-2, 2:-2], atol=1e-4, rtol=0)
+    margin = torch.ones(24, 24, dtype=torch.bool)
+    margin[1:-1, 1:-1] = False
+    black, white = ((changed[:, 0][:, margin] == grey).all(dim=1) for grey in (0, 1))
+    assert 16 <= (black | white).sum() <= 44
+    assert black.sum() >= 5
+    assert white.sum() >= 5
+    whole = ~(black | white)
+    torch.testing.assert_close(changed[whole], images[whole], atol=1e-4, rtol=0)
+
+
 def test_what_comes_in_at_the_edges_is_as_bright_as_they_are() -> None:
     """Black corners would be in every image of training, and in none that is served."""
     config = TrainConfig(
