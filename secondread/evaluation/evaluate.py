@@ -31,7 +31,7 @@ from secondread.evaluation.report import Gallery, render_html, summary_markdown
 from secondread.evaluation.results import Calibration, ClassFigures, ClassThreshold, Evaluation, Figure
 from secondread.logging import get_logger
 from secondread.model.folder import ModelConfigFile, ModelFolder
-from secondread.model.session import GraphSession
+from secondread.model.session import open_graph
 
 EVALUATION_FILE = "evaluation.json"
 PREDICTIONS_FILE = "predictions.parquet"
@@ -79,7 +79,7 @@ def evaluate(
     kept = nullcontext() if output is None else atomic_folder(output, marker=EVALUATION_FILE, inputs=[model.root])
     with kept as folder:
         log.info("evaluating %s on %d images (%s of %s)", graph, len(labels), data.split, data.name)
-        session = GraphSession(model.graph_path(graph))
+        session = open_graph(model, graph)
         probabilities = session.run(data.images, batch_size=config.batch_size).probabilities
         asked = (model, session, data, labels, probabilities)
         found = gather(*asked, config=config) if evidence else None

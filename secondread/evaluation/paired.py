@@ -24,7 +24,7 @@ from secondread.evaluation.labelled_images import LabelledImages, labels_of_mode
 from secondread.evaluation.nulls import null_for_nan
 from secondread.evaluation.verdict import GateResult, Line
 from secondread.model.folder import ModelFolder
-from secondread.model.session import GraphSession
+from secondread.model.session import open_graph
 
 
 @dataclass(frozen=True)
@@ -118,7 +118,7 @@ def compare_models(
 def _answers(model: ModelFolder, data: LabelledImages, batch_size: int) -> npt.NDArray[np.float32]:
     """What a model's graph says of the images, once it is known that they are of its kind."""
     labels_of_model(model, data)
-    return GraphSession(model.graph_path()).run(data.images, batch_size=batch_size).probabilities
+    return open_graph(model).run(data.images, batch_size=batch_size).probabilities
 
 
 def compare(

@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
-import math
-import time
+import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-import onnxruntime
 
+from secondread.child import Child
 from secondread.cpus import cpu_limit
 from secondread.errors import InputError
-from secondread.model.session import INPUT, OUTPUTS
-from secondread.progress import track
+from secondread.export.timing import IMAGES_FILE
+from secondread.huge_pages import huge_pages
+from secondread.logging import get_logger
 
-_WARM_UP_RUNS = 1  # of each batch size: onnxruntime plans its memory on it
-_LEAST_RUNS = 3
+_UNLIMITED_SECONDS = 1e9
+
+log = get_logger(__name__)
 
 
 @dataclass(frozen=True)
@@ -35,6 +36,12 @@ class Latency:
     p99_ms: float
     runs: int
 
+    @classmethod
+    def of(cls, seconds: Sequence[float]) -> Latency:
+        """Of some runs, at least one."""
+        p50, p99 = (1_000 * float(value) for value in np.percentile(seconds, (50, 99)))
+        return cls(p50, p99, len(seconds))
+
 
 def time_graphs(
     graphs: Mapping[str, Path],
@@ -42,10 +49,10 @@ def time_graphs(
     *,
     batch_sizes: Sequence[int],
     runs: int,
-    seconds: float = math.inf,
+    seconds: float = _UNLIMITED_SECONDS,
     threads: int = 0,
 ) -> dict[str, dict[int, Latency]]:
-    """How long a run of each graph takes.
+    """How long a run of each graph takes, in a process that is started as a server is.
 
     Each round runs every graph once, beginning with another graph each time; one batch size after another.
 
@@ -63,39 +70,21 @@ def time_graphs(
     """
     if not len(pixels):
         raise InputError("there is no image to time a graph with.")
-    sessions = {name: _session(path, threads) for name, path in graphs.items()}
-    found: dict[str, dict[int, Latency]] = {name: {} for name in graphs}
-    for size in track(batch_sizes, "timing graphs, by batch size", total=len(batch_sizes)):
-        batch = np.ascontiguousarray(np.resize(pixels, (size, *pixels.shape[1:])))
-        for name, times in _time(sessions, batch, runs=runs, seconds=seconds).items():
-            p50, p99 = (1_000 * float(value) for value in np.percentile(times, (50, 99)))
-            found[name][size] = Latency(p50, p99, len(times))
-    return found
-
-
-def _time(
-    sessions: Mapping[str, onnxruntime.InferenceSession], batch: npt.NDArray[np.uint8], *, runs: int, seconds: float
-) -> dict[str, list[float]]:
-    """Seconds of each run of each graph."""
-    times: dict[str, list[float]] = {name: [] for name in sessions}
-    names, begin = list(sessions), time.perf_counter()
-    for round_number in range(-_WARM_UP_RUNS, runs):
-        if round_number >= _LEAST_RUNS and time.perf_counter() - begin > seconds:
-            break
-        turn = round_number % len(names)
-        for name in names[turn:] + names[:turn]:
-            start = time.perf_counter()
-            sessions[name].run(list(OUTPUTS), {INPUT: batch})
-            if round_number >= 0:
-                times[name].append(time.perf_counter() - start)
-    return times
-
-
-def _session(path: Path, threads: int) -> onnxruntime.InferenceSession:
-    """A session as in serving, but whose idle threads sleep: spinning, they would slow down the next graph's turn."""
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads or cpu_limit()
-    options.inter_op_num_threads = 1
-    options.log_severity_level = 3
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    sizes = ", ".join(map(str, batch_sizes))
+    log.info("timing %d graphs, batches of %s: at most %g s each", len(graphs), sizes, seconds)
+    job = {
+        "graphs": {name: str(path.resolve()) for name, path in graphs.items()},
+        "batch_sizes": list(batch_sizes),
+        "runs": runs,
+        "seconds": seconds,
+        "threads": threads or cpu_limit(),
+    }
+    with tempfile.TemporaryDirectory(prefix="secondread-timing-") as name:
+        folder = Path(name)
+        np.save(folder / IMAGES_FILE, pixels[: max(batch_sizes)], allow_pickle=False)
+        child = Child("secondread.export.timing", job, folder, environment=huge_pages())
+        try:
+            found = child.result()
+        finally:
+            child.stop()
+    return {name: {int(size): Latency.of(times) for size, times in found[name].items()} for name in graphs}

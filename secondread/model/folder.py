@@ -12,7 +12,8 @@ MODEL_CARD.md       for people
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+import math
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
@@ -89,18 +90,34 @@ class ModelConfigFile:
         """From the JSON that `to_dict` gives.
 
         Raises:
-            IntegrityError: a field is missing or not known.
+            IntegrityError: a field is missing, not known, or holds what cannot be.
         """
         try:
             values = {item.name: document[item.name] for item in fields(cls)}
             values["taxonomy"] = Taxonomy.from_dict(values["taxonomy"])
             values["preprocessing"] = Preprocessing.from_dict(values["preprocessing"])
             values["thresholds"] = Thresholds(**values["thresholds"])
-            return cls(**values)
+            found = cls(**values)
         except (KeyError, TypeError) as error:
             raise IntegrityError(
                 f"{CONFIG_FILE} of the model is not complete ({error}). Train or fetch it again."
             ) from error
+        for name, holds in found._holds():
+            if not holds:
+                raise IntegrityError(f"{CONFIG_FILE} of the model: {name}. Train or fetch it again.")
+        return found
+
+    def _holds(self) -> Iterator[tuple[str, bool]]:
+        """What must be true of it, whoever wrote the file."""
+        limits, names = self.thresholds, self.taxonomy.names
+        yield "graph is no plain file name", isinstance(self.graph, str) and Path(self.graph).name == self.graph != ""
+        yield "temperature is no number above 0", _is_number(self.temperature) and self.temperature > 0
+        yield "thresholds.abstain is no number from 0 to 1", _is_number(limits.abstain) and 0 <= limits.abstain <= 1
+        yield "thresholds.out_of_distribution is no number", _is_number(limits.out_of_distribution)
+        yield "thresholds.by_class is no mapping", isinstance(limits.by_class, Mapping)
+        for name, value in limits.by_class.items():
+            yield f"thresholds.by_class names {name}, which is no class", name in names
+            yield f"thresholds.by_class.{name} is no number from 0 to 1", _is_number(value) and 0 <= value <= 1
 
     @classmethod
     def read(cls, path: Path | str) -> ModelConfigFile:
@@ -110,6 +127,10 @@ class ModelConfigFile:
     def write(self, folder: Path) -> None:
         """Write `config.json` into a model folder."""
         write_json(folder / CONFIG_FILE, self.to_dict())
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ import onnxruntime
 
 from secondread.cpus import cpu_limit
 from secondread.errors import InputError, IntegrityError
+from secondread.model.folder import CONFIG_FILE, ModelFolder
 
 INPUT = "pixels"
 OUTPUTS = ("probabilities", "embedding", "ood_score")
@@ -31,6 +32,27 @@ class Outputs:
     ood_score: npt.NDArray[np.float32]
 
 
+def open_graph(model: ModelFolder, graph: str | None = None, *, threads: int | None = None) -> GraphSession:
+    """Open a graph of a model, once it is known to be of that model's kind.
+
+    Args:
+        model: the model folder.
+        graph: file name; the one to serve by default.
+        threads: of one run; the container's CPU limit by default.
+    Raises:
+        IntegrityError: the file is damaged, or its classes or size are not those of `config.json`.
+    """
+    path = model.graph_path(graph)
+    session = GraphSession(path, threads=threads)
+    classes, size = len(model.config.taxonomy.classes), model.config.preprocessing.size
+    if (session.classes, session.size) != (classes, size):
+        raise IntegrityError(
+            f"{path} tells {session.classes} classes apart at {session.size} pixels, but {CONFIG_FILE} names {classes} "
+            f"at {size}. Train or fetch the model again."
+        )
+    return session
+
+
 class GraphSession:
     """One graph, opened once and run many times.
 
@@ -39,6 +61,7 @@ class GraphSession:
         threads: of one run; the container's CPU limit by default.
     Attributes:
         size: pixels, of each side.
+        classes: that it tells apart.
         outputs: names of all that the graph gives.
     Raises:
         IntegrityError: the file is no graph that onnxruntime can open, or one of another contract.
@@ -61,6 +84,10 @@ class GraphSession:
                 f"{path} takes {inputs} and gives {sorted(outputs)}, not '{INPUT}' and {list(OUTPUTS)}."
             )
         self.outputs = frozenset(outputs)
+        probabilities = next(node for node in self._session.get_outputs() if node.name == OUTPUTS[0])
+        if not isinstance(probabilities.shape[-1], int):
+            raise IntegrityError(f"{path} does not say how many classes it tells apart. Export it again.")
+        self.classes = probabilities.shape[-1]
         self.size = int(self._session.get_inputs()[0].shape[-1])
 
     def run(self, pixels: npt.NDArray[np.uint8], *, batch_size: int = 64) -> Outputs:

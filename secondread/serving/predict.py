@@ -15,7 +15,7 @@ from secondread.data.pixels.preprocess import preprocess
 from secondread.errors import DependencyError, ImageError, InputError, OverloadedError, TooLargeError
 from secondread.export.repository import RepositoryModel
 from secondread.model.folder import ModelFolder
-from secondread.model.session import GraphSession
+from secondread.model.session import open_graph
 from secondread.serving import contract
 from secondread.serving.interpret import interpret
 from secondread.serving.reading import Reading, readings_of
@@ -47,7 +47,7 @@ def predict_with_model(model_dir: Path, images: Sequence[Path]) -> list[Reading]
     model = RepositoryModel(folder.config.name, "", folder.digest(), folder.config)
     data = [_read(path) for path in _some(images)]
     pixels = np.stack([_pixels(path, each, folder) for path, each in zip(images, data, strict=True)])[:, np.newaxis]
-    outputs = GraphSession(folder.graph_path()).run(pixels)
+    outputs = open_graph(folder).run(pixels)
     reading = interpret(outputs.probabilities, outputs.ood_score, folder.config)
     return readings_of(images, contract.answer(data, reading, model), model=model.name)
 

@@ -18,6 +18,7 @@ from typing import IO, Self
 from secondread.atomic import atomic_folder, sha256_bytes, sha256_file
 from secondread.cpus import cpu_limit
 from secondread.errors import DependencyError, InputError
+from secondread.huge_pages import huge_pages
 from secondread.logging import get_logger
 
 ENVIRONMENT = ".venv-triton"
@@ -94,6 +95,7 @@ class TritonInstallation:
             "VIRTUAL_ENV": str(self.environment),
             "PYTHONDONTWRITEBYTECODE": "1",
             "SECONDREAD_TRITON_THREADS": str(threads),
+            **huge_pages({}),
         }
 
     def _python_libraries(self) -> list[Path]:

@@ -9,7 +9,7 @@ from mlflow.types import Schema, TensorSpec
 
 from secondread.export.repository import GRAPH_FILE
 from secondread.model.folder import ModelFolder
-from secondread.model.session import GraphSession
+from secondread.model.session import open_graph
 
 MODEL_FILE = "MLmodel"  # as MLflow calls it
 
@@ -17,7 +17,7 @@ MODEL_FILE = "MLmodel"  # as MLflow calls it
 def model_signature(model: ModelFolder) -> ModelSignature:
     """Inputs and outputs of the graph that is served, as MLflow writes them; -1 is the number of images."""
     size, classes = model.config.preprocessing.size, len(model.config.taxonomy.classes)
-    embedding = GraphSession(model.graph_path()).run(np.zeros((1, 1, size, size), np.uint8)).embedding.shape[1]
+    embedding = open_graph(model).run(np.zeros((1, 1, size, size), np.uint8)).embedding.shape[1]
     real = np.dtype(np.float32)
     return ModelSignature(
         inputs=Schema([TensorSpec(np.dtype(np.uint8), (-1, 1, size, size), "pixels")]),

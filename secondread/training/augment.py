@@ -1,8 +1,8 @@
 """Random changes to a batch of training images, on tensors: a whole batch costs less than one image in a data worker.
 
 What a film can differ in without meaning anything else: position, size, a few degrees of rotation, exposure, contrast,
-noise, a covered corner, a frame. A chest film is never mirrored, since the heart's side is a finding; a retinal scan may be,
-since the left eye is the mirror of the right one.
+noise, a covered corner, a frame. A chest film is never mirrored, since the heart's side is a finding; a retinal scan
+may be, since the left eye is the mirror of the right one.
 """
 
 from __future__ import annotations

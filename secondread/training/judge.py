@@ -10,7 +10,7 @@ import numpy.typing as npt
 from secondread.data.versions.dataset import SplitData
 from secondread.evaluation.metrics import overall
 from secondread.model.folder import ModelFolder
-from secondread.model.session import GraphSession
+from secondread.model.session import open_graph
 
 
 def judge(
@@ -27,7 +27,7 @@ def judge(
         None where the images cannot tell. Of few images the calibration error is mostly chance and has no mean worth
         taking: it is left out.
     """
-    probabilities = GraphSession(model.graph_path(), threads=threads or None).run(data.images).probabilities
+    probabilities = open_graph(model, threads=threads or None).run(data.images).probabilities
     figures = overall(probabilities, data.labels)
     figures["loss"] = figures.pop("nll")
     del figures["ece"]

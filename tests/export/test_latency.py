@@ -1,5 +1,6 @@
 """Timing graphs side by side, and saying where."""
 
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -8,8 +9,8 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from secondread.errors import InputError
-from secondread.export import latency as module
-from secondread.export.latency import time_graphs
+from secondread.export.latency import Latency, time_graphs
+from secondread.export.timing import in_turns
 
 
 def graph(path: Path, *, products: int) -> Path:
@@ -57,20 +58,36 @@ def test_what_takes_too_long_is_run_three_times(tmp_path: Path) -> None:
     assert times["little"][1].runs == 3
 
 
-def test_the_99th_percentile_is_that_of_the_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    durations = iter([9.0, *(0.001 * number for number in range(1, 101))])  # the first warms up
-    clock = [0.0]
-
-    class Session:
-        def run(self, *_: object) -> None:
-            clock[0] += next(durations)
-
-    monkeypatch.setattr(module, "_session", lambda *_: Session())
-    monkeypatch.setattr(module.time, "perf_counter", lambda: clock[0])
-    pixels = np.zeros((1, 1, 16, 16), dtype=np.uint8)
-    found = time_graphs({"one": tmp_path}, pixels, batch_sizes=(1,), runs=100, threads=1)["one"][1]
+def test_the_99th_percentile_is_that_of_the_runs() -> None:
+    found = Latency.of([0.001 * number for number in range(1, 101)])
     assert found.p50_ms == pytest.approx(50.5)
     assert found.p99_ms == pytest.approx(99.01)
+    assert found.runs == 100
+
+
+def test_each_graph_begins_a_round_as_often_and_the_first_round_is_not_counted() -> None:
+    order = []
+
+    class Session:
+        def __init__(self, name: str) -> None:
+            self.name = name
+
+        def run(self, *_: object) -> None:
+            order.append(self.name)
+
+    names = ("a", "b", "c")
+    sessions = {name: Session(name) for name in names}
+    times = in_turns(sessions, np.zeros((1, 1, 16, 16), dtype=np.uint8), runs=6, seconds=60)
+    assert {name: len(found) for name, found in times.items()} == dict.fromkeys(names, 6)
+    assert len(order) == 3 * 7
+    assert Counter(order[3::3]) == dict.fromkeys(names, 2)
+
+
+def test_a_graph_that_cannot_be_read_is_an_error_and_leaves_no_process(tmp_path: Path) -> None:
+    damaged = tmp_path / "damaged.onnx"
+    damaged.write_bytes(b"no graph")
+    with pytest.raises(RuntimeError, match=r"damaged\.onnx"):
+        time_graphs({"one": damaged}, np.zeros((1, 1, 16, 16), dtype=np.uint8), batch_sizes=(1,), runs=1)
 
 
 def test_without_images_there_is_nothing_to_time(tmp_path: Path) -> None:

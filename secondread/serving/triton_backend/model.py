@@ -38,8 +38,9 @@ class TritonPythonModel:
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = _threads(config)
         options.inter_op_num_threads = 1
-        # A thread that spins while it waits takes the CPU from whoever prepares the next request.
-        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        # Threads may spin while they wait for each other; between runs they would take the CPU from whoever prepares
+        # the next request.
+        options.add_session_config_entry("session.force_spinning_stop", "1")
         self._session = onnxruntime.InferenceSession(
             str(folder / (config.get("default_model_filename") or "model.onnx")),
             options,

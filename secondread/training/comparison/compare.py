@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from secondread.atomic import read_json, resumable_folder, write_json
+from secondread.child import Child
 from secondread.config.require import require, require_seed
 from secondread.config.train import TrainConfig
 from secondread.data.engines.journal import resume_key
@@ -24,7 +25,6 @@ from secondread.data.versions.dataset import DatasetVersion
 from secondread.errors import DependencyError, InputError
 from secondread.logging import get_logger
 from secondread.progress import track
-from secondread.training.child import Child
 from secondread.training.comparison.footprint import watch
 from secondread.training.comparison.page import comparison_page
 from secondread.training.comparison.summary import by_strategy

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import psutil
 
-from secondread.training.child import Child
+from secondread.child import Child
 
 _EVERY_SECONDS = 0.5  # looking at all processes of a machine takes some 10 ms of a core
 _MIB = 1 << 20

@@ -10,13 +10,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from secondread.child import answer
 from secondread.config.environment import Environment
 from secondread.config.mapping import from_mapping
 from secondread.config.train import TrainConfig
 from secondread.data.versions.dataset import DatasetVersion
 from secondread.tracking.datasets import TrackedDataset
 from secondread.tracking.runs import TrackingConfig
-from secondread.training.child import answer
 from secondread.training.judge import judge
 from secondread.training.train import train
 

@@ -23,6 +23,7 @@ from typing import Any
 import pandas as pd
 
 from secondread.atomic import atomic_file, read_json, resumable_folder, sha256_file, write_json
+from secondread.child import RESULT_FILE, Child
 from secondread.config.mapping import from_mapping
 from secondread.config.require import require, require_seed
 from secondread.config.train import TrainConfig
@@ -33,7 +34,6 @@ from secondread.errors import InputError
 from secondread.logging import get_logger
 from secondread.progress import track
 from secondread.tracking.runs import TrackingConfig, open_client
-from secondread.training.child import RESULT_FILE, Child
 from secondread.training.cross_validation.schedule import Machine, Schedule, schedule
 from secondread.training.cross_validation.summary import PREDICTIONS_FILE, over_folds, pooled
 from secondread.training.cross_validation.tracked import write_down

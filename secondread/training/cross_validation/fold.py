@@ -20,12 +20,12 @@ import numpy.typing as npt
 import pandas as pd
 
 from secondread.atomic import atomic_file
+from secondread.child import answer
 from secondread.config.mapping import from_mapping
 from secondread.config.train import TrainConfig
 from secondread.data.versions.dataset import DATASET_FILE, DatasetVersion, SplitData
 from secondread.data.versions.folds import deal_folds, fold_splits
 from secondread.data.versions.resplit import resplit
-from secondread.training.child import answer
 from secondread.training.cross_validation.summary import PREDICTIONS_FILE
 from secondread.training.judge import judge
 from secondread.training.train import train

@@ -17,6 +17,7 @@ import psutil
 import pytest
 from safetensors.numpy import load_file
 
+from secondread.child import Child
 from secondread.config.pretrain import PretrainConfig
 from secondread.config.train import TrainConfig
 from secondread.data.versions.dataset import DatasetVersion
@@ -24,7 +25,6 @@ from secondread.errors import DependencyError, InputError, StoppedError
 from secondread.model.folder import ModelFolder
 from secondread.model.session import GraphSession
 from secondread.tracking.runs import TrackingConfig, open_client
-from secondread.training.child import Child
 from secondread.training.cross_validation.cross_validate import Plan, cross_validate
 from secondread.training.cross_validation.tracked import write_down
 from secondread.training.pretraining.pretrain import pretrain
