@@ -4,12 +4,13 @@ import json
 import math
 from collections.abc import Callable
 from dataclasses import replace
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
 import pytest
 from scipy.stats import binomtest
-from sklearn.metrics import balanced_accuracy_score, roc_auc_score
+from sklearn.metrics import recall_score, roc_auc_score
 
 from secondread.config.evaluate import EvaluateConfig
 from secondread.errors import InputError, IntegrityError
@@ -25,6 +26,7 @@ from secondread.model.session import GraphSession
 QUICK = EvaluateConfig(resamples=200, shown_images=0, stress_images=0, strange_images=0, timed_runs=0)
 
 
+@lru_cache(maxsize=1_000)
 def share(hits: int, of: int) -> Estimate:
     bounds = binomtest(hits, of).proportion_ci(0.95, method="wilson")
     return Estimate(hits / of, bounds.low, bounds.high)
@@ -117,7 +119,7 @@ def test_where_the_set_lacks_a_class_the_test_is_taken_again_without_it(
     figures = found.drop.figures
     assert figures["accuracy"].internal.value == pytest.approx((said.argmax(axis=1) == own.labels).mean())
     assert figures["balanced_accuracy"].internal.value == pytest.approx(
-        balanced_accuracy_score(own.labels, said.argmax(axis=1))
+        recall_score(own.labels, said.argmax(axis=1), labels=[0, 1, 3], average="macro")
     )
     areas = [roc_auc_score(own.labels == index, said[:, index]) for index in (0, 1, 3)]
     assert figures["auroc_macro"].internal.value == pytest.approx(np.mean(areas))
