@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -27,6 +27,7 @@ def add_to(app: typer.Typer) -> None:
         epilog=example(
             "secondread evaluate --model var/model --data var/dataset --json",
             "secondread evaluate --model var/model --data films/ --output var/evaluation",
+            "secondread evaluate --model var/model --data other/ --classes classes.yaml --against var/evaluation",
         )
     )(evaluate)
     app.command(epilog=example("secondread quantize --model var/model --data var/dataset --output var/quantized"))(
@@ -40,6 +41,15 @@ def evaluate(
     split: Annotated[str, typer.Option(help="Of a dataset version: train, val, test or final_eval.")] = "test",
     output: Annotated[Path | None, typer.Option(help="Folder for report, figures and predictions.")] = None,
     gate: Annotated[Path | None, typer.Option(help="Policy as YAML; exit code 4 where it says no.")] = None,
+    classes: Annotated[
+        Path | None, typer.Option(help="YAML that says which class of the data is which of the model's.")
+    ] = None,
+    against: Annotated[
+        Path | None, typer.Option(help="Evaluation of this model on its own test, to tell the drop.")
+    ] = None,
+    known_failures: Annotated[
+        Path | None, typer.Option(help="Folder of films that a model once read wrongly; each is tried again.")
+    ] = None,
     settings: Set = [],  # noqa: B006
     json: Json = False,
 ) -> None:
@@ -48,11 +58,16 @@ def evaluate(
     from secondread.data.versions.dataset import DATASET_FILE, DatasetVersion
     from secondread.evaluation.evaluate import evaluate as run
     from secondread.evaluation.external import read_source
+    from secondread.evaluation.external_classes import read_external_classes
     from secondread.evaluation.gate import read_policy
     from secondread.evaluation.labelled_images import LabelledImages
     from secondread.model.folder import ModelFolder
 
     chosen = parse_settings(settings)
+    named = {"known_failures": str(known_failures)} if known_failures else {}
+    config = from_mapping(EvaluateConfig, {**chosen["evaluate"], **named})
+    policy = read_policy(gate) if gate else from_mapping(GateConfig, chosen["gate"])
+    names = read_external_classes(classes) if classes else None
     opened = ModelFolder.open(model)
     if Path(data, DATASET_FILE).is_file():
         images = LabelledImages.from_version(DatasetVersion.open(data), split)
@@ -62,15 +77,18 @@ def evaluate(
         opened,
         images,
         output=output,
-        policy=read_policy(gate) if gate else from_mapping(GateConfig, chosen["gate"]),
-        config=from_mapping(EvaluateConfig, chosen["evaluate"]),
+        policy=policy,
+        config=config,
+        classes=names,
+        against=against,
     )
     document = result.to_json()
     if json:
         print_json(document)
     else:
         figures = {key: _interval(figure) for key, figure in document["metrics"].items()}
-        print_facts({"images": result.n, **figures, "gate": str(result.gate), "report": output or "none (--output)"})
+        facts = {"images": result.n, **figures, **_of_external(document)}
+        print_facts({**facts, "gate": str(result.gate), "report": output or "none (--output)"})
     if gate and not result.gate.passed:
         raise GateRefused(f"{result.gate}.")
 
@@ -87,6 +105,15 @@ def quantize(model: Folder, data: Dataset, output: Output, settings: Set = [], j
         print_json(result.to_json())
     else:
         print_line(result.table_markdown())
+
+
+def _of_external(document: dict[str, Any]) -> dict[str, str]:
+    """What is told of a set from outside beyond its figures."""
+    drop, apart = document["drop"], document["apart"]
+    figures = drop["figures"] if drop else {}
+    facts = {f"{name}, less its test": _interval(each["drop"]) for name, each in figures.items()}
+    told = [f"{each['n']} of {each['name']} ({_interval(each['flagged'])} turned away)" for each in apart]
+    return facts | ({"in no figure": "; ".join(told)} if told else {})
 
 
 def _interval(figure: dict[str, float | None]) -> str:

@@ -23,6 +23,9 @@ class EvaluateConfig:
     strange_images: int = 100  # of each kind of other field, which the model should turn away; 0: not asked
     timed_runs: int = 200  # of one image; the 99th percentile is then that of two runs; 0: not timed
     shown_images: int = 12  # pictures in each of the report's two galleries; two rows on a desk, six on a phone
+    # folder of films that a model once read wrongly, as `secondread.evaluation.known_failures` reads it; empty: none,
+    # since each site has its own. On a cluster it must be there in the pod
+    known_failures: str = ""
 
     def __post_init__(self) -> None:
         require_seed("seed", self.seed)

@@ -29,13 +29,14 @@ class GateConfig:
     behaviour_tests: bool = False  # every behaviour test that is asked of such a model must pass
     other_fields_above: float | None = None  # share of the images of other fields that is turned away, exclusive
     false_alarms_below: float | None = None  # share of its own images that is turned away, exclusive
+    known_failures_mended_at_least: float | None = None  # share of them, inclusive: 1 asks for every one
     images_at_least: int = 1  # images, inclusive; raise it so that a handful of lucky images decides nothing
 
     def __post_init__(self) -> None:
         greatest = {"latency_p99_ms_below": math.inf, "subgroup_gap_points_below": 100.0}
         for field in fields(self):
             limit, most = getattr(self, field.name), greatest.get(field.name, 1.0)
-            if field.name.endswith(("_above", "_below")):
+            if field.name.endswith(("_above", "_below", "_mended_at_least")):
                 plain = isinstance(limit, int | float) and not isinstance(limit, bool)
                 span = (
                     "a share from 0 to 1" if most == 1 else "a number from 0" + (f" to {most:g}" * math.isfinite(most))
@@ -55,4 +56,5 @@ class GateConfig:
             behaviour_tests=False,
             other_fields_above=None,
             false_alarms_below=None,
+            known_failures_mended_at_least=None,
         )

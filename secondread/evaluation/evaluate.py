@@ -10,7 +10,9 @@ Used twice in the pipeline: on val, to stop a hopeless run early, and on test fo
 
 from __future__ import annotations
 
+import math
 from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,21 +22,32 @@ import pandas as pd
 
 from secondread.atomic import atomic_folder, write_json
 from secondread.config.evaluate import EvaluateConfig
+from secondread.config.external_classes import ExternalClassesConfig
 from secondread.config.gate import GateConfig
 from secondread.evaluation import bootstrap, calibration, curves, metrics, thresholds
+from secondread.evaluation.apart import ClassApart, measure_apart
 from secondread.evaluation.arrays import FloatArray, IntArray, check, once
+from secondread.evaluation.drop import measure_drop, read_internal
 from secondread.evaluation.evidence import Evidence, gather
+from secondread.evaluation.external_classes import Matched, match_classes
 from secondread.evaluation.gate import Findings, decide
 from secondread.evaluation.interval import Interval
+from secondread.evaluation.known_failures import read_cases
 from secondread.evaluation.labelled_images import LabelledImages, labels_of_model
 from secondread.evaluation.report import Gallery, render_html, summary_markdown
-from secondread.evaluation.results import Calibration, ClassFigures, ClassThreshold, Evaluation, Figure
+from secondread.evaluation.results import (
+    EVALUATION_FILE,
+    PREDICTIONS_FILE,
+    Calibration,
+    ClassFigures,
+    ClassThreshold,
+    Evaluation,
+    Figure,
+)
 from secondread.logging import get_logger
 from secondread.model.folder import ModelConfigFile, ModelFolder
 from secondread.model.session import open_graph
 
-EVALUATION_FILE = "evaluation.json"
-PREDICTIONS_FILE = "predictions.parquet"
 REPORT_FILE = "report.html"
 SUMMARY_FILE = "summary.md"
 
@@ -50,6 +63,8 @@ def evaluate(
     config: EvaluateConfig | None = None,
     graph: str | None = None,
     evidence: bool = True,
+    classes: ExternalClassesConfig | None = None,
+    against: Path | None = None,
 ) -> Evaluation:
     """Run a model's graph over labelled images, measure it, gather evidence, and ask the gate.
 
@@ -64,10 +79,17 @@ def evaluate(
         graph: file name of the graph, where it is not the one that will be served.
         evidence: also ask for whom the model is worse, what breaks it, what it does with other images and what it is
             worth; without it, what the policy asks of these is not known.
+        classes: which class of the data is which of the model's, where their names differ. Images of a class that the
+            model lacks are in no figure, and reported apart.
+        against: folder of an evaluation of this model on other images, from which the drop is told.
     Raises:
-        InputError: the images were made another way, or have a class that the model does not know.
+        InputError: the images were made another way, or none has a class of the model's; `classes`, `against` or the
+            known failures of the configuration are not what they should be.
     """
     policy, config = policy or GateConfig(), config or EvaluateConfig()
+    known = model.config.taxonomy.names
+    matched = match_classes(data, known, classes, model=model.config.name)
+    data = matched.judged
     labels = labels_of_model(model, data)
     if data.version not in ("", model.config.dataset_version):
         log.warning(
@@ -76,16 +98,31 @@ def evaluate(
             model.config.dataset_version[:12],
         )
     graph = graph or model.config.graph
-    kept = nullcontext() if output is None else atomic_folder(output, marker=EVALUATION_FILE, inputs=[model.root])
+    internal = (
+        read_internal(against, digest=model.digest(), graph=graph, classes=known, level=config.level)
+        if against
+        else None
+    )
+    cases = read_cases(config.known_failures) if evidence and config.known_failures else None
+    inputs = [model.root, *([against] if against else [])]
+    kept = nullcontext() if output is None else atomic_folder(output, marker=EVALUATION_FILE, inputs=inputs)
     with kept as folder:
         log.info("evaluating %s on %d images (%s of %s)", graph, len(labels), data.split, data.name)
         session = open_graph(model, graph)
         probabilities = session.run(data.images, batch_size=config.batch_size).probabilities
         asked = (model, session, data, labels, probabilities)
-        found = gather(*asked, config=config) if evidence else None
+        found = gather(*asked, config=config, cases=cases) if evidence else None
         evaluation = measure(
             model, data, probabilities, labels, policy=policy, config=config, graph=graph, evidence=found
         )
+        evaluation = replace(
+            evaluation,
+            class_names={name: to for name, to in matched.names.items() if name != to},
+            apart=_apart(model, session, matched, config),
+        )
+        if internal is not None:
+            drop = measure_drop(evaluation, internal, probabilities, labels, data, config=config)
+            evaluation = replace(evaluation, drop=drop)
         if folder is not None:
             _fill(folder, evaluation, data=data, probabilities=probabilities, labels=labels, shown=config.shown_images)
     log.info("%s", evaluation.gate)
@@ -149,6 +186,22 @@ def measure(
     )
 
 
+def _apart(
+    model: ModelFolder, session: GraphSession, matched: Matched, config: EvaluateConfig
+) -> tuple[ClassApart, ...]:
+    """What the model makes of images whose class it lacks."""
+    if not matched.reasons:
+        return ()
+    return measure_apart(
+        matched.apart,
+        matched.reasons,
+        session.run(matched.apart.images, batch_size=config.batch_size),
+        classes=model.config.taxonomy.names,
+        threshold=model.config.thresholds.out_of_distribution,
+        **_drawn(config),
+    )
+
+
 def _drawn(config: EvaluateConfig) -> dict[str, Any]:
     """How every interval is drawn: over the same patients, so that figures of one draw belong together."""
     return {"resamples": config.resamples, "level": config.level, "seed": config.seed}
@@ -159,10 +212,11 @@ def _figure(value: float, bounds: Interval) -> Figure:
 
 
 def _class_figures(plain: metrics.Measured, bounds: bootstrap.Intervals, index: int) -> ClassFigures:
-    """What is known of one class."""
+    """What is known of one class; of one that no image has, nothing but how often it was called."""
     values = {name: draws[0, index] for name, draws in plain.by_class.items()}
     counts = {name: int(values.pop(name)) for name in metrics.COUNTS}
-    figures = {name: _figure(value, bounds.by_class[name][index]) for name, value in values.items()}
+    known = {name: _figure(value, bounds.by_class[name][index]) for name, value in values.items()}
+    figures = known if counts["support"] else dict.fromkeys(known, Figure(math.nan))
     return ClassFigures(**counts, figures=figures)
 
 

@@ -21,6 +21,7 @@ from secondread.evaluation import sample
 from secondread.evaluation.arrays import FloatArray, IntArray
 from secondread.evaluation.behaviour import run_behaviour
 from secondread.evaluation.behaviour_results import Behaviour, Films
+from secondread.evaluation.known_failures import Case, KnownFailures, run_known_failures
 from secondread.evaluation.labelled_images import LabelledImages
 from secondread.evaluation.latency import Latency, measure_latency
 from secondread.evaluation.not_my_field import NotMyField, assemble, not_my_field
@@ -56,6 +57,7 @@ class Evidence:
             is not known, or is what is judged here.
         second_reader: what that would be worth to a first reader.
         workload: and in a reading room.
+        known_failures: which of the films that a model once read wrongly it still does; None where none were named.
     """
 
     subgroups: Subgroups | None
@@ -67,6 +69,7 @@ class Evidence:
     risk_dial: RiskDial | None
     second_reader: SecondReader
     workload: Workload
+    known_failures: KnownFailures | None = None
 
     def to_json(self) -> dict[str, Any]:
         """As JSON; null for what was not asked for or cannot be known."""
@@ -85,6 +88,7 @@ def gather(
     probabilities: FloatArray,
     *,
     config: EvaluateConfig,
+    cases: tuple[Case, ...] | None = None,
 ) -> Evidence:
     """Ask everything that the configuration asks for.
 
@@ -95,6 +99,7 @@ def gather(
         labels: int (images,), positions in the model's classes.
         probabilities: float (images, classes), what the graph says of the images.
         config: how much is run.
+        cases: known failures; None: not asked.
     """
     taxonomy = model.config.taxonomy
     dial = _dial(model, data, labels, probabilities, config)
@@ -115,6 +120,7 @@ def gather(
         workload=workload(
             *said, urgency=[info.urgency for info in taxonomy.classes], confidence_at_least=confident, config=config
         ),
+        known_failures=None if cases is None else _known_failures(model, session, cases),
     )
 
 
@@ -172,6 +178,15 @@ def _not_my_field(
         strange,
         threshold=model.config.thresholds.out_of_distribution,
         level=config.level,
+    )
+
+
+def _known_failures(model: ModelFolder, session: GraphSession, cases: tuple[Case, ...]) -> KnownFailures:
+    return run_known_failures(
+        lambda images: session.run(images).probabilities,
+        cases,
+        taxonomy=model.config.taxonomy,
+        preprocessing=model.config.preprocessing,
     )
 
 

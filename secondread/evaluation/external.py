@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 
 from secondread.atomic import sha256_bytes
 from secondread.cpus import cpu_limit
 from secondread.data.intake import with_header_ids
+from secondread.data.manifest import typed
 from secondread.data.pixels.preprocess import Preprocessing, preprocess
 from secondread.data.sources.source import Source, SourceImage
 from secondread.errors import ImageError, InputError, TooLargeError
 from secondread.evaluation.labelled_images import LabelledImages
+from secondread.evaluation.subgroups import factors_of
 from secondread.logging import get_logger
 from secondread.progress import track
 
@@ -49,7 +53,19 @@ def read_source(source: Source, spec: Preprocessing) -> LabelledImages:
         name=source.uri,
         split="all",
         synthetic=source.synthetic,
+        factors=factors_of(typed(pd.DataFrame([_facts(image) for image, _, _ in read]))),
     )
+
+
+def _facts(image: SourceImage) -> dict[str, Any]:
+    """What a manifest would hold of whom the image is of."""
+    return {
+        "sex": image.sex,
+        "age": float("nan") if image.age is None else image.age,
+        "view": image.view,
+        "source": image.source,
+        "modality": image.modality,
+    }
 
 
 def _read(image: SourceImage, spec: Preprocessing) -> _Read | None:

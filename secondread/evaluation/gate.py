@@ -16,6 +16,7 @@ from secondread.errors import InputError
 from secondread.evaluation.behaviour_results import NOT_ASKED, PASS, Behaviour
 from secondread.evaluation.evidence import Evidence
 from secondread.evaluation.interval import UNKNOWN, Interval
+from secondread.evaluation.known_failures import MENDED, KnownFailures
 from secondread.evaluation.latency import Latency
 from secondread.evaluation.subgroup_results import JUDGED, SENSITIVITY, TOO_SMALL, WORSE, Subgroups
 from secondread.evaluation.verdict import GateResult, Line
@@ -138,6 +139,8 @@ def _of_evidence(policy: GateConfig, evidence: Evidence | None) -> Iterator[Line
     if policy.false_alarms_below is not None:
         share = strange.own.share if strange else math.nan
         yield _share("false_alarms_below", "its own images", share, policy.false_alarms_below, above=False)
+    if policy.known_failures_mended_at_least is not None:
+        yield _mended(policy.known_failures_mended_at_least, evidence.known_failures if evidence else None)
 
 
 def _latency(limit: float, found: Latency | None) -> Line:
@@ -183,6 +186,17 @@ def _behaviour(found: Behaviour | None) -> Line:
         told = "; ".join(f"{result.name}: {result.reason}" for result in failed)
         return Line(name, False, f"{len(failed)} of {len(asked)} behaviour tests do not pass: {told}")
     return Line(name, found.passed, f"all {len(asked)} behaviour tests pass")
+
+
+def _mended(limit: float, found: KnownFailures | None) -> Line:
+    """A case that could not be run counts as not mended; no case at all is no success."""
+    name, asked = "known_failures_mended_at_least", f"at least {limit:.4g} asked"
+    if found is None or not found.cases:
+        return Line(name, False, f"no known failure was run, {asked}")
+    mended, rest = len(found.of(MENDED)), [case for case in found.cases if case.verdict != MENDED]
+    told = "".join(f"; {case.name} {case.verdict}" for case in rest)
+    reason = f"{mended} of {len(found.cases)} known failures are mended, {asked}{told}"
+    return Line(name, mended / len(found.cases) >= limit, reason)
 
 
 def _share(name: str, what: str, share: float, limit: float, *, above: bool) -> Line:

@@ -18,7 +18,7 @@ have its class or the image is damaged, is named with the reason, and not mended
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -68,6 +68,7 @@ class CaseResult:
         probability: of the true class; NaN where it could not be run.
         verdict: `still fails`, `mended` or `could not be run`.
         reason: why it could not be run, else empty.
+        pixels: what the model was given, uint8 (size, size); None where it could not be run. Not in the JSON.
     """
 
     name: str
@@ -78,6 +79,7 @@ class CaseResult:
     probability: float
     verdict: str
     reason: str
+    pixels: npt.NDArray[np.uint8] | None = field(default=None, compare=False, repr=False)
 
 
 @dataclass(frozen=True)
@@ -92,7 +94,9 @@ class KnownFailures:
 
     def to_json(self) -> dict[str, Any]:
         """As JSON; what cannot be known is null."""
-        document: dict[str, Any] = null_for_nan(asdict(self))
+        shown = [name for name in CaseResult.__dataclass_fields__ if name != "pixels"]
+        cases = [{name: getattr(case, name) for name in shown} for case in self.cases]
+        document: dict[str, Any] = null_for_nan({"cases": cases})
         counts = {verdict: len(self.of(verdict)) for verdict in (STILL_FAILS, MENDED, COULD_NOT_RUN)}
         return document | {"counts": counts}
 
@@ -164,11 +168,11 @@ def _result(predict: Predict, case: Case, taxonomy: Taxonomy, preprocessing: Pre
     try:
         label, pixels = taxonomy.index(case.config.label), _pixels(case, preprocessing)
     except InputError as error:
-        return _said(case, answer="", probability=float("nan"), verdict=COULD_NOT_RUN, reason=str(error))
+        return _said(case, "", float("nan"), COULD_NOT_RUN, reason=str(error))
     probabilities = answers(predict, pixels, batch_size=1)
     answer = int(probabilities[0].argmax())
     verdict = MENDED if answer == label else STILL_FAILS
-    return _said(case, taxonomy.names[answer], float(probabilities[0, label]), verdict, reason="")
+    return _said(case, taxonomy.names[answer], float(probabilities[0, label]), verdict, pixels=pixels[0, 0])
 
 
 def _pixels(case: Case, preprocessing: Preprocessing) -> npt.NDArray[np.uint8]:
@@ -177,8 +181,17 @@ def _pixels(case: Case, preprocessing: Preprocessing) -> npt.NDArray[np.uint8]:
     return pixels if case.config.change is None else apply(case.config.change, pixels, preprocessing)
 
 
-def _said(case: Case, answer: str, probability: float, verdict: str, reason: str) -> CaseResult:
+def _said(
+    case: Case,
+    answer: str,
+    probability: float,
+    verdict: str,
+    *,
+    reason: str = "",
+    pixels: npt.NDArray[np.uint8] | None = None,
+) -> CaseResult:
     config = case.config
+    since = config.since.isoformat()
     return CaseResult(
-        case.name, config.sentence, config.label, config.since.isoformat(), answer, probability, verdict, reason
+        case.name, config.sentence, config.label, since, answer, probability, verdict, reason, pixels=pixels
     )

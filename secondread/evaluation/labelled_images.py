@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -62,6 +62,23 @@ class LabelledImages:
             synthetic=dataset.synthetic,
             version=dataset.content_hash,
             factors=factors_of(data.rows),
+        )
+
+    def take(self, chosen: npt.NDArray[np.bool_]) -> LabelledImages:
+        """Some of the images; these themselves where all are chosen.
+
+        Args:
+            chosen: bool (images,).
+        """
+        if chosen.all():
+            return self
+        return replace(
+            self,
+            images=self.images[chosen],
+            labels=self.labels[chosen],
+            image_ids=self.image_ids[chosen],
+            groups=self.groups[chosen],
+            factors={name: values[chosen] for name, values in self.factors.items()},
         )
 
 

@@ -20,6 +20,8 @@ from PIL import Image
 
 from secondread.evaluation import figures
 from secondread.evaluation.arrays import FloatArray, IntArray
+from secondread.evaluation.drop_results import Drop
+from secondread.evaluation.estimate import Estimate
 from secondread.evaluation.harm_pictures import forest_svg, strengths_svg
 from secondread.evaluation.interval import Interval
 from secondread.evaluation.metrics import BY_CLASS, COUNTS, LOWER_IS_BETTER, OVERALL
@@ -108,7 +110,13 @@ def render_html(evaluation: Evaluation, gallery: Gallery) -> str:
     """The report as one HTML document."""
     return render_page(
         _TEMPLATE,
-        {"figure": format_figure, "between": format_interval},
+        {
+            "figure": format_figure,
+            "between": format_interval,
+            "signed": lambda each: format_signed(each.value),
+            "signed_between": format_signed_interval,
+            "picture": data_uri,
+        },
         synthetic=evaluation.synthetic,
         evaluation=evaluation,
         gallery=gallery,
@@ -144,6 +152,9 @@ def summary_markdown(evaluation: Evaluation) -> str:
         "|---|---:|---:|---:|---:|---:|---:|",
         *(_markdown_class(name, item) for name, item in evaluation.per_class.items()),
         "",
+        *_markdown_absent(evaluation),
+        *_markdown_drop(evaluation.drop),
+        *_markdown_apart(evaluation),
         *(f"- {_cell(reason)}" for reason in evaluation.gate.reasons),
         "",
         f"*{NOTICE}*",
@@ -156,7 +167,18 @@ def format_figure(value: float | None) -> str:
     return "-" if value is None or not math.isfinite(value) else f"{value:.3f}"
 
 
-def format_interval(bounds: Figure | Interval) -> str:
+def format_signed(value: float) -> str:
+    """Three decimals and the sign, or a dash where there is no figure."""
+    return f"{value:+.3f}" if math.isfinite(value) else "-"
+
+
+def format_signed_interval(bounds: Estimate) -> str:
+    """As `format_interval`, of a difference."""
+    known = math.isfinite(bounds.low) and math.isfinite(bounds.high)
+    return f"{format_signed(bounds.low)} to {format_signed(bounds.high)}" if known else ""
+
+
+def format_interval(bounds: Figure | Estimate | Interval) -> str:
     """Both bounds, or nothing where they are not known."""
     known = math.isfinite(bounds.low) and math.isfinite(bounds.high)
     return f"{format_figure(bounds.low)} to {format_figure(bounds.high)}" if known else ""
@@ -170,6 +192,56 @@ def _markdown_class(name: str, item: ClassFigures) -> str:
     shown = ("precision", "recall", "specificity", "f1", "auroc")
     cells = (f"{format_figure(item[each].value)} ({format_interval(item[each]) or '-'})" for each in shown)
     return f"| {_cell(name)} | {item.support} | {' | '.join(cells)} |"
+
+
+def _markdown_absent(evaluation: Evaluation) -> list[str]:
+    if not evaluation.absent:
+        return []
+    return [
+        f"No image has {_cell(', '.join(evaluation.absent))}: means over classes are over "
+        f"{_cell(', '.join(evaluation.present))}.",
+        "",
+    ]
+
+
+def _markdown_drop(drop: Drop | None) -> list[str]:
+    if drop is None:
+        return []
+    if not drop.figures:
+        return [f"No class in common with {drop.split} of `{_cell(drop.against)}`: no drop can be told.", ""]
+    shared = f" {drop.shared_images} images are in both sets, which are not independent." if drop.shared_images else ""
+    return [
+        f"Against {drop.against_n} images of {drop.split} of `{_cell(drop.against)}`, over "
+        f"{_cell(', '.join(drop.classes))}:{shared}",
+        "",
+        "| figure | here | its own test | difference | interval |",
+        "|---|---:|---:|---:|---|",
+        *(
+            f"| {OVERALL[name]} | {format_figure(each.external.value)} | {format_figure(each.internal.value)} "
+            f"| {format_signed(each.drop.value)} | {format_signed_interval(each.drop)} |"
+            for name, each in drop.figures.items()
+        ),
+        "",
+    ]
+
+
+def _markdown_apart(evaluation: Evaluation) -> list[str]:
+    if not evaluation.apart:
+        return []
+    return [
+        "In no figure:",
+        "",
+        "| class of the set | why | images | turned away | mean confidence | called |",
+        "|---|---|---:|---|---|---|",
+        *(
+            f"| {_cell(each.name)} | {each.reason} | {each.n} "
+            f"| {format_figure(each.flagged.value)} ({format_interval(each.flagged) or '-'}) "
+            f"| {format_figure(each.confidence.value)} ({format_interval(each.confidence) or '-'}) "
+            f"| {_cell(', '.join(f'{count} {name}' for name, count in each.called.items()))} |"
+            for each in evaluation.apart
+        ),
+        "",
+    ]
 
 
 def _cell(text: str) -> str:

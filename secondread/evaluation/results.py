@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
+from secondread.evaluation.apart import ClassApart
 from secondread.evaluation.calibration import ReliabilityBin
 from secondread.evaluation.curves import PrCurve, RocCurve
+from secondread.evaluation.drop_results import Drop
 from secondread.evaluation.evidence import Evidence
 from secondread.evaluation.interval import Interval
 from secondread.evaluation.nulls import null_for_nan
 from secondread.evaluation.verdict import GateResult
+
+EVALUATION_FILE = "evaluation.json"
+PREDICTIONS_FILE = "predictions.parquet"
 
 
 @dataclass(frozen=True)
@@ -41,7 +46,7 @@ class ClassFigures:
     Attributes:
         support: images that have this class.
         predicted: images that were called this class.
-        figures: the others of `metrics.BY_CLASS`.
+        figures: the others of `metrics.BY_CLASS`; NaN all of them where no image has the class.
     """
 
     support: int
@@ -112,6 +117,9 @@ class Evaluation:
         thresholds: of each class that val had enough images of.
         evidence: for whom the model is worse, what breaks it, what it is worth; None where it was not gathered.
         gate: whether all that is good enough.
+        class_names: the set's own class to that of the model, where their names differ.
+        apart: what the model makes of images whose class it lacks; they are in no other figure.
+        drop: figures less those of another evaluation of this model; None where none was named.
     """
 
     model: str
@@ -140,6 +148,14 @@ class Evaluation:
     thresholds: Mapping[str, ClassThreshold]
     evidence: Evidence | None
     gate: GateResult
+    class_names: Mapping[str, str] = field(default_factory=dict)
+    apart: tuple[ClassApart, ...] = ()
+    drop: Drop | None = None
+
+    @property
+    def present(self) -> tuple[str, ...]:
+        """Classes of the model that some image has; means over classes are taken over these."""
+        return tuple(name for name, figures in self.per_class.items() if figures.support)
 
     @property
     def absent(self) -> tuple[str, ...]:
@@ -160,5 +176,5 @@ class Evaluation:
             name: {"support": item["support"], "predicted": item["predicted"], **item["figures"]}
             for name, item in document["per_class"].items()
         }
-        cleaned: dict[str, Any] = null_for_nan({**document, "absent": list(self.absent)})
+        cleaned: dict[str, Any] = null_for_nan({**document, "present": list(self.present), "absent": list(self.absent)})
         return cleaned

@@ -1,6 +1,7 @@
 """Judging a model by the graph that is served, and what is written down."""
 
 import json
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest
 from sklearn.metrics import log_loss
 
 from secondread.config.evaluate import EvaluateConfig
+from secondread.config.external_classes import ExternalClassesConfig
 from secondread.config.gate import GateConfig
 from secondread.config.ingest import IngestConfig
 from secondread.config.preprocess import PreprocessConfig
@@ -82,10 +84,11 @@ def test_what_cannot_be_known_is_null(
         groups=data.groups[data.labels < 2],
     )
     document = evaluate(quarters(), few, config=QUICK).to_json()
-    for name in ("recall", "auroc", "average_precision", "sensitivity_at_specificity"):
+    for name in set(BY_CLASS) - set(COUNTS):
         assert document["per_class"]["cxr-opacity"][name] == {"value": None, "low": None, "high": None}
     assert document["roc"]["cxr-opacity"] is None
     assert document["pr"]["cxr-opacity"] is None
+    assert document["present"] == ["cxr-covid", "cxr-normal"]
     assert document["absent"] == ["cxr-opacity", "cxr-tuberculosis"]
     json.dumps(document, allow_nan=False)
 
@@ -171,13 +174,35 @@ def test_labels_go_by_name_not_by_position(
     assert turned.metrics["accuracy"] == same.metrics["accuracy"]
 
 
-def test_a_class_that_the_model_does_not_know_is_refused(
+def test_images_of_a_class_that_the_model_lacks_are_in_no_figure_and_told_apart(
     quarters: Callable[..., ModelFolder], pictures: Callable[..., LabelledImages], tmp_path: Path
 ) -> None:
-    model = quarters(classes=("cxr-covid", "cxr-normal", "cxr-opacity", "bone-fracture"))
-    with pytest.raises(InputError, match=r"'cxr-tuberculosis' in 0123456789ab is not a class of model 'quarters'"):
-        evaluate(model, pictures(), output=tmp_path / "evaluation", config=QUICK)
-    assert not (tmp_path / "evaluation").exists()
+    model, data = quarters(classes=("cxr-covid", "cxr-normal", "cxr-opacity", "bone-fracture")), pictures()
+    found = evaluate(model, data, output=tmp_path / "evaluation", config=QUICK)
+    lacking = data.labels == data.classes.index("cxr-tuberculosis")
+    assert found.n == (~lacking).sum()
+    assert found.absent == ("bone-fracture",)
+    (apart,) = found.apart
+    assert (apart.name, apart.n, apart.reason) == ("cxr-tuberculosis", lacking.sum(), "the model has no such class")
+    said = GraphSession(model.graph_path()).run(data.images[lacking]).probabilities
+    assert apart.called == dict(Counter(np.array(found.classes)[said.argmax(axis=1)]).most_common())
+    assert apart.confidence.value == pytest.approx(said.max(axis=1).mean())
+    assert len(pd.read_parquet(tmp_path / "evaluation" / "predictions.parquet")) == found.n
+    for name in ("report.html", "summary.md"):
+        assert "the model has no such class" in (tmp_path / "evaluation" / name).read_text(encoding="utf-8")
+
+
+def test_classes_are_named_as_the_file_says(
+    quarters: Callable[..., ModelFolder], pictures: Callable[..., LabelledImages]
+) -> None:
+    model, data = quarters(), pictures()
+    same = evaluate(model, data, config=QUICK)
+    other = replace(data, classes=("COVID", "NORMAL", "cxr-opacity", "TB"))
+    names = ExternalClassesConfig({"COVID": "cxr-covid", "NORMAL": "cxr-normal", "TB": "cxr-tuberculosis"})
+    found = evaluate(model, other, config=QUICK, classes=names)
+    assert found.metrics == same.metrics
+    assert found.class_names == names.map
+    assert not found.apart
 
 
 def test_images_made_another_way_are_refused(

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+from PIL import Image
 
 from secondread.config.evaluate import EvaluateConfig
+from secondread.config.gate import GateConfig
+from secondread.errors import InputError
 from secondread.evaluation.evaluate import evaluate
 from secondread.evaluation.evidence import Evidence
 from secondread.evaluation.labelled_images import LabelledImages
@@ -79,8 +84,42 @@ def test_what_is_not_asked_is_null(
         "behaviour",
         "not_my_field",
         "risk_dial",
+        "known_failures",
         "latency",
     ]
+
+
+def test_known_failures_are_tried_by_the_graph_where_they_are_named(
+    quarters: Callable[..., ModelFolder], tmp_path: Path, pictures: Callable[..., LabelledImages]
+) -> None:
+    """The model calls what is brightest in its first quarter cxr-covid."""
+    bright = np.zeros((64, 64), np.uint8)
+    bright[:32, :32] = 200
+    for label in ("cxr-covid", "cxr-normal"):
+        folder = tmp_path / "known" / label
+        folder.mkdir(parents=True)
+        Image.fromarray(bright).save(folder / "image.png")
+        (folder / "case.yaml").write_text(f"sentence: It was called opacity.\nlabel: {label}\nsince: 2026-11-22\n")
+    asked = replace(NOTHING, known_failures=str(tmp_path / "known"))
+    policy = GateConfig(known_failures_mended_at_least=1.0)
+    judged = evaluate(quarters(), pictures(), config=asked, policy=policy, output=tmp_path / "evaluation")
+    assert judged.evidence is not None
+    assert judged.evidence.known_failures is not None
+    assert [case.verdict for case in judged.evidence.known_failures.cases] == ["mended", "still fails"]
+    assert "1 of 2 known failures are mended, at least 1 asked; cxr-normal still fails" in judged.gate.reasons
+    page = (tmp_path / "evaluation" / "report.html").read_text(encoding="utf-8")
+    assert "Known failures: 1 still fail, 1 mended" in page
+    assert page.count('alt="Known failure cxr-') == 2
+    document = json.loads((tmp_path / "evaluation" / "evaluation.json").read_text(encoding="utf-8"))
+    assert document["evidence"]["known_failures"]["counts"]["mended"] == 1
+
+
+def test_a_folder_of_known_failures_that_is_not_there_is_refused_before_the_work(
+    quarters: Callable[..., ModelFolder], pictures: Callable[..., LabelledImages], tmp_path: Path
+) -> None:
+    asked = replace(NOTHING, known_failures=str(tmp_path / "nowhere"))
+    with pytest.raises(InputError, match="is no folder"):
+        evaluate(quarters(), pictures(), config=asked)
 
 
 def test_without_evidence_there_is_none(

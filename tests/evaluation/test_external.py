@@ -10,6 +10,7 @@ from secondread.data.pixels.preprocess import Preprocessing, preprocess
 from secondread.data.sources.open import open_source
 from secondread.errors import InputError
 from secondread.evaluation.external import read_source
+from secondread.evaluation.subgroups import FACTORS
 
 SPEC = Preprocessing(size=32)
 
@@ -31,6 +32,20 @@ def test_patients_are_groups_where_they_are_known(films: Callable[..., Path]) ->
     assert set(read_source(open_source(str(root)), SPEC).groups) == {"ann"}
     (root / "manifest.csv").unlink()
     assert len(set(read_source(open_source(str(root)), SPEC).groups)) == 5
+
+
+def test_what_is_known_of_the_patients_divides_them_as_it_does_in_a_version(films: Callable[..., Path]) -> None:
+    root = films(covid=3, normal=2)
+    known = ("F,34,PA,cxr", "M,,AP,cxr", ",81,,cxr", ",,,oct", "F,39,PA,oct")
+    paths = [f"{path.relative_to(root)},{path.parent.name}" for path in sorted(root.rglob("*.png"))]
+    rows = [f"{path},{facts}" for path, facts in zip(paths, known, strict=True)]
+    (root / "manifest.csv").write_text("\n".join(["path,label,sex,age,view,modality", *rows]))
+    found = read_source(open_source(str(root)), SPEC).factors
+    assert set(found) == set(FACTORS)
+    assert list(found["sex"]) == ["F", "M", "not known", "not known", "F"]
+    assert list(found["age_band"]) == ["20-39", "not known", "80+", "not known", "20-39"]
+    assert list(found["view"]) == ["PA", "AP", "not known", "not known", "PA"]
+    assert list(found["modality"]) == ["cxr", "cxr", "cxr", "oct", "oct"]
 
 
 def test_what_cannot_be_read_is_left_out_and_said(films: Callable[..., Path], caplog: pytest.LogCaptureFixture) -> None:

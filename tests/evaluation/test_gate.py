@@ -1,6 +1,7 @@
 """The gate decides from figures alone, excludes its limits, and takes missing figures for a no."""
 
 import math
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,8 @@ import pytest
 from secondread.config.gate import GateConfig
 from secondread.errors import InputError
 from secondread.evaluation.gate import Findings, decide, read_policy
+
+EXAMPLE = Path(__file__).parents[2] / "docs" / "gate.yaml"
 
 
 def found(images: int = 100, **values: float) -> Findings:
@@ -84,6 +87,24 @@ def test_a_bad_policy_is_refused_in_one_line_that_names_the_file(tmp_path: Path,
         read_policy(path)
     assert str(path) in str(error.value)
     assert "\n" not in str(error.value)
+
+
+def test_the_example_in_the_documents_names_every_line_and_gives_a_reason_for_each() -> None:
+    policy = read_policy(EXAMPLE)
+    lines = EXAMPLE.read_text(encoding="utf-8").splitlines()
+    named = [line.partition(":")[0] for line in lines if line and not line.startswith("#")]
+    assert named == [field.name for field in fields(GateConfig)]
+    assert all(getattr(policy, name) not in (None, False) for name in named), "each is asked for"
+    for name in named:
+        before = lines[next(at for at, line in enumerate(lines) if line.startswith(name)) - 1]
+        assert before.startswith("# "), name
+        assert ": " in before, "unit, colon, reason"
+
+
+@pytest.mark.parametrize("limit", [1.5, -0.1, True, "all"])
+def test_the_share_of_known_failures_is_a_share(limit: object) -> None:
+    with pytest.raises(InputError, match="known_failures_mended_at_least must be a share from 0 to 1"):
+        GateConfig(known_failures_mended_at_least=limit)
 
 
 def test_a_missing_policy_is_refused(tmp_path: Path) -> None:

@@ -93,6 +93,24 @@ def test_an_empty_folder_is_no_case(tmp_path: Path) -> None:
     assert run(tmp_path).cases == ()
 
 
+def test_the_example_in_the_documents_can_be_run() -> None:
+    three = Taxonomy((*CLASSES.classes, ClassInfo("cxr-covid"), ClassInfo("cxr-opacity")))
+    cases = read_cases(Path(__file__).parents[2] / "docs" / "known-failures")
+    assert [each.name for each in cases] == ["bright-film", "side-marker", "white-frame"]
+    found = run_known_failures(
+        lambda batch: np.tile([0.7, 0.1, 0.1, 0.1], (len(batch), 1)), cases, taxonomy=three, preprocessing=SPEC
+    )
+    assert [each.verdict for each in found.cases] == ["still fails", "mended", "mended"]
+
+
+def test_what_the_model_was_given_is_kept_for_the_report_and_is_not_in_the_json(tmp_path: Path) -> None:
+    case(tmp_path, "white-frame", CASE + PHANTOM + FRAME)
+    found = run(tmp_path)
+    assert found.cases[0].pixels.shape == (64, 64)
+    assert found.cases[0].pixels[0].min() == 255
+    assert "pixels" not in found.to_json()["cases"][0]
+
+
 def test_json_counts_the_verdicts_and_has_no_nan(tmp_path: Path) -> None:
     case(tmp_path, "white-frame", CASE + PHANTOM + FRAME)
     case(tmp_path, "other", CASE.replace("cxr-normal", "cxr-covid") + PHANTOM)

@@ -24,6 +24,7 @@ from secondread.evaluation.behaviour import run_behaviour
 from secondread.evaluation.behaviour_results import Films
 from secondread.evaluation.evidence import Evidence
 from secondread.evaluation.gate import Findings, decide
+from secondread.evaluation.known_failures import COULD_NOT_RUN, MENDED, STILL_FAILS, CaseResult, KnownFailures
 from secondread.evaluation.latency import Latency
 from secondread.evaluation.not_my_field import Kind, not_my_field
 from secondread.evaluation.paired import compare
@@ -47,6 +48,7 @@ POLICY = GateConfig(
     behaviour_tests=True,
     other_fields_above=0.90,
     false_alarms_below=0.10,
+    known_failures_mended_at_least=1.0,
     images_at_least=500,
 )
 MARGINS = PairedConfig(accuracy_margin_points=2.0, auroc_margin_points=2.0)
@@ -98,6 +100,7 @@ class Planted:
     milliseconds: float = 5.0
     strange: float = 2.0  # score of images of other fields, where own ones have 0 and the threshold is 1
     own: float = 0.0
+    failing: str = MENDED  # what becomes of the second of two known failures
 
 
 def turned_for(chosen: np.ndarray) -> np.ndarray:
@@ -136,6 +139,8 @@ MODELS: dict[str, tuple[Planted, set[str], set[str]]] = {
     "slow": (Planted(milliseconds=80.0), {"latency_p99_ms_below"}, set()),
     "takes anything for a film": (Planted(strange=0.5), {"other_fields_above"}, set()),
     "takes films for anything": (Planted(own=1.5), {"false_alarms_below"}, set()),
+    "fails as before": (Planted(failing=STILL_FAILS), {"known_failures_mended_at_least"}, set()),
+    "cannot be asked": (Planted(failing=COULD_NOT_RUN), {"known_failures_mended_at_least"}, set()),
     "a little worse than the champion": (
         Planted(turned_for(np.random.default_rng(3).random(IMAGES) < 0.04)),
         {"accuracy_margin_points"},
@@ -171,6 +176,7 @@ def findings(model: Planted) -> Findings:
         risk_dial=None,
         second_reader=second_reader(*said, classes=CLASSES, confidence_at_least=0.9, config=QUICK),
         workload=workload(*said, urgency=("urgent", "routine", "urgent"), confidence_at_least=0.9, config=QUICK),
+        known_failures=KnownFailures((known_failure("frame", MENDED), known_failure("marker", model.failing))),
     )
     return Findings(
         images=IMAGES,
@@ -179,6 +185,10 @@ def findings(model: Planted) -> Findings:
         ece_if_calibrated=bounds.ece_if_calibrated,
         evidence=evidence,
     )
+
+
+def known_failure(name: str, verdict: str) -> CaseResult:
+    return CaseResult(name, "It was called normal.", "cxr-covid", "2026-11-22", "cxr-covid", 0.8, verdict, "")
 
 
 def verdicts(model: Planted) -> tuple[GateResult, GateResult]:
@@ -211,8 +221,22 @@ def test_evidence_that_is_asked_for_and_missing_is_a_no_on_every_line() -> None:
         "behaviour_tests",
         "other_fields_above",
         "false_alarms_below",
+        "known_failures_mended_at_least",
     }
     assert decide(POLICY.figures_only(), replace(whole, evidence=None)).passed
+
+
+def test_some_known_failures_may_be_left_and_none_at_all_is_no_pass() -> None:
+    whole = findings(Planted(failing=STILL_FAILS))
+    assert whole.evidence is not None
+    half = GateConfig(accuracy_above=None, known_failures_mended_at_least=0.5)
+    assert decide(half, whole).passed
+    (line,) = [each for each in decide(half, whole).lines if each.name == "known_failures_mended_at_least"]
+    assert line.reason == "1 of 2 known failures are mended, at least 0.5 asked; marker still fails"
+    empty = replace(whole, evidence=replace(whole.evidence, known_failures=KnownFailures(())))
+    assert decide(replace(half, known_failures_mended_at_least=0.0), empty).tripped == (
+        "known_failures_mended_at_least",
+    )
 
 
 def test_groups_that_are_all_too_small_are_no_pass() -> None:
