@@ -46,7 +46,7 @@ from secondread.evaluation.results import (
 )
 from secondread.logging import get_logger
 from secondread.model.folder import ModelConfigFile, ModelFolder
-from secondread.model.session import open_graph
+from secondread.model.session import GraphSession, open_graph
 
 REPORT_FILE = "report.html"
 SUMMARY_FILE = "summary.md"
