@@ -50,6 +50,10 @@ def evaluate(
     known_failures: Annotated[
         Path | None, typer.Option(help="Folder of films that a model once read wrongly; each is tried again.")
     ] = None,
+    other_field: Annotated[
+        list[str],
+        typer.Option(help="Images of another field, which the model should turn away: a folder or URI. Repeatable."),
+    ] = [],  # noqa: B006
     settings: Set = [],  # noqa: B006
     json: Json = False,
 ) -> None:
@@ -64,8 +68,10 @@ def evaluate(
     from secondread.model.folder import ModelFolder
 
     chosen = parse_settings(settings)
-    named = {"known_failures": str(known_failures)} if known_failures else {}
-    config = from_mapping(EvaluateConfig, {**chosen["evaluate"], **named})
+    named = {"known_failures": str(known_failures) if known_failures else "", "other_fields": other_field}
+    config = from_mapping(
+        EvaluateConfig, {**chosen["evaluate"], **{key: value for key, value in named.items() if value}}
+    )
     policy = read_policy(gate) if gate else from_mapping(GateConfig, chosen["gate"])
     names = read_external_classes(classes) if classes else None
     opened = ModelFolder.open(model)

@@ -21,6 +21,8 @@ class EvaluateConfig:
     # each costs some seventy runs of the graph; 0: neither is asked
     stress_images: int = 200
     strange_images: int = 100  # of each kind of other field, which the model should turn away; 0: not asked
+    # folders, archives or URIs of images of other fields, each a kind of its own: what reaches a site by mistake
+    other_fields: tuple[str, ...] = ()
     timed_runs: int = 200  # of one image; the 99th percentile is then that of two runs; 0: not timed
     shown_images: int = 12  # pictures in each of the report's two galleries; two rows on a desk, six on a phone
     # folder of films that a model once read wrongly, as `secondread.evaluation.known_failures` reads it; empty: none,

@@ -171,6 +171,7 @@ def _not_my_field(
         model.config.taxonomy,
         most=config.strange_images,
         seed=config.seed,
+        places=config.other_fields,
     )
     return not_my_field(
         lambda images: session.run(images, batch_size=config.batch_size).ood_score,

@@ -2,8 +2,8 @@
 
 Images are assembled here, with nothing to fetch: phantoms of another modality, photographs and drawings that
 scikit-image and scikit-learn ship, handwritten digits, pages of text, noise, and the model's own test images upside
-down and inverted. All are made ready as films are. What share of the own images is turned away stands beside it:
-without that, a score that turns away everything would be the best.
+down and inverted; and whatever folders a site names. All are made ready as films are. What share of the own images is
+turned away stands beside it: without that, a score that turns away everything would be the best.
 
 The last two kinds are shown to the score when it is fitted (on training images: `secondread.training.
 out_of_distribution`), so that they say less about what nobody has thought of.
@@ -12,10 +12,10 @@ out_of_distribution`), so that they say less about what nobody has thought of.
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from functools import lru_cache
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 
 import numpy as np
@@ -25,7 +25,9 @@ from scipy.ndimage import gaussian_filter
 from scipy.stats import beta
 
 from secondread.data.pixels.preprocess import Preprocessing, preprocess
+from secondread.data.sources.names import readable_name
 from secondread.data.sources.phantom.source import PhantomSource
+from secondread.data.unlabelled import read_unlabelled
 from secondread.taxonomy import Taxonomy
 
 Pixels = npt.NDArray[np.uint8]
@@ -131,7 +133,9 @@ def not_my_field(
     )
 
 
-def assemble(own: Pixels, spec: Preprocessing, taxonomy: Taxonomy, *, most: int, seed: int = 0) -> tuple[Kind, ...]:
+def assemble(
+    own: Pixels, spec: Preprocessing, taxonomy: Taxonomy, *, most: int, seed: int = 0, places: Sequence[str] = ()
+) -> tuple[Kind, ...]:
     """Images of other fields, made ready in a model's own way; the same for the same arguments.
 
     Args:
@@ -140,9 +144,16 @@ def assemble(own: Pixels, spec: Preprocessing, taxonomy: Taxonomy, *, most: int,
         taxonomy: of the model; phantoms of a modality that it names are of its field.
         most: images of a kind.
         seed: of what is drawn at random.
+        places: folders, archives or URIs whose images are a kind each, labels not looked at.
+    Raises:
+        InputError: a place has no image that can be read.
     """
-    some = own[_choice(len(own), most, seed)]
+    some = _some(own, most, seed)
     kinds = [
+        *(
+            Kind(name, _some(read_unlabelled([place], spec), most, seed))
+            for place, name in zip(places, _names(places), strict=True)
+        ),
         *(
             Kind(f"phantoms: {modality}", _ready(_phantoms(modality, most, seed), spec))
             for modality in _other_modalities(taxonomy)
@@ -168,6 +179,16 @@ def _count(flags: npt.NDArray[np.bool_], level: float, *, taught: bool = False) 
 def _choice(count: int, most: int, seed: int) -> npt.NDArray[np.int64]:
     chosen = np.random.default_rng(seed).permutation(count)[:most]
     return np.asarray(np.sort(chosen), dtype=np.int64)
+
+
+def _names(places: Sequence[str]) -> list[str]:
+    """What places are called in a report: the last part, unless that is the same of two."""
+    last = [readable_name(PurePath(place).name) for place in places]
+    return last if len(set(last)) == len(last) else [readable_name(place) for place in places]
+
+
+def _some(images: Pixels, most: int, seed: int) -> Pixels:
+    return images[_choice(len(images), most, seed)]
 
 
 def _ready(pictures: Iterator[bytes], spec: Preprocessing) -> Pixels:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
+from PIL import Image
 from scipy.stats import binomtest
 
 from secondread.data.pixels.preprocess import Preprocessing
 from secondread.data.taxonomies import seed_taxonomy
+from secondread.errors import InputError
 from secondread.evaluation.not_my_field import Kind, assemble, not_my_field
 from secondread.taxonomy import ClassInfo, Taxonomy
 
@@ -40,6 +44,29 @@ def test_every_kind_is_there_made_ready_like_a_film(kinds: tuple[Kind, ...]) -> 
         assert kind.images.dtype == np.uint8
         assert len({image.tobytes() for image in kind.images}) == 12, kind.name
     assert [kind.name for kind in kinds if kind.taught] == ["upside down", "inverted"]
+
+
+def test_folders_that_are_named_are_a_kind_each(tmp_path: Path) -> None:
+    for kind, grey in (("knees", 40), ("hands", 200)):
+        (tmp_path / kind / "any").mkdir(parents=True)
+        for number in range(3):
+            Image.new("L", (40, 40), grey + number).save(tmp_path / kind / "any" / f"{number}.png")
+    found = assemble(OWN, SPEC, CHEST, most=2, places=[str(tmp_path / "knees"), str(tmp_path / "hands")])
+    assert [(kind.name, len(kind.images)) for kind in found[:2]] == [("knees", 2), ("hands", 2)]
+    assert brightness(found[0].images).max() < 50 < 190 < brightness(found[1].images).min()
+
+
+def test_folders_of_the_same_name_are_told_apart(tmp_path: Path) -> None:
+    for parent in ("a", "b"):
+        (tmp_path / parent / "films").mkdir(parents=True)
+        Image.new("L", (40, 40), 9).save(tmp_path / parent / "films" / "0.png")
+    found = assemble(OWN, SPEC, CHEST, most=2, places=[str(tmp_path / parent / "films") for parent in ("a", "b")])
+    assert len({kind.name for kind in found[:2]}) == 2
+
+
+def test_a_folder_without_images_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="none of its 0 images"):
+        assemble(OWN, SPEC, CHEST, most=2, places=[str(tmp_path)])
 
 
 def test_the_same_arguments_assemble_the_same_images(kinds: tuple[Kind, ...]) -> None:

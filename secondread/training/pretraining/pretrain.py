@@ -17,6 +17,7 @@ from secondread.config.pretrain import PretrainConfig
 from secondread.config.train import TrainConfig
 from secondread.cpus import cpu_limit
 from secondread.data.manifest import SPLITS
+from secondread.data.unlabelled import Pixels, read_unlabelled
 from secondread.data.versions.dataset import DatasetVersion, SplitData
 from secondread.errors import StoppedError
 from secondread.logging import get_logger
@@ -24,7 +25,6 @@ from secondread.training.batches import Share, train_batches
 from secondread.training.fit import architecture_for
 from secondread.training.pretraining.folder import PRETRAINED_FILE, Pretrained
 from secondread.training.pretraining.masked import MaskedImages
-from secondread.training.pretraining.unlabelled import Pixels, read_unlabelled
 from secondread.training.sharded import whole_state
 from secondread.training.trainer import TrainerParts, contained, make_trainer
 
