@@ -4,6 +4,7 @@
     predictions.parquet   one row an image: image_id, label, predicted, confidence, probabilities; no patient
     report.html           the figures and pictures, for people, in one file
     summary.md            the headline
+    MODEL_CARD.md         the model's card, with what this evaluation found
 
 Used twice in the pipeline: on val, to stop a hopeless run early, and on test for the chosen graph.
 """
@@ -23,6 +24,7 @@ from secondread.config.evaluate import EvaluateConfig
 from secondread.config.gate import GateConfig
 from secondread.evaluation import bootstrap, calibration, curves, metrics, thresholds
 from secondread.evaluation.arrays import FloatArray, IntArray, check, once
+from secondread.evaluation.card import model_card
 from secondread.evaluation.evidence import Evidence, gather
 from secondread.evaluation.gate import Findings, decide
 from secondread.evaluation.interval import Interval
@@ -30,8 +32,9 @@ from secondread.evaluation.labelled_images import LabelledImages, labels_of_mode
 from secondread.evaluation.report import Gallery, render_html, summary_markdown
 from secondread.evaluation.results import Calibration, ClassFigures, ClassThreshold, Evaluation, Figure
 from secondread.logging import get_logger
-from secondread.model.folder import ModelConfigFile, ModelFolder
+from secondread.model.folder import CARD_FILE, ModelConfigFile, ModelFolder
 from secondread.model.session import GraphSession
+from secondread.model.training_record import TrainingRecord
 
 EVALUATION_FILE = "evaluation.json"
 PREDICTIONS_FILE = "predictions.parquet"
@@ -66,9 +69,10 @@ def evaluate(
             worth; without it, what the policy asks of these is not known.
     Raises:
         InputError: the images were made another way, or have a class that the model does not know.
+        IntegrityError: the model's record of its training is damaged.
     """
     policy, config = policy or GateConfig(), config or EvaluateConfig()
-    labels = labels_of_model(model, data)
+    labels, training = labels_of_model(model, data), TrainingRecord.read(model.root)
     if data.version not in ("", model.config.dataset_version):
         log.warning(
             "%s is not the dataset version that the model was trained on (%s): it may have seen these images",
@@ -88,6 +92,8 @@ def evaluate(
         )
         if folder is not None:
             _fill(folder, evaluation, data=data, probabilities=probabilities, labels=labels, shown=config.shown_images)
+            card = model_card(model.config, training, evaluation=evaluation)
+            (folder / CARD_FILE).write_text(card, encoding="utf-8")
     log.info("%s", evaluation.gate)
     return evaluation
 
