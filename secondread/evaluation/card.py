@@ -119,7 +119,11 @@ class _FlaggedGap:
 
     @property
     def of(self) -> str:
-        return f"sensitivity of {self.gap.classes[0]}" if self.gap.figure == SENSITIVITY else "accuracy, same classes"
+        return (
+            f"sensitivity of {self.gap.classes[0]}"
+            if self.gap.figure == SENSITIVITY
+            else "accuracy at the same class mix"
+        )
 
 
 def _gaps(found: Subgroups) -> list[_FlaggedGap]:

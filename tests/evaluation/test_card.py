@@ -197,7 +197,7 @@ def test_calibration_is_told_beside_what_chance_does(card: str, judged: tuple[Mo
 
 def test_each_gap_that_is_more_than_chance_is_told_with_its_interval(card: str) -> None:
     _, worse, better = rows(section(card, "For whom it is worse"))
-    assert worse == ["sex F", "20", "accuracy, same classes", "-12.0", "-17.0 to -7.0", "worse"]
+    assert worse == ["sex F", "20", "accuracy at the same class mix", "-12.0", "-17.0 to -7.0", "worse"]
     assert better[0] == "sex M"
     assert better[-1] == "better"
     assert "Patients of sex F are read worse" in section(card, "Ethical considerations")
@@ -248,10 +248,10 @@ def test_behaviour_tests_that_fail_are_told_and_others_are_not(card: str) -> Non
 def test_kinds_that_it_surely_cannot_see_are_named_with_their_number(card: str) -> None:
     """Of noise 7 of 8 were turned away: that is too few images to say that it cannot see it."""
     told = section(card, "What is none of its field")
-    assert "**It cannot see upside down**: of 50 images, 20.0 % were turned away (10.0 % to 33.7 %)" in told
-    assert "cannot see noise" not in told
+    assert "**It cannot see this kind: upside down.** Of 50 images, 20.0 % were turned away (10.0 % to 33.7 %)" in told
+    assert "this kind: noise" not in told
     assert ["noise", "8", "87.5 %", "47.3 % to 99.7 %"] in rows(told)
-    assert "Keep upside down away from it" in section(card, "Caveats and recommendations")
+    assert "a label without a warning: upside down." in section(card, "Caveats and recommendations")
 
 
 def test_every_line_of_the_gate_has_its_verdict(card: str) -> None:
@@ -259,6 +259,7 @@ def test_every_line_of_the_gate_has_its_verdict(card: str) -> None:
         ["`accuracy_above`", "**failed**", "accuracy 0.8000 is not above 0.9"],
         ["`images_at_least`", "passed", "80 images, at least 10 asked"],
     ]
+    assert "**The gate refused this model**, for accuracy_above" in section(card, "Caveats and recommendations")
 
 
 def test_what_gives_the_label_away_is_told_and_warned_of(card: str) -> None:
