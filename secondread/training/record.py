@@ -38,7 +38,7 @@ def training_record(
     return TrainingRecord(
         dataset_version=dataset.content_hash,
         counts=dataset.counts,
-        sources=tuple(SourceCount(str(row.source), str(row.license), int(row.images)) for row in counts.itertuples()),
+        sources=tuple(SourceCount(*row) for row in counts.to_numpy().tolist()),
         preset=preset_name(dataset, config),
         epochs=len(fitted.epochs),
         best_epoch=fitted.best_epoch,
