@@ -14,6 +14,7 @@ def evaluate(
     curves: dsl.Output[dsl.ClassificationMetrics],
     report: dsl.Output[dsl.HTML],
     summary: dsl.Output[dsl.Markdown],
+    card: dsl.Output[dsl.Markdown],
     split: str,
     model_step: str,
     gate: dict,
@@ -26,11 +27,12 @@ def evaluate(
     Args:
         model: the model folder.
         dataset: what preprocess wrote.
-        evaluation: figures, predictions and report.
-        metrics: the figures.
+        evaluation: figures, predictions, report and model card.
+        metrics: the figures with their intervals.
         curves: confusion matrix and ROC curve.
         report: the page for people.
-        summary: the headline.
+        summary: the headline and the gate's lines.
+        card: the model card with what was found.
         split: val or test.
         model_step: the step that wrote the model, train or quantize.
         gate: fields of GateConfig.
@@ -45,5 +47,6 @@ def evaluate(
     result = step(
         model.path, dataset.path, evaluation.path, split=split, model_step=model_step, gate=gate, settings=settings
     )
-    show_evaluation(result, evaluation.path, metrics=metrics, curves=curves, report=report.path, summary=summary.path)
+    pages = {"report": report.path, "summary": summary.path, "card": card.path}
+    show_evaluation(result, evaluation.path, metrics=metrics, curves=curves, **pages)
     return result.gate.passed

@@ -199,17 +199,18 @@ def _verified(record: VersionRecord, environment: Environment) -> dict[str, Any]
 
 
 def _as_json(record: VersionRecord, checked: dict[str, Any] | None) -> dict[str, Any]:
+    from secondread.tracking.gate_tags import GateTags
     from secondread.tracking.promotion import EVENT, events
 
-    figures = {key.removeprefix("gate."): text for key, text in record.tags.items() if key.startswith("gate.")}
-    passed = figures.pop("passed", None)
+    gate = GateTags.read(record.tags)
     registered = {key: value for key, value in asdict(record.registered).items() if key != "alias"}
     return {
         **registered,
         "aliases": list(record.aliases),
         "created": record.created,
-        "gate_passed": None if passed is None else passed == "true",
-        "figures": {name: float(text) for name, text in figures.items()},
+        "gate_passed": gate.passed,
+        "gate_lines": dict(gate.lines),
+        "figures": dict(gate.figures),
         "signed_by": record.tags.get("signed_by"),
         "verified": None if checked is None else checked["verified"],
         "problem": checked["problem"] if checked else "",

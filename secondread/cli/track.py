@@ -17,7 +17,9 @@ def add_to(app: typer.Typer) -> None:
 
 
 def track(
-    complete: Annotated[Path, typer.Option(help="Folder that a training named when MLflow did not answer.")],
+    complete: Annotated[
+        Path, typer.Option(help="Folder that a training or evaluation named when MLflow did not answer.")
+    ],
     json: Json = False,
 ) -> None:
     """Send MLflow what it lacks of a training run. Doing it twice changes nothing."""

@@ -44,6 +44,9 @@ class TrainConfig:
     class_sensitivity: float = (
         0.9  # share of a class's images that its own threshold finds: one miss in ten, told as such
     )
+    # images of the version that are looked at to tell the model card what in them gives the label away: seconds, and an
+    # interval 0.05 wide; 0: not looked at
+    audit_images: int = 2_000
     drop_path: float = 0.0  # share of images that skip the last block of the transformer; earlier blocks less
     ema_decay: float = 0.999  # share of the averaged weights kept each step; the average is judged and kept; 0: none
     early_stopping_epochs: int = 0  # epochs without a lower val loss after which it stops; 0: the schedule is run whole
@@ -76,6 +79,10 @@ class TrainConfig:
         require(
             0 < self.class_sensitivity < 1,
             f"class_sensitivity must be above 0 and below 1, not {self.class_sensitivity}.",
+        )
+        require(
+            self.audit_images == 0 or self.audit_images >= 100,
+            f"audit_images must be 0, or at least 100, not {self.audit_images}.",
         )
         for name in ("ema_decay", "drop_path"):
             require(0 <= getattr(self, name) < 1, f"{name} must be from 0 to below 1, not {getattr(self, name)}.")

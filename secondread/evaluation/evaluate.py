@@ -4,6 +4,7 @@
     predictions.parquet   one row an image: image_id, label, predicted, confidence, probabilities; no patient
     report.html           the figures and pictures, for people, in one file
     summary.md            the headline
+    MODEL_CARD.md         the model's card, with what this evaluation found
 
 Used twice in the pipeline: on val, to stop a hopeless run early, and on test for the chosen graph.
 """
@@ -27,6 +28,7 @@ from secondread.config.gate import GateConfig
 from secondread.evaluation import bootstrap, calibration, curves, metrics, thresholds
 from secondread.evaluation.apart import ClassApart, measure_apart
 from secondread.evaluation.arrays import FloatArray, IntArray, check, once
+from secondread.evaluation.card import model_card
 from secondread.evaluation.drop import measure_drop, read_internal
 from secondread.evaluation.evidence import Evidence, gather
 from secondread.evaluation.external_classes import Matched, match_classes
@@ -45,8 +47,9 @@ from secondread.evaluation.results import (
     Figure,
 )
 from secondread.logging import get_logger
-from secondread.model.folder import ModelConfigFile, ModelFolder
+from secondread.model.folder import CARD_FILE, ModelConfigFile, ModelFolder
 from secondread.model.session import GraphSession, open_graph
+from secondread.model.training_record import TrainingRecord
 
 REPORT_FILE = "report.html"
 SUMMARY_FILE = "summary.md"
@@ -85,12 +88,13 @@ def evaluate(
     Raises:
         InputError: the images were made another way, or none has a class of the model's; `classes`, `against` or the
             known failures of the configuration are not what they should be.
+        IntegrityError: the model's record of its training is damaged.
     """
     policy, config = policy or GateConfig(), config or EvaluateConfig()
     known = model.config.taxonomy.names
     matched = match_classes(data, known, classes, model=model.config.name)
     data = matched.judged
-    labels = labels_of_model(model, data)
+    labels, training = labels_of_model(model, data), TrainingRecord.read(model.root)
     if data.version not in ("", model.config.dataset_version):
         log.warning(
             "%s is not the dataset version that the model was trained on (%s): it may have seen these images",
@@ -125,6 +129,8 @@ def evaluate(
             evaluation = replace(evaluation, drop=drop)
         if folder is not None:
             _fill(folder, evaluation, data=data, probabilities=probabilities, labels=labels, shown=config.shown_images)
+            card = model_card(model.config, training, evaluation=evaluation)
+            (folder / CARD_FILE).write_text(card, encoding="utf-8")
     log.info("%s", evaluation.gate)
     return evaluation
 

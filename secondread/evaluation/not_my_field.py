@@ -44,6 +44,7 @@ _SCIKIT_LEARN = ("china.jpg", "flower.jpg")
 _CROPS = 4  # of each picture, besides the whole: there are few of them
 _CROPPED = 0.6  # of each side
 _PHANTOM_SIDE = 256  # pixels they are drawn with
+FLOOR = 0.9  # share of a kind that is to be turned away
 _LETTERS = "etaoinshrdlucmfwypvbgkqjxz"
 
 
@@ -103,7 +104,12 @@ class NotMyField:
     @property
     def unseen(self) -> tuple[str, ...]:
         """Kinds of which it lets through more than one in ten: what it cannot see."""
-        return tuple(name for name, found in self.kinds.items() if found.share < 0.9)
+        return tuple(name for name, found in self.kinds.items() if found.share < FLOOR)
+
+    @property
+    def surely_unseen(self) -> tuple[str, ...]:
+        """The same where it is no chance: the whole interval lies under the floor."""
+        return tuple(name for name, found in self.kinds.items() if found.high < FLOOR)
 
     def to_json(self) -> dict[str, Any]:
         """As JSON, with the kinds that it cannot see."""

@@ -6,6 +6,7 @@ an image hard makes it hard when corrupted too, so that a difference is known fa
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -67,6 +68,24 @@ class Robustness:
     def mean_loss(self, corruption: str) -> float:
         """Accuracy that is lost on average over the strengths."""
         return -float(np.mean([figures["accuracy"].difference for figures in self.corruptions[corruption]]))
+
+    def costs_from(self, corruption: str) -> int | None:
+        """The strength from which on it costs accuracy: there and at each stronger one, by more than chance.
+
+        None where not even the strongest does. One strength among weaker and stronger ones that cost nothing is what
+        some fifty looks give by chance.
+        """
+        lasting = None
+        for strength, figures in reversed(list(zip(STRENGTHS, self.corruptions[corruption], strict=True))):
+            if not self._costs(figures["accuracy"]):
+                break
+            lasting = strength
+        return lasting
+
+    def _costs(self, accuracy: Change) -> bool:
+        # all draws agree on a loss where each patient loses as much: no interval, and yet no doubt
+        agreed = math.isnan(accuracy.high) and accuracy.difference < 0 and self.patients > 1
+        return accuracy.high < 0 or agreed
 
     def to_json(self) -> dict[str, Any]:
         """As JSON; what cannot be known is null."""

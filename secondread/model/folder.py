@@ -5,6 +5,7 @@ fp32.onnx           the served graph (int8.onnx beside it once quantized)
 explain.onnx        the same with a saliency map, if there is one
 config.json         this file's `ModelConfigFile`
 metrics.json        figures on val
+training.json       what it learned from, and how: `TrainingRecord`
 reference.parquet   embeddings and scores of val, for drift
 MODEL_CARD.md       for people
 """

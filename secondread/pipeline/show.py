@@ -15,6 +15,7 @@ from secondread.evaluation.paired import PairedComparison
 from secondread.evaluation.paired_report import COMPARISON_SUMMARY_FILE, PAGE_FILE
 from secondread.evaluation.results import Evaluation
 from secondread.logging import configure, get_logger
+from secondread.model.folder import CARD_FILE
 
 log = get_logger(__name__)
 
@@ -36,18 +37,24 @@ def show_metrics(metrics: Any, figures: Mapping[str, float | None]) -> None:
     write_json(metrics.path, known)
 
 
-def show_evaluation(result: Evaluation, folder: str, *, metrics: Any, curves: Any, report: str, summary: str) -> None:
+def show_evaluation(
+    result: Evaluation, folder: str, *, metrics: Any, curves: Any, report: str, summary: str, card: str
+) -> None:
     """Fill KFP's artifacts from an evaluation.
 
     Args:
         result: the figures.
         folder: what the evaluate step wrote.
-        metrics: `dsl.Metrics`.
+        metrics: `dsl.Metrics`; each figure with its bounds, as `accuracy`, `accuracy_low` and `accuracy_high`.
         curves: `dsl.ClassificationMetrics`; gets the confusion matrix and the ROC over all pairs of image and class.
         report: path of the `dsl.HTML` artifact.
-        summary: path of the `dsl.Markdown` artifact.
+        summary: path of the `dsl.Markdown` artifact: headline and the gate's lines.
+        card: path of another one, the model card.
     """
-    show_metrics(metrics, {name: figure.value for name, figure in result.metrics.items()})
+    figures: dict[str, float] = {}
+    for name, figure in result.metrics.items():
+        figures |= {name: figure.value, f"{name}_low": figure.low, f"{name}_high": figure.high}
+    show_metrics(metrics, figures)
     curves.log_confusion_matrix(list(result.classes), [list(row) for row in result.confusion])
     curve = result.roc_micro
     keep = [i for i, threshold in enumerate(curve.thresholds) if math.isfinite(threshold)]
@@ -56,6 +63,7 @@ def show_evaluation(result: Evaluation, folder: str, *, metrics: Any, curves: An
     write_json(curves.path, curves.metadata)
     shutil.copyfile(Path(folder) / REPORT_FILE, report)
     shutil.copyfile(Path(folder) / SUMMARY_FILE, summary)
+    shutil.copyfile(Path(folder) / CARD_FILE, card)
 
 
 def show_comparison(result: PairedComparison, folder: str, *, metrics: Any, report: str, summary: str) -> None:

@@ -11,6 +11,7 @@ from secondread.config.environment import Environment
 from secondread.data.versions.dataset import DatasetVersion
 from secondread.model.folder import ModelFolder
 from secondread.pipeline.code import code_fingerprint, git_revision
+from secondread.tracking.gate_tags import gate_tags, line_tags
 
 
 def model_tags(model: ModelFolder, environment: Environment) -> dict[str, str]:
@@ -36,20 +37,16 @@ def run_tags(version: DatasetVersion, environment: Environment) -> dict[str, str
     return {name: value for name, value in tags.items() if value}
 
 
-def verdict_tags(verdict: Mapping[str, Any]) -> dict[str, str]:
+def verdict_tags(verdict: Mapping[str, Any], *, card: str = "") -> dict[str, str]:
     """Tags of a model that passed its gate.
 
     Args:
         verdict: facts of the evaluate step on test.
+        card: URI of the model card with that evaluation; empty where MLflow has none.
     """
-    figures = {
-        f"gate.{name}": f"{figure['value']:.6f}"
-        for name, figure in verdict["metrics"].items()
-        if figure["value"] is not None
-    }
-    passed = {"gate.passed": str(verdict["passed"]).lower()}
     reasons = "; ".join(verdict["reasons"])
-    return {**figures, **passed, "registered_by": "pipeline train", "registered_because": reasons}
+    where = {"model_card": card} if card else {}
+    return {**gate_tags(verdict), **where, "registered_by": "pipeline train", "registered_because": reasons}
 
 
 def comparison_tags(compared: Mapping[str, Any]) -> dict[str, str]:
@@ -63,6 +60,7 @@ def comparison_tags(compared: Mapping[str, Any]) -> dict[str, str]:
     }
     return {
         **points,
+        **line_tags(compared["lines"]),
         "compared.mcnemar_p": f"{compared['mcnemar']['p_value']:.6f}",
         "compared_with": str(compared["champion"]["version"]),
         "registered_by": "pipeline retrain",

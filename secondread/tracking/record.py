@@ -1,4 +1,4 @@
-"""What a training run has to say to MLflow, kept in a folder until MLflow has it.
+"""What there is to say of a run to MLflow, kept in a folder until MLflow has it.
 
     run.json         which run, where, and how it ended
     figures.jsonl    parameters and figures, in order, with the time and step that they are of
@@ -41,11 +41,18 @@ class RunRecord:
     place: str
 
     @classmethod
-    def create(cls, root: Path, *, run_id: str, place: str) -> RunRecord:
-        """Begin a record; what another run left in the folder is removed."""
+    def create(cls, root: Path, *, run_id: str, place: str, addition: bool = False) -> RunRecord:
+        """Begin a record; what another run left in the folder is removed.
+
+        Args:
+            root: its folder.
+            run_id: of the run in MLflow.
+            place: address of that MLflow, without a password.
+            addition: it is added to a run that has ended, whose status and times stay as they are.
+        """
         shutil.rmtree(root, ignore_errors=True)
         root.mkdir(parents=True)
-        write_json(root / RUN_FILE, {"run_id": run_id, "place": place})
+        write_json(root / RUN_FILE, {"run_id": run_id, "place": place, **({"addition": True} if addition else {})})
         return cls(root, run_id, place)
 
     @classmethod
@@ -114,6 +121,10 @@ class RunRecord:
         """Status and time in milliseconds; None of a run that goes on, or was killed."""
         document = read_json(self.root / RUN_FILE)
         return (document["status"], document["time"]) if "status" in document else None
+
+    def is_addition(self) -> bool:
+        """It is added to a run that has ended, and nothing more is to come."""
+        return bool(read_json(self.root / RUN_FILE).get("addition", False))
 
     def told(self) -> set[tuple[str, int]]:
         """Names and steps of all figures noted so far."""

@@ -2,8 +2,9 @@
 
 Tags of a version: `digest` and `storage_uri` (what rollout deploys, nothing else), `signed_by` (of which key, by its
 fingerprint), `signature.inputs` and `signature.outputs` (of the graph), `dataset_version`, `graph`, `synthetic`,
-`code_fingerprint`, `git_revision`, `pipeline_run`, `gate.passed` and `gate.<figure>`, and `registered_by` with
-`registered_because`. Of each promotion and rollback `event.<time>` says by whom, why and from which version.
+`code_fingerprint`, `git_revision`, `pipeline_run`, `gate.passed`, `gate.<figure>` and `gate.<line>` (see `gate_tags`),
+`model_card`, and `registered_by` with `registered_because`. Of each promotion and rollback `event.<time>` says by whom,
+why and from which version.
 
 A version comes into being with one call, when its repository lies signed where `storage_uri` says. `repository_version`
 is the number that the repository has it under; where another process took that number meanwhile, the version is not

@@ -91,11 +91,11 @@ class Sender:
         """Whether everything was sent."""
         try:
             done = self.send_now()
-        except Exception as error:  # noqa: BLE001 - whatever it is, it is said, and training does not end for it
+        except Exception as error:  # noqa: BLE001 - whatever it is, it is said, and the work does not end for it
             self._client = None
             if not self._failed:
                 reason = str(error) if isinstance(error, SecondReadError) else f"{type(error).__name__}: {error}"
-                log.warning("%s What MLflow lacks is kept and sent later; training goes on.", reason)
+                log.warning("%s What MLflow lacks is kept and sent later; the work goes on.", reason)
             self._failed = True
             return False
         if done and self._failed:

@@ -139,7 +139,7 @@ def open_training_run(config: TrackingConfig, folder: Path, *, left: Path) -> It
         if isinstance(error, InputError):  # else the same run may be tried again, and goes on with this record
             _leave(record, left, whole=whole)
         elif not whole:
-            _tell_how_to_complete(record, folder)
+            tell_how_to_complete(record, folder)
         raise
     _leave(record, left, whole=run.close("FINISHED"))
 
@@ -170,7 +170,7 @@ def complete(folder: Path, uri: str) -> Sent:
     """Send MLflow what it lacks of a run.
 
     Args:
-        folder: that a training left.
+        folder: that a training or an evaluation left.
         uri: of the MLflow that the run was begun in.
     Raises:
         InputError: the folder holds no record, or the run is not in this MLflow.
@@ -185,7 +185,7 @@ def complete(folder: Path, uri: str) -> Sent:
         )
     with mlflow_errors(client):
         deliver(client, record, wait=True)
-    ended = record.ended() is not None
+    ended = record.ended() is not None or record.is_addition()
     if ended:
         shutil.rmtree(folder)
     return Sent(record.run_id, ended)
@@ -219,10 +219,11 @@ def _leave(record: RunRecord, left: Path, *, whole: bool) -> None:
         return
     left = left.with_name(f"{left.name}-{record.run_id[:8]}")
     shutil.move(record.root, left)
-    _tell_how_to_complete(record, left)
+    tell_how_to_complete(record, left)
 
 
-def _tell_how_to_complete(record: RunRecord, folder: Path) -> None:
+def tell_how_to_complete(record: RunRecord, folder: Path) -> None:
+    """Say what to do with a record that MLflow lacks some of."""
     log.warning(
         "MLflow at %s lacks some of run %s. When it answers, complete it with `secondread train track --complete %s`.",
         record.place,

@@ -19,6 +19,7 @@ from secondread import __version__
 from secondread.atomic import resumable_folder, write_json
 from secondread.config.train import TrainConfig
 from secondread.data.versions.dataset import DatasetVersion, SplitData
+from secondread.evaluation.card import model_card
 from secondread.evaluation.metrics import overall
 from secondread.evaluation.thresholds import choose_thresholds
 from secondread.export.onnx import ServedGraph, export_onnx
@@ -37,9 +38,9 @@ from secondread.model.folder import (
 from secondread.model.session import GraphSession, Outputs
 from secondread.model.vit import ViT, parameter_count
 from secondread.training.batches import Share, even_batches
-from secondread.training.card import model_card
 from secondread.training.fit import Fitted, architecture_for
 from secondread.training.out_of_distribution import fit_strangeness, threshold
+from secondread.training.record import training_record
 from secondread.training.run_folder import empty_folder, run_folder, run_key
 from secondread.training.start import Start, open_start
 from secondread.training.strategies.job import Job
@@ -182,7 +183,9 @@ def _write_folder(
     _reference(outputs, val, dataset.taxonomy.names).to_parquet(
         folder / REFERENCE_FILE, index=False, compression="zstd"
     )
-    (folder / CARD_FILE).write_text(model_card(dataset, config, document, metrics, start=start), encoding="utf-8")
+    learned = training_record(dataset, config, fitted, start=start)
+    learned.write(folder)
+    (folder / CARD_FILE).write_text(model_card(document, learned, metrics), encoding="utf-8")
     return metrics
 
 

@@ -15,8 +15,10 @@ import pytest
 from typer.testing import CliRunner
 
 from secondread.cli.main import app
+from secondread.config.environment import Environment
 from secondread.errors import GateRefused, InputError, IntegrityError
 from secondread.model.folder import ModelFolder
+from secondread.tracking.registry import Registry
 
 
 def run(*arguments: str) -> str:
@@ -67,6 +69,18 @@ def test_the_list_as_json_has_everything(two: list[dict[str, Any]]) -> None:
     assert second["verified"] is True
     assert second["tags"]["registered_by"] == "ada"
     assert document("list")[0]["verified"] is None
+
+
+def test_the_lines_of_a_gate_are_told_apart_from_its_figures(two: list[dict[str, Any]]) -> None:
+    client = Registry(Environment.read().mlflow_tracking_uri).client
+    tags = {"gate.passed": "true", "gate.accuracy": "0.871", "gate.accuracy_above": "passed: it is above 0.7"}
+    for name, text in tags.items():
+        client.set_model_version_tag("secondread", "1", name, text)
+    first = document("list")[0]
+    assert first["gate_passed"] is True
+    assert first["figures"] == {"accuracy": 0.871}
+    assert first["gate_lines"] == {"accuracy_above": "passed: it is above 0.7"}
+    assert "0.871" in run("list")
 
 
 def test_list_names_what_does_not_verify_and_ends_with_exit_code_2(two: list[dict[str, Any]]) -> None:

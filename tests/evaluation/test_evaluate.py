@@ -155,8 +155,8 @@ def test_predictions_are_the_graphs_own(
 
 def test_nothing_written_names_a_patient(written: tuple[Path, LabelledImages]) -> None:
     files = sorted(path.name for path in written[0].iterdir())
-    assert files == ["evaluation.json", "predictions.parquet", "report.html", "summary.md"]
-    for name in ("evaluation.json", "report.html", "summary.md"):
+    assert files == ["MODEL_CARD.md", "evaluation.json", "predictions.parquet", "report.html", "summary.md"]
+    for name in ("MODEL_CARD.md", "evaluation.json", "report.html", "summary.md"):
         assert "secret" not in (written[0] / name).read_text(encoding="utf-8")
     assert "secret" not in pd.read_parquet(written[0] / "predictions.parquet").to_json()
 

@@ -111,3 +111,12 @@ def test_what_it_cannot_see_is_named() -> None:
     found = not_my_field(brightness, dark, (Kind("dark", dark), Kind("bright", dark + 200)), threshold=100.0)
     assert found.unseen == ("dark",)
     assert found.to_json()["unseen"] == ["dark"]
+
+
+def test_a_kind_with_few_images_is_not_surely_unseen() -> None:
+    """Seven of eight may be nine in ten; none of ten may not."""
+    dark = np.zeros((10, 1, 8, 8), np.uint8)
+    few = np.concatenate([dark[:1], dark[:7] + 200])
+    found = not_my_field(brightness, dark, (Kind("dark", dark), Kind("few", few)), threshold=100.0)
+    assert found.unseen == ("dark", "few")
+    assert found.surely_unseen == ("dark",)

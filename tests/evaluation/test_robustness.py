@@ -152,3 +152,29 @@ def test_what_does_not_fit_is_refused() -> None:
         measure_robustness(lambda batch: 5 * by_halves(batch), images, labels, patients, config=SMALL)
     with pytest.raises(InputError, match="resamples must be at least 100"):
         RobustnessConfig(resamples=10)
+
+
+def test_a_corruption_costs_from_the_strength_on_from_which_the_loss_is_more_than_chance() -> None:
+    found = measure_robustness(by_brightness, *halves(), config=SMALL, names=["brightness", "blur"])
+    strength = found.costs_from("brightness")
+    assert strength is not None
+    losses = [figures["accuracy"] for figures in found.corruptions["brightness"]]
+    assert all(loss.high < 0 for loss in losses[strength - 1 :])
+    assert strength == 1 or not losses[strength - 2].high < 0
+    assert found.costs_from("blur") is None
+
+
+def test_a_loss_that_every_patient_shares_is_a_cost_and_one_patient_alone_shows_none() -> None:
+    """All draws agree then, so that there is no interval."""
+
+    def flips(batch: np.ndarray) -> np.ndarray:
+        odd = np.abs(batch.mean(axis=(1, 2, 3)) - 122) > 3
+        return np.where(odd[:, None], by_halves(batch)[:, ::-1], by_halves(batch))
+
+    images, labels, patients = halves()
+    found = measure_robustness(flips, images, labels, patients, config=SMALL, names=["brightness"])
+    strongest = found.corruptions["brightness"][-1]["accuracy"]
+    assert (strongest.difference, math.isnan(strongest.high)) == (-1, True)
+    assert found.costs_from("brightness") is not None
+    alone = measure_robustness(flips, images, labels, np.zeros_like(patients), config=SMALL, names=["brightness"])
+    assert alone.costs_from("brightness") is None

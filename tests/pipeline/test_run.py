@@ -69,6 +69,20 @@ def test_mlflow_has_settings_epochs_and_the_gates_figures(first_run: TrainRun, p
     assert len(tags["code_fingerprint"]) == 64
 
 
+def test_mlflow_has_the_evaluation_on_test_with_its_intervals_and_pages(first_run: TrainRun, pipeline: Any) -> None:
+    client = open_client(pipeline.tracking_uri)
+    told = client.get_run(first_run.mlflow_run).data.metrics
+    accuracy = first_run.metrics["accuracy"]
+    assert [told[f"accuracy{end}"] for end in ("", "_low", "_high")] == [
+        accuracy[end] for end in ("value", "low", "high")
+    ]
+    kept = {Path(item.path).name for item in client.list_artifacts(first_run.mlflow_run, "evaluation/test")}
+    assert kept == {"evaluation.json", "report.html", "summary.md", "MODEL_CARD.md"}
+    tags = client.get_model_version("tiny", "1").tags
+    assert tags["gate.images_at_least"].startswith("passed: ")
+    assert tags["model_card"] == f"runs:/{first_run.mlflow_run}/evaluation/test/MODEL_CARD.md"
+
+
 def test_mlflow_knows_what_the_run_was_trained_on(first_run: TrainRun, pipeline: Any) -> None:
     run = open_client(pipeline.tracking_uri).get_run(first_run.mlflow_run)
     inputs = {item.dataset.name: item.dataset for item in run.inputs.dataset_inputs}

@@ -184,7 +184,7 @@ def test_a_record_that_mlflow_lacks_is_left_and_completed_later(
         run.log_file("gpu-info.txt", b"none")
     (left,) = tmp_path.glob("model.tracking-*")
     assert f"complete it with `secondread train track --complete {left}`" in caplog.text
-    assert caplog.text.count("training goes on") == 1
+    assert caplog.text.count("the work goes on") == 1
     assert steps(uri, run.run_id) == []
 
     shutil.copytree(left, tmp_path / "copy")

@@ -17,6 +17,7 @@ from secondread.config.train import TrainConfig
 from secondread.data.versions.dataset import DatasetVersion
 from secondread.model.folder import ModelFolder
 from secondread.model.session import GraphSession
+from secondread.model.training_record import TrainingRecord
 from secondread.model.vit import ViT, ViTConfig
 from secondread.training import train as module
 from secondread.training.module import Classifier
@@ -32,8 +33,9 @@ def trained(
 
 def test_the_folder_has_every_file_and_nothing_lies_beside_it(trained: TrainResult) -> None:
     root = trained.model.root
-    expected = ["MODEL_CARD.md", "config.json", "fp32.onnx", "metrics.json", "model.safetensors", "reference.parquet"]
-    assert sorted(path.name for path in root.iterdir()) == expected
+    expected = {"MODEL_CARD.md", "config.json", "metrics.json", "training.json"}
+    expected |= {"fp32.onnx", "model.safetensors", "reference.parquet"}
+    assert {path.name for path in root.iterdir()} == expected
     assert [path.name for path in root.parent.iterdir()] == ["model"]
 
 
@@ -122,15 +124,15 @@ def test_the_card_tells_counts_figures_and_limits(trained: TrainResult, dataset:
     assert "synthetic" not in card.lower()
 
 
-def test_a_model_of_generated_images_says_so_first(
-    dataset: DatasetVersion, trained: TrainResult, quick: Callable[..., TrainConfig]
-) -> None:
-    from dataclasses import replace
-
-    from secondread.training.card import model_card
-
-    card = model_card(dataset, quick(), replace(trained.model.config, synthetic=True), trained.metrics, start=None)
-    assert "**Trained on synthetic images: it says nothing about real ones.**" in card.splitlines()[2]
+def test_what_an_evaluation_needs_for_its_card_is_with_the_model(trained: TrainResult, dataset: DatasetVersion) -> None:
+    record = TrainingRecord.read(trained.model.root)
+    assert record is not None
+    assert (record.dataset_version, record.counts) == (dataset.content_hash, dataset.counts)
+    assert (record.preset, record.epochs, record.processes, record.start) == ("vit-test-32", 6, 1, None)
+    assert record.best_epoch == trained.metrics["best_epoch"]
+    assert sum(source.images for source in record.sources) == 180
+    assert record.audit is not None
+    assert {"border_pixels", "corners"} <= {item.name for item in record.audit.shortcuts}
 
 
 def test_a_failure_spares_what_was_there_and_the_next_run_need_not_train_again(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -56,6 +57,7 @@ def _facts(result: PairedComparison, champion: dict[str, Any]) -> dict[str, Any]
     return {
         "passed": result.gate.passed,
         "reasons": list(result.gate.reasons),
+        "lines": [asdict(line) for line in result.gate.lines],
         "differences": document["differences"],
         "mcnemar": document["mcnemar"],
         "champion": {"version": champion["version"], "digest": champion["digest"]},

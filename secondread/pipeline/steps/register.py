@@ -10,11 +10,13 @@ from typing import TYPE_CHECKING, Any
 from secondread.atomic import read_json, sha256_file
 from secondread.config.register import RegisterConfig
 from secondread.errors import GateRefused, IntegrityError
-from secondread.model.folder import ModelFolder
+from secondread.model.folder import CARD_FILE, ModelFolder
 from secondread.pipeline.object_uri import object_uri
 from secondread.pipeline.steps.begin import begin
+from secondread.pipeline.steps.evaluate import tell_mlflow
 from secondread.pipeline.success import SUCCESS_FILE, recorded, verify_success, write_success
 from secondread.pipeline.tags import comparison_tags, model_tags, verdict_tags
+from secondread.tracking.origin import Origin
 
 if TYPE_CHECKING:
     # MLflow takes seconds to import, which the other steps should not pay
@@ -46,7 +48,6 @@ def register(
     Returns:
         `name`, `version`, `alias`, `digest`, `storage_uri`.
     """
-    from secondread.tracking.origin import Origin
     from secondread.tracking.registry import Registry
 
     environment, folder, judged = begin(), Path(output), Path(evaluation)
@@ -58,7 +59,9 @@ def register(
         registry = Registry(environment.mlflow_tracking_uri)
         compared = _check_comparison(Path(model), Path(comparison), registry.get(name)) if comparison else None
         folder.mkdir(parents=True, exist_ok=True)
-        opened = ModelFolder.open(model)
+        opened, origin = ModelFolder.open(model), Origin.read(Path(model))
+        # what MLflow was away for when it was found; it is there now, or registering fails
+        told = verdict["in_mlflow"] or tell_mlflow(Path(model), judged, verdict, environment)
         registered = registry.register(
             opened,
             name=config.name,
@@ -67,16 +70,23 @@ def register(
             root_uri="" if config.root else object_uri(output_uri),
             tags={
                 **model_tags(opened, environment),
-                **verdict_tags(verdict),
+                **verdict_tags(verdict, card=_card_uri(origin, verdict["split"]) if told else ""),
                 **(comparison_tags(compared) if compared else {}),
                 "pipeline_run": environment.pipeline_run or pipeline_run,
             },
-            origin=Origin.read(opened.root),
+            origin=origin,
         )
         facts = asdict(registered)
         inputs = {"model": Path(model), "evaluation": judged}
         write_success(folder, step="register", inputs=inputs, facts=facts)
     return facts
+
+
+def _card_uri(origin: Origin, split: str) -> str:
+    """Where MLflow has the model card with the evaluation."""
+    from secondread.tracking.evaluated import artifact_folder
+
+    return f"runs:/{origin.run_id}/{artifact_folder(split)}/{CARD_FILE}"
 
 
 def _check_verdict(model: Path, judged: Path, verdict: Mapping[str, Any]) -> None:
