@@ -20,7 +20,7 @@ from secondread.evaluation.behaviour_results import NOT_ASKED, PASS, Behaviour
 from secondread.evaluation.corruptions import CORRUPTIONS, STRENGTHS
 from secondread.evaluation.metrics import OVERALL
 from secondread.evaluation.not_my_field import FLOOR, Flagged
-from secondread.evaluation.report import NOTICE, format_figure, format_interval
+from secondread.evaluation.report import NOTICE, format_figure, format_interval, format_signed, format_signed_interval
 from secondread.evaluation.results import Evaluation
 from secondread.evaluation.robustness import Change, Robustness
 from secondread.evaluation.subgroup_results import JUDGED, SENSITIVITY, TOO_SMALL, WORSE, Factor, Gap, Group, Subgroups
@@ -214,6 +214,8 @@ def _spaced(name: str) -> str:
 _FILTERS = {
     "figure": format_figure,
     "between": format_interval,
+    "signed": format_signed,
+    "signed_between": format_signed_interval,
     "percent": _percent,
     "percents": _percents,
     "points": _points,

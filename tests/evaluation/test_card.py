@@ -11,9 +11,13 @@ import pytest
 
 from secondread.config.evaluate import EvaluateConfig
 from secondread.config.gate import GateConfig
+from secondread.evaluation.apart import ClassApart
 from secondread.evaluation.behaviour_results import Behaviour, BehaviourResult
 from secondread.evaluation.card import model_card
+from secondread.evaluation.drop_results import Difference, Drop
+from secondread.evaluation.estimate import UNKNOWN, Estimate
 from secondread.evaluation.evaluate import evaluate
+from secondread.evaluation.known_failures import CaseResult, KnownFailures
 from secondread.evaluation.labelled_images import LabelledImages
 from secondread.evaluation.not_my_field import Flagged, NotMyField
 from secondread.evaluation.results import Evaluation
@@ -252,6 +256,37 @@ def test_kinds_that_it_surely_cannot_see_are_named_with_their_number(card: str) 
     assert "this kind: noise" not in told
     assert ["noise", "8", "87.5 %", "47.3 % to 99.7 %"] in rows(told)
     assert "a label without a warning: upside down." in section(card, "Caveats and recommendations")
+
+
+def test_known_failures_are_told_with_their_sentences(judged: tuple[ModelFolder, Evaluation]) -> None:
+    model, evaluation = judged
+    assert evaluation.evidence is not None
+    cases = (
+        CaseResult("frame", "A white frame was called covid.", "cxr-normal", "2026-01-02", "a", 0.1, "still fails", ""),
+        CaseResult(
+            "marker", "A marker hid a nodule.", "cxr-covid", "2026-02-03", "", 0.0, "could not be run", "no film"
+        ),
+    )
+    evidence = replace(evaluation.evidence, known_failures=KnownFailures(cases))
+    card = model_card(model.config, TRAINING, evaluation=replace(evaluation, evidence=evidence))
+    told = section(card, "Known failures").splitlines()
+    assert "- **Still fails:** A white frame was called covid." in told
+    assert "- **Could not be run:** A marker hid a nodule. No film." in told
+    assert "### Known failures" not in model_card(model.config, TRAINING, evaluation=evaluation)
+
+
+def test_a_set_from_elsewhere_is_told_with_its_drop_and_what_stands_apart(
+    judged: tuple[ModelFolder, Evaluation],
+) -> None:
+    model, evaluation = judged
+    difference = Difference(Estimate(0.7, 0.6, 0.8), Estimate(0.9, 0.85, 0.95), Estimate(-0.2, -0.31, -0.09))
+    drop = Drop("abc123", "test", ("cxr-covid",), 40, 80, (), {}, 3, {"accuracy": difference})
+    apart = ClassApart("hernia", "not a class of the model", 9, 7, {"cxr-covid": 9}, Estimate(0.8, 0.7, 0.9), UNKNOWN)
+    card = model_card(model.config, TRAINING, evaluation=replace(evaluation, drop=drop, apart=(apart,)))
+    told = section(card, "On a set from elsewhere")
+    assert rows(told)[1] == ["Accuracy", "0.700", "0.900", "-0.200", "-0.310 to -0.090"]
+    assert "3 images are in both sets" in told
+    assert rows(section(card, "Images whose class it lacks"))[1] == ["hernia", "9", "-", "-", "0.800"]
 
 
 def test_every_line_of_the_gate_has_its_verdict(card: str) -> None:
