@@ -1,15 +1,16 @@
 """Where in an image the network found what speaks for the class that it names.
 
-Attention weights, the spread that a LayerNorm divides by and the gates of GELU and ReLU are held at what they are for the
-image. What is left is linear, so that the class's logit is a sum of one share for each pixel and of what no pixel changes
-(biases, the [CLS] token, positions). The shares are found by one way back through the network, written out below: the
-graph that is served has no gradients. Negative shares, which speak against the class, are not shown.
+Attention weights, the spread that a LayerNorm divides by and the gates of GELU and ReLU are held at what they are for
+this image. What is left is linear, so that the logit of a class is a sum of one share for each pixel, compared with mid
+grey, and of what no pixel changes (biases, the [CLS] token, positions). One way back through the network finds the
+shares; it is written out below, since the graph that is served has no gradients. What speaks against the class is left
+out.
 
 Source: Ali et al. 2022, "XAI for Transformers: Better Explanations through Conservative Propagation", for attention and
-LayerNorm; Achtibat et al. 2024, "AttnLRP", for the gates. `make bench ONLY=saliency` compares it with attention rollout
-(Abnar & Zuidema 2020) and with maps that know nothing of the image; docs/evaluation.md has the figures.
+LayerNorm; Achtibat et al. 2024, "AttnLRP", for the gates. `python -m benchmarks.saliency` compares it with attention
+rollout (Abnar & Zuidema 2020) and with maps that know nothing of the image; docs/evaluation.md has the figures.
 
-It says where, and not why: a map that looks right proves nothing (Adebayo et al. 2018, "Sanity Checks for Saliency Maps").
+It says where, not why: a map that looks right proves nothing (Adebayo et al. 2018, "Sanity Checks for Saliency Maps").
 """
 
 from __future__ import annotations
@@ -83,7 +84,8 @@ class _Passed:
         )
         self._tokens = tokens
         attention, normed = self._attention, self._norm(tokens)
-        query, key, value = (self._split(linear(normed)) for linear in (attention.query, attention.key, attention.value))
+        projections = (attention.query, attention.key, attention.value)
+        query, key, value = (self._split(linear(normed)) for linear in projections)
         self._weights = functional.softmax(query @ key.transpose(-2, -1) / query.shape[-1] ** 0.5, dim=-1)
         self._attended = tokens + attention.project(_join(self._weights @ value))
         hidden = self._widen(self._inner_norm(self._attended))
@@ -92,7 +94,7 @@ class _Passed:
         self.output = self._attended + self._narrow(gelu(hidden))
 
     def back(self, share: Tensor) -> Tensor:
-        """How much a logit changes with the block's output, to how much it changes with its input: (batch, token, dim)."""
+        """How much a logit changes with the output, to how much with the input: float (batch, token, dim) each."""
         hidden = (share @ self._narrow.weight) * self._gate
         share = share + _through_norm(self._inner_norm, self._attended, hidden @ self._widen.weight)
         mixed = self._weights.transpose(-2, -1) @ self._split(share @ self._attention.project.weight)
@@ -130,9 +132,7 @@ def _through_stem(stem: Stem, maps: Sequence[Tensor], share: Tensor) -> Tensor:
         stride = convolution.stride[0]
         # of two sides that a stride makes the same, the one that it was
         rest = given.shape[-1] - 1 - (left.shape[-1] - 1) * stride
-        share = functional.conv_transpose2d(
-            share, convolution.weight, stride=stride, padding=1, output_padding=rest
-        )
+        share = functional.conv_transpose2d(share, convolution.weight, stride=stride, padding=1, output_padding=rest)
     return share
 
 

@@ -100,7 +100,9 @@ class GraphSession:
             IntegrityError: this graph gives no saliency.
         """
         if SALIENCY not in self.outputs:
-            raise IntegrityError(f"the graph gives no '{SALIENCY}', so it explains nothing. Open the model's explain.onnx.")
+            raise IntegrityError(
+                f"the graph gives no '{SALIENCY}', so it explains nothing. Open the model's explain.onnx."
+            )
         *outputs, saliency = self._run((*OUTPUTS, SALIENCY), pixels, batch_size)
         return Explanation(Outputs(*outputs), saliency)
 
