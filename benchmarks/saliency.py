@@ -2,9 +2,9 @@
 
     python -m benchmarks.saliency
 
-trains the default preset at 64 px for about a minute, on phantoms of all nine classes, and prints for each map how often
-its strongest place lies in the finding (the pointing game), over new phantoms with a finding that the network named
-right. A table for the docs and no figure of `make bench`: of a minute's training they move by some points.
+trains the default preset at 64 px for about a minute, on phantoms of all nine classes, and prints for each map how
+often its strongest place lies in the finding (the pointing game), over new phantoms with a finding that the network
+named right. A table for the docs and no figure of `make bench`: after a minute's training they move by some points.
 """
 
 from __future__ import annotations

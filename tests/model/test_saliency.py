@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -9,14 +10,14 @@ import numpy as np
 import pytest
 import torch
 from scipy.ndimage import uniform_filter
-from scipy.stats import spearmanr
+from scipy.stats import binomtest, spearmanr
 from torch import Tensor
 from torch.nn import functional
 
 from secondread.data.sources.phantom.plan import single_case
 from secondread.data.sources.phantom.render import finding_mask, render
 from secondread.evaluation.saliency import hits
-from secondread.model.saliency import Explained, explain
+from secondread.model.saliency import explain
 from secondread.model.vit import PRESETS, ViT, ViTConfig
 
 CLASSES = ("cxr-normal", "cxr-opacity", "cxr-tuberculosis")
@@ -121,8 +122,8 @@ def phantoms(seeds: range) -> Phantoms:
 def learned() -> ViT:
     """A small network that tells a healthy chest from two findings."""
     torch.manual_seed(0)
-    shown, model = phantoms(range(150)), ViT(SMALL).train()
-    steps = 300
+    shown, model = phantoms(range(100)), ViT(SMALL).train()
+    steps = 250
     optimizer = torch.optim.AdamW(model.parameters(), lr=3e-3)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 3e-3, steps)
     for _ in range(steps):
@@ -140,6 +141,41 @@ def fresh() -> Phantoms:
     return phantoms(range(1000, 1040))
 
 
-def explained(model: ViT, data: Phantoms) -> Explained:
+def maps(model: ViT, data: Phantoms) -> np.ndarray:
     with torch.inference_mode():
-        return explain(model, data.images)
+        return explain(model, data.images).saliency.numpy()
+
+
+def found_ill(model: ViT, data: Phantoms) -> Phantoms:
+    """The images with a finding whose class the network names right."""
+    with torch.inference_mode():
+        right = (model(data.images).logits.argmax(dim=1) == data.labels).numpy()
+    kept = right & (data.labels > 0).numpy() & data.masks.any(axis=(1, 2))
+    return Phantoms(data.images[kept], data.labels[kept], data.masks[kept])
+
+
+def test_the_map_points_at_a_finding_more_often_than_chance(learned: ViT, fresh: Phantoms) -> None:
+    ill = found_ill(learned, fresh)
+    pointed = hits(maps(learned, ill), ill.masks)
+    chance = ill.masks.mean()
+    assert binomtest(int(pointed.sum()), len(pointed), chance, alternative="greater").pvalue < 0.001
+
+
+@pytest.mark.parametrize("parts", [("blocks", "norm", "head"), ("stem", "blocks", "norm", "head")])
+def test_the_map_is_another_with_random_weights(learned: ViT, fresh: Phantoms, parts: tuple[str, ...]) -> None:
+    ill = found_ill(learned, fresh)
+    torch.manual_seed(9)
+    other, untrained = copy.deepcopy(learned), ViT(SMALL)
+    for name in parts:
+        getattr(other, name).load_state_dict(getattr(untrained, name).state_dict())
+    pairs = zip(maps(learned, ill), maps(other.eval(), ill), strict=True)
+    assert np.mean([spearmanr(one.ravel(), two.ravel()).statistic for one, two in pairs]) < 0.4
+    again = zip(maps(learned, ill), maps(learned, ill), strict=True)
+    assert np.mean([spearmanr(one.ravel(), two.ravel()).statistic for one, two in again]) == pytest.approx(1)
+
+
+def test_the_map_is_of_the_image(learned: ViT, fresh: Phantoms) -> None:
+    ill = found_ill(learned, fresh)
+    found = maps(learned, ill)
+    of_others = hits(np.roll(found, 1, axis=0), ill.masks)
+    assert hits(found, ill.masks).mean() > of_others.mean()
