@@ -27,8 +27,8 @@ from secondread.model.out_of_distribution import description
 from secondread.model.vit import Attention, Block, Prediction, Stem, ViT, scaled
 
 # Single pixels are too noisy to be looked at, so shares are smoothed twice by the mean over a square that reaches this
-# part of the side either way. Of 1, 2 and 3 pixels, a network of 64 px pointed best with 3; once over a larger square leaves
-# stripes.
+# part of the side either way. Of 1, 2 and 3 pixels, a network of 64 px pointed best with 3; smoothing once over a
+# larger square leaves stripes.
 _SQUARES = 20
 
 
