@@ -109,7 +109,7 @@ def hits(saliency: Map, masks: Mask) -> Mask:
             f"maps {saliency.shape} and masks {masks.shape} differ: give a mask of the same size for each."
         )
     strongest = saliency.reshape(len(saliency), -1).argmax(axis=1)
-    return masks.reshape(len(masks), -1)[np.arange(len(masks)), strongest]
+    return np.asarray(masks.reshape(len(masks), -1)[np.arange(len(masks)), strongest])
 
 
 def overlay(image: ByteImage, saliency: Map) -> ByteImage:
@@ -130,7 +130,7 @@ def overlay(image: ByteImage, saliency: Map) -> ByteImage:
         )
     cover = _COVER * np.clip((saliency - _CLEAR) / (1 - _CLEAR), 0, 1)[..., None]
     mixed = (1 - cover) * image[..., None].astype(np.float64) + cover * colours(saliency)
-    return np.rint(mixed).astype(np.uint8)
+    return np.asarray(np.rint(mixed), np.uint8)
 
 
 def colours(values: npt.NDArray[np.floating]) -> npt.NDArray[np.float64]:
