@@ -128,7 +128,17 @@ def evaluate(
             drop = measure_drop(evaluation, internal, probabilities, labels, data, config=config)
             evaluation = replace(evaluation, drop=drop)
         if folder is not None:
-            _fill(folder, evaluation, data=data, probabilities=probabilities, labels=labels, shown=config.shown_images)
+            explain = model.explain_path()
+            gallery = Gallery.choose(
+                data.images,
+                labels,
+                probabilities,
+                evaluation.classes,
+                image_ids=data.image_ids,
+                count=config.shown_images,
+                explain=open_graph(model, explain.name).explain if explain else None,
+            )
+            _fill(folder, evaluation, gallery, data.image_ids, labels=labels, probabilities=probabilities)
             card = model_card(model.config, training, evaluation=evaluation)
             (folder / CARD_FILE).write_text(card, encoding="utf-8")
     log.info("%s", evaluation.gate)
@@ -266,18 +276,15 @@ def _thresholds(
 def _fill(
     folder: Path,
     evaluation: Evaluation,
+    gallery: Gallery,
+    image_ids: npt.NDArray[Any],
     *,
-    data: LabelledImages,
-    probabilities: npt.NDArray[np.float32],
     labels: npt.NDArray[np.int64],
-    shown: int,
+    probabilities: npt.NDArray[np.float32],
 ) -> None:
     """Write the figures, the predictions and the report."""
-    gallery = Gallery.choose(
-        data.images, labels, probabilities, evaluation.classes, image_ids=data.image_ids, count=shown
-    )
     write_json(folder / EVALUATION_FILE, evaluation.to_json())
-    _predictions(evaluation.classes, data.image_ids, labels, probabilities).to_parquet(
+    _predictions(evaluation.classes, image_ids, labels, probabilities).to_parquet(
         folder / PREDICTIONS_FILE, index=False, compression="zstd"
     )
     (folder / REPORT_FILE).write_text(render_html(evaluation, gallery), encoding="utf-8")

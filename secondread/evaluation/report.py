@@ -9,8 +9,8 @@ from __future__ import annotations
 import base64
 import io
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +26,9 @@ from secondread.evaluation.harm_pictures import forest_svg, strengths_svg
 from secondread.evaluation.interval import Interval
 from secondread.evaluation.metrics import BY_CLASS, COUNTS, LOWER_IS_BETTER, OVERALL
 from secondread.evaluation.results import ClassFigures, Evaluation, Figure
+from secondread.evaluation.saliency import COLOURS, Region, overlay, strongest_regions
 from secondread.evaluation.selective_figures import risk_coverage_svg, risk_dial_svg
+from secondread.model.session import Explanation
 from secondread.page.page import render_page
 
 NOTICE = (
@@ -46,6 +48,8 @@ class Shown:
         label, predicted: class names.
         confidence: probability of the predicted class, in [0, 1].
         truth: probability that the model gave to the true class, in [0, 1].
+        overlay: the image with its saliency map over it, as such a URI too; empty where there is none.
+        strongest: the place in it that speaks most for the predicted class; None where there is none.
     """
 
     picture: str
@@ -54,6 +58,8 @@ class Shown:
     predicted: str
     confidence: float
     truth: float
+    overlay: str = ""
+    strongest: Region | None = None
 
     @property
     def right(self) -> bool:
@@ -78,6 +84,7 @@ class Gallery:
         *,
         image_ids: npt.NDArray[Any],
         count: int,
+        explain: Callable[[npt.NDArray[np.uint8]], Explanation] | None = None,
     ) -> Gallery:
         """Pick the pictures.
 
@@ -88,6 +95,8 @@ class Gallery:
             classes: class names.
             image_ids: (images,) of str.
             count: pictures at most, of each kind.
+            explain: gives the saliency maps of some images, `GraphSession.explain`; no maps are shown without it. It is
+                asked of the pictures alone.
         """
         confidence, predicted = probabilities.max(axis=1), probabilities.argmax(axis=1)
         order = np.argsort(confidence, kind="stable")
@@ -103,7 +112,27 @@ class Gallery:
                 truth=float(probabilities[index, labels[index]]),
             )
 
-        return cls(tuple(map(show, wrong[:count])), tuple(show(int(index)) for index in order[:count]))
+        chosen = [*wrong[:count], *(int(index) for index in order[:count])]
+        shown = list(map(show, chosen))
+        if explain and chosen:
+            explanation = explain(images[chosen])
+            named = explanation.outputs.probabilities.argmax(axis=1)
+            for place, index in enumerate(chosen):
+                # the graph that is served may be quantized, and then differ: a map of another answer explains nothing
+                if named[place] == predicted[index]:
+                    shown[place] = _explained(shown[place], images[index, 0], explanation.saliency[place])
+        return cls(tuple(shown[: len(wrong[:count])]), tuple(shown[len(wrong[:count]) :]))
+
+    @property
+    def explained(self) -> bool:
+        """Some picture has a saliency map beside it."""
+        return any(item.overlay for item in (*self.confidently_wrong, *self.least_confident))
+
+
+def _explained(item: Shown, image: npt.NDArray[np.uint8], saliency: npt.NDArray[np.float32]) -> Shown:
+    """The picture with its map, where anything in it speaks for the class."""
+    regions = strongest_regions(saliency, count=1)
+    return replace(item, overlay=data_uri(overlay(image, saliency)), strongest=regions[0]) if regions else item
 
 
 def render_html(evaluation: Evaluation, gallery: Gallery) -> str:
@@ -129,6 +158,7 @@ def render_html(evaluation: Evaluation, gallery: Gallery) -> str:
         dial_svg=risk_dial_svg,
         gaps_svg=forest_svg,
         strengths_svg=strengths_svg,
+        colours=COLOURS,
     )
 
 
@@ -250,7 +280,7 @@ def _cell(text: str) -> str:
 
 
 def data_uri(pixels: npt.NDArray[np.uint8]) -> str:
-    """A grey image, uint8 (height, width), as a `data:` URI."""
+    """A grey image, uint8 (height, width), or a coloured one, (height, width, 3), as a `data:` URI."""
     image = Image.fromarray(np.ascontiguousarray(pixels))
     image.thumbnail((_PICTURE_SIDE, _PICTURE_SIDE), Image.Resampling.LANCZOS)
     buffer = io.BytesIO()

@@ -1,4 +1,4 @@
-"""The served graph: pixels in, calibrated probabilities out, as one ONNX file.
+"""The served graphs: pixels in, calibrated probabilities out, as one ONNX file; and the one that says where it looked.
 
 Normalisation, softmax, temperature and the out-of-distribution score are inside, so that no client can get them wrong.
 """
@@ -21,8 +21,9 @@ from torch.export import Dim
 from secondread.atomic import atomic_file
 from secondread.errors import InputError
 from secondread.model.out_of_distribution import Strangeness
-from secondread.model.session import INPUT, OUTPUTS
-from secondread.model.vit import ViT
+from secondread.model.saliency import explain
+from secondread.model.session import INPUT, OUTPUTS, SALIENCY
+from secondread.model.vit import Prediction, ViT
 
 # The oldest that has LayerNormalization and Gelu as one node each; a newer one shuts out older servers for nothing.
 OPSET = 20
@@ -54,12 +55,43 @@ class ServedGraph(nn.Module):
         Returns:
             probabilities float32 (batch, classes), embedding float32 (batch, dim), ood_score float32 (batch,).
         """
-        prediction, description = self.model.describe(pixels.to(torch.float32) / 255)
+        return self.answer(*self.model.describe(pixels.to(torch.float32) / 255))
+
+    def answer(self, prediction: Prediction, description: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """The answer, of what `ViT.describe` gives."""
         probabilities = torch.softmax(prediction.logits / self.temperature, dim=1)
         return probabilities, prediction.embedding, self.strangeness(description)
 
 
-def export_onnx(graph: ServedGraph, output: Path) -> None:
+class ExplainingGraph(nn.Module):
+    """The same answers, and where the network looked.
+
+    Args:
+        served: what is served.
+    """
+
+    def __init__(self, served: ServedGraph) -> None:
+        super().__init__()
+        self.served = served
+
+    @property
+    def model(self) -> ViT:
+        """The classifier."""
+        return self.served.model
+
+    def forward(self, pixels: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Answer for a batch.
+
+        Args:
+            pixels: uint8 (batch, 1, size, size).
+        Returns:
+            What `ServedGraph` gives, and saliency float32 (batch, size, size), in [0, 1].
+        """
+        explained = explain(self.model, pixels.to(torch.float32) / 255)
+        return *self.served.answer(explained.prediction, explained.description), explained.saliency
+
+
+def export_onnx(graph: ServedGraph | ExplainingGraph, output: Path) -> None:
     """Write the graph as one ONNX file, whole or not at all.
 
     It is simplified (constants folded), not optimised: what an optimiser writes may be bound to one processor.
@@ -68,6 +100,7 @@ def export_onnx(graph: ServedGraph, output: Path) -> None:
         graph: what to serve.
         output: file to write.
     """
+    names = [*OUTPUTS, SALIENCY] if isinstance(graph, ExplainingGraph) else list(OUTPUTS)
     size = graph.model.config.image_size
     # two images, not one: the exporter takes a batch of 1 for a constant
     example = torch.zeros(2, 1, size, size, dtype=torch.uint8)
@@ -77,7 +110,7 @@ def export_onnx(graph: ServedGraph, output: Path) -> None:
             (example,),
             dynamo=True,
             input_names=[INPUT],
-            output_names=list(OUTPUTS),
+            output_names=names,
             dynamic_shapes={"pixels": {0: Dim("batch")}},
             opset_version=OPSET,
             external_data=False,

@@ -26,14 +26,13 @@ from secondread.atomic import atomic_file, atomic_folder, read_json, sha256_file
 from secondread.errors import InputError, IntegrityError
 from secondread.logging import get_logger
 from secondread.model.folder import CONFIG_FILE, ModelConfigFile, ModelFolder
-from secondread.model.session import GraphSession
+from secondread.model.session import SALIENCY, GraphSession
 
 GRAPH_FILE = "model.onnx"
 TRITON_CONFIG_FILE = "config.pbtxt"
 MAX_BATCH_SIZE = 32  # images; the most that one request may hold
-SALIENCY = "saliency"  # float32 (images, size, size), an output of the graph that explains
 EXPLAIN_SUFFIX = "-explain"
-_EXPLAIN_BATCH_SIZE = 8  # images; the gradients of a saliency map take several times the memory of an answer
+_EXPLAIN_BATCH_SIZE = 8  # images; all that the way back needs is kept on the way there
 
 # With two threads the model fills the two CPUs that the InferenceService asks for. A server that knows its own
 # limit overrides it: NVIDIA's with `--backend-config=onnxruntime,intra_op_thread_count`, the local one always.

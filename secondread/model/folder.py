@@ -2,7 +2,7 @@
 
 model.safetensors   weights, for training on
 fp32.onnx           the served graph (int8.onnx beside it once quantized)
-explain.onnx        the same with a saliency map, if there is one
+explain.onnx        fp32.onnx with a saliency map as one more output; serving does without where it is missing
 config.json         this file's `ModelConfigFile`
 metrics.json        figures on val
 training.json       what it learned from, and how: `TrainingRecord`

@@ -13,11 +13,15 @@ noise lies among its classes. The stem still has texture and layout. Two questio
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
+
+_REGIONS = 3  # along a side, over which `description` averages: top and bottom differ, single pixels do not
 
 FloatArray = npt.NDArray[np.float32]
 
@@ -110,3 +114,24 @@ class Strangeness(nn.Module):
         left = standard - (standard @ self.directions) @ self.directions.T
         residual = (left * left).mean(dim=1).sqrt()
         return torch.stack([residual, standard @ self.weights + self.bias], dim=1)
+
+
+def description(maps: list[Tensor]) -> Tensor:
+    """What images look like, which what is classified no longer tells.
+
+    Args:
+        maps: of the classifier's stem, float (batch, channels, side, side) each, from 0, as `Stem.maps` gives them.
+    Returns:
+        float (batch, features) from 0: at each scale of the stem, its channels averaged over 3x3 regions.
+    """
+    # of each scale the last: below, one is left out where the next is as large
+    scales = [one for one, following in pairwise(maps) if following.shape[-1] < one.shape[-1]] + maps[-1:]
+    return torch.cat([_by_region(scale) for scale in scales], dim=1)
+
+
+def _by_region(scale: Tensor) -> Tensor:
+    """float (batch, channels, side, side) to its means over 3x3 regions, which may overlap, float (batch, features)."""
+    side = scale.shape[-1]
+    regions = min(_REGIONS, side)
+    step = side // regions
+    return functional.avg_pool2d(scale, kernel_size=side - (regions - 1) * step, stride=step).flatten(1)

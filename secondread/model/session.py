@@ -15,6 +15,7 @@ from secondread.model.folder import CONFIG_FILE, ModelFolder
 
 INPUT = "pixels"
 OUTPUTS = ("probabilities", "embedding", "ood_score")
+SALIENCY = "saliency"  # float32 (images, size, size), one more output of the graph that explains
 
 
 @dataclass(frozen=True)
@@ -30,6 +31,20 @@ class Outputs:
     probabilities: npt.NDArray[np.float32]
     embedding: npt.NDArray[np.float32]
     ood_score: npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """What the graph that explains says of some images.
+
+    Attributes:
+        outputs: as any graph gives them.
+        saliency: float32 (images, size, size), in [0, 1]: how much each place speaks for the class with the highest
+            probability, as a share of what the strongest place does; 0 all over where none does.
+    """
+
+    outputs: Outputs
+    saliency: npt.NDArray[np.float32]
 
 
 def open_graph(model: ModelFolder, graph: str | None = None, *, threads: int | None = None) -> GraphSession:
@@ -99,12 +114,35 @@ class GraphSession:
         Raises:
             InputError: another shape or dtype.
         """
+        return Outputs(*self._run(OUTPUTS, pixels, batch_size))
+
+    def explain(self, pixels: npt.NDArray[np.uint8], *, batch_size: int = 8) -> Explanation:
+        """Run images through a graph that explains.
+
+        Args:
+            pixels: uint8 (images, 1, size, size), at least one image.
+            batch_size: images at a time; all that the way back needs is kept on the way there.
+        Raises:
+            InputError: another shape or dtype.
+            IntegrityError: this graph gives no saliency.
+        """
+        if SALIENCY not in self.outputs:
+            raise IntegrityError(
+                f"the graph gives no '{SALIENCY}', so it explains nothing. Open the model's explain.onnx."
+            )
+        *outputs, saliency = self._run((*OUTPUTS, SALIENCY), pixels, batch_size)
+        return Explanation(Outputs(*outputs), saliency)
+
+    def _run(
+        self, names: tuple[str, ...], pixels: npt.NDArray[np.uint8], batch_size: int
+    ) -> list[npt.NDArray[np.float32]]:
+        """Some outputs of all images, in the order of `names`."""
         if pixels.dtype != np.uint8 or pixels.shape[1:] != (1, self.size, self.size) or not len(pixels):
             raise InputError(
                 f"the graph takes uint8 (images, 1, {self.size}, {self.size}), not {pixels.dtype} {pixels.shape}."
             )
         parts = [
-            self._session.run(list(OUTPUTS), {INPUT: np.ascontiguousarray(pixels[start : start + batch_size])})
+            self._session.run(list(names), {INPUT: np.ascontiguousarray(pixels[start : start + batch_size])})
             for start in range(0, len(pixels), batch_size)
         ]
-        return Outputs(*(np.concatenate(column) for column in zip(*parts, strict=True)))
+        return [np.concatenate(column) for column in zip(*parts, strict=True)]

@@ -19,12 +19,12 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from secondread.errors import InputError
+from secondread.model.out_of_distribution import description
 
 # Grey values in [0, 1] have about this mean and spread over films; BatchNorm in the stem takes care of the rest.
 _PIXEL_MEAN, _PIXEL_STD = 0.5, 0.25
 # Fewer tokens along a side say too little about where: `fit_to` lowers the stem's stride before it comes to that.
 _MIN_GRID = 4
-_REGIONS = 3  # along a side, over which `ViT.describe` averages: top and bottom differ, single pixels do not
 
 
 @dataclass(frozen=True)
@@ -291,11 +291,12 @@ class ViT(nn.Module):
         Args:
             images: float (batch, 1, image_size, image_size), grey values in [0, 1].
         """
-        return self._predict(self.encode(images))
+        return self.classify(self.encode(images))
 
     def encode(self, images: Tensor) -> Tensor:
         """Images, as `forward` takes them, to float (batch, tokens, dim), [CLS] first, before the last LayerNorm."""
-        return self._transform(self.stem(_scaled(images)))
+        tokens: Tensor = self.blocks(self.sequence(self.stem(scaled(images))))
+        return tokens
 
     def describe(self, images: Tensor) -> tuple[Prediction, Tensor]:
         """Classify a batch, and say what its images look like, which what is classified no longer tells.
@@ -303,37 +304,26 @@ class ViT(nn.Module):
         Args:
             images: as `forward` takes them.
         Returns:
-            What `forward` gives, and float (batch, features) from 0: at each scale of the stem, its channels averaged
-            over 3x3 regions.
+            What `forward` gives, and the `description` of the stem's maps, float (batch, features) from 0.
         """
-        maps = self.stem.maps(_scaled(images))
-        # of each scale the last: below, one is left out where the next is as large
-        scales = [one for one, following in pairwise(maps) if following.shape[-1] < one.shape[-1]] + maps[-1:]
-        description = torch.cat([_by_region(scale) for scale in scales], dim=1)
-        return self._predict(self._transform(self.stem.project(maps[-1]))), description
+        maps = self.stem.maps(scaled(images))
+        return self.classify(self.blocks(self.sequence(self.stem.project(maps[-1])))), description(maps)
 
-    def _transform(self, grid: Tensor) -> Tensor:
-        """The stem's float (batch, dim, row, column) to float (batch, tokens, dim), [CLS] first."""
+    def sequence(self, grid: Tensor) -> Tensor:
+        """The stem's float (batch, dim, row, column) to the blocks' float (batch, tokens, dim), [CLS] first."""
         pixels = rearrange(grid, "batch dim row column -> batch (row column) dim")
         cls = repeat(self.cls, "dim -> batch 1 dim", batch=pixels.shape[0])
-        tokens: Tensor = self.blocks(torch.cat([cls.to(pixels.dtype), pixels], dim=1) + self.positions)
-        return tokens
+        return torch.cat([cls.to(pixels.dtype), pixels], dim=1) + self.positions
 
-    def _predict(self, tokens: Tensor) -> Prediction:
+    def classify(self, tokens: Tensor) -> Prediction:
+        """What the last block gives, float (batch, tokens, dim), to the answer."""
         embedding = self.norm(tokens[:, 0])
         return Prediction(logits=self.head(embedding), embedding=embedding)
 
 
-def _scaled(images: Tensor) -> Tensor:
+def scaled(images: Tensor) -> Tensor:
+    """Grey values in [0, 1] to what the stem takes."""
     return (images - _PIXEL_MEAN) / _PIXEL_STD
-
-
-def _by_region(scale: Tensor) -> Tensor:
-    """float (batch, channels, side, side) to its means over 3x3 regions, which may overlap, float (batch, features)."""
-    side = scale.shape[-1]
-    regions = min(_REGIONS, side)
-    step = side // regions
-    return functional.avg_pool2d(scale, kernel_size=side - (regions - 1) * step, stride=step).flatten(1)
 
 
 def _initialise(module: nn.Module) -> None:

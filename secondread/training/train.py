@@ -22,11 +22,12 @@ from secondread.data.versions.dataset import DatasetVersion, SplitData
 from secondread.evaluation.card import model_card
 from secondread.evaluation.metrics import overall
 from secondread.evaluation.thresholds import choose_thresholds
-from secondread.export.onnx import ServedGraph, export_onnx
+from secondread.export.onnx import ExplainingGraph, ServedGraph, export_onnx
 from secondread.logging import get_logger
 from secondread.model.folder import (
     CARD_FILE,
     CONFIG_FILE,
+    EXPLAIN_GRAPH,
     FP32_GRAPH,
     METRICS_FILE,
     REFERENCE_FILE,
@@ -151,7 +152,9 @@ def _write_folder(
     temperature = fit_temperature(_logits(model, val), val.labels)
     strangeness = fit_strangeness(model, train_split, val, seed=config.seed)
     # what is judged is what is served
-    export_onnx(ServedGraph(model, temperature=temperature, strangeness=strangeness), folder / FP32_GRAPH)
+    served = ServedGraph(model, temperature=temperature, strangeness=strangeness)
+    export_onnx(served, folder / FP32_GRAPH)
+    export_onnx(ExplainingGraph(served), folder / EXPLAIN_GRAPH)
     outputs = GraphSession(folder / FP32_GRAPH).run(val.images, batch_size=_BATCH_SIZE)
 
     confidence = outputs.probabilities.max(axis=1)

@@ -7,8 +7,10 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pandas as pd
 import pytest
+from onnx import TensorProto, helper, numpy_helper
 from sklearn.metrics import log_loss
 
 from secondread.config.evaluate import EvaluateConfig
@@ -25,7 +27,7 @@ from secondread.evaluation.calibration import ece
 from secondread.evaluation.evaluate import evaluate
 from secondread.evaluation.labelled_images import LabelledImages
 from secondread.evaluation.metrics import BY_CLASS, COUNTS, OVERALL
-from secondread.model.folder import FP32_GRAPH, ModelFolder, Thresholds
+from secondread.model.folder import EXPLAIN_GRAPH, FP32_GRAPH, ModelFolder, Thresholds
 from secondread.model.session import GraphSession
 
 QUICK = EvaluateConfig(resamples=100, shown_images=4, stress_images=0, strange_images=0, timed_runs=0)
@@ -151,6 +153,25 @@ def test_predictions_are_the_graphs_own(
     names = np.array(data.classes)
     assert list(frame["label"]) == list(names[data.labels])
     assert list(frame["predicted"]) == list(names[outputs.probabilities.argmax(axis=1)])
+
+
+def test_the_report_shows_where_the_network_looked_if_the_model_can_tell(
+    quarters: Callable[..., ModelFolder], pictures: Callable[..., LabelledImages], tmp_path: Path
+) -> None:
+    """Beside each picture a second one, from a graph that takes each bright pixel for what speaks for the class."""
+    model = quarters()
+    graph = onnx.load(model.graph_path())
+    graph.graph.initializer.append(numpy_helper.from_array(np.array([-1, 16, 16]), "square"))
+    graph.graph.initializer.append(numpy_helper.from_array(np.array(255, np.float32), "white"))
+    graph.graph.node.append(helper.make_node("Div", ["grey", "white"], ["light"]))
+    graph.graph.node.append(helper.make_node("Reshape", ["light", "square"], ["saliency"]))
+    graph.graph.output.append(helper.make_tensor_value_info("saliency", TensorProto.FLOAT, ["batch", 16, 16]))
+    counts = {}
+    for name in ("without", "with"):
+        evaluate(model, pictures(), output=tmp_path / name, config=replace(QUICK, shown_images=3))
+        counts[name] = (tmp_path / name / "report.html").read_text(encoding="utf-8").count("<img ")
+        onnx.save(graph, model.root / EXPLAIN_GRAPH)
+    assert counts == {"without": 6, "with": 12}
 
 
 def test_nothing_written_names_a_patient(written: tuple[Path, LabelledImages]) -> None:

@@ -23,6 +23,7 @@ from secondread.evaluation.metrics import OVERALL
 from secondread.evaluation.report import NOTICE, Gallery, render_html, summary_markdown
 from secondread.evaluation.results import Evaluation
 from secondread.model.folder import ModelFolder, Thresholds
+from secondread.model.session import Explanation, Outputs
 
 QUICK = EvaluateConfig(resamples=100, stress_images=0, strange_images=0, timed_runs=0)
 VOID = {"meta", "img", "br", "link", "input", "hr"}
@@ -202,6 +203,64 @@ def test_pictures_are_the_images_as_the_model_saw_them(
     data = pictures()
     place = list(data.image_ids).index(shown.image_id)
     np.testing.assert_array_equal(np.asarray(Image.open(io.BytesIO(encoded))), data.images[place, 0])
+
+
+def explained(named: np.ndarray) -> Callable[[np.ndarray], Explanation]:
+    """A graph that names each image so, and looked at its top left corner."""
+    answers = iter(named)
+
+    def explain(images: np.ndarray) -> Explanation:
+        probabilities = np.eye(4, dtype=np.float32)[[next(answers) for _ in images]]
+        saliency = np.zeros((len(images), 16, 16), np.float32)
+        saliency[:, 1:4, 2:5] = 1
+        return Explanation(Outputs(probabilities, probabilities, probabilities[:, 0]), saliency)
+
+    return explain
+
+
+def with_maps(pictures: Callable[..., LabelledImages], explain: Callable[[np.ndarray], Explanation] | None) -> Gallery:
+    """Two pictures of each kind; the surest errors and the least sure are all taken for class 2."""
+    data = pictures()
+    probabilities = np.full((40, 4), 0.1)
+    probabilities[:, 2] = np.linspace(0.4, 0.9, 40)
+    return Gallery.choose(
+        data.images, data.labels, probabilities, data.classes, image_ids=data.image_ids, count=2, explain=explain
+    )
+
+
+def test_beside_each_picture_is_the_same_with_where_the_network_looked(
+    judged: Callable[..., tuple[Evaluation, Gallery]], pictures: Callable[..., LabelledImages]
+) -> None:
+    found, _ = judged()
+    gallery = with_maps(pictures, explained(np.full(4, 2)))
+    page = Page(render_html(found, gallery))
+    assert len(page.pictures) == 8
+    item, data = gallery.confidently_wrong[0], pictures()
+    shown = np.asarray(Image.open(io.BytesIO(base64.b64decode(item.overlay.removeprefix("data:image/png;base64,")))))
+    image = data.images[list(data.image_ids).index(item.image_id), 0]
+    np.testing.assert_array_equal(shown[8:], np.repeat(image[8:, :, None], 3, axis=2))
+    assert (shown[1:4, 2:5, 0] > shown[1:4, 2:5, 2]).all(), "yellow where it is strongest"
+    alternatives = [value for name, value in page.attributes if name == "alt"]
+    assert alternatives.count("Where the network looked: strongest in columns 2 to 5, rows 1 to 4") == 4
+    for words in ("where the network looked and not why", "Adebayo et al. 2018", "weak strong"):
+        assert words in page.text
+
+
+def test_a_map_of_another_answer_is_not_shown(pictures: Callable[..., LabelledImages]) -> None:
+    """The graph that is served may be quantized, and the one that explains is not."""
+    gallery = with_maps(pictures, explained(np.array([2, 1, 2, 0])))
+    shown = [bool(item.overlay) for item in (*gallery.confidently_wrong, *gallery.least_confident)]
+    assert shown == [True, False, True, False]
+
+
+def test_a_model_without_maps_says_nothing_of_them(
+    judged: Callable[..., tuple[Evaluation, Gallery]], pictures: Callable[..., LabelledImages]
+) -> None:
+    gallery = with_maps(pictures, None)
+    assert not gallery.explained
+    page = Page(render_html(judged()[0], gallery))
+    assert "looked" not in page.text
+    assert len(page.pictures) == 4
 
 
 def test_no_error_leaves_no_empty_gallery(

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from secondread.errors import InputError
-from secondread.export.onnx import ServedGraph, export_onnx
+from secondread.export.onnx import ExplainingGraph, ServedGraph, export_onnx
 from secondread.model.out_of_distribution import Axes, Probe, Scale, Strangeness
 from secondread.model.session import GraphSession
 from secondread.model.vit import PRESETS, ViT
@@ -49,6 +49,13 @@ def strangeness_of(model: ViT) -> Strangeness:
 def graph_file(served: ServedGraph, tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("graph") / "fp32.onnx"
     export_onnx(served, path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def explain_file(served: ServedGraph, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("explain") / "explain.onnx"
+    export_onnx(ExplainingGraph(served), path)
     return path
 
 
@@ -114,6 +121,46 @@ def test_nodes_are_not_bound_to_a_processor_and_shapes_can_be_inferred(graph_fil
 def test_the_same_weights_give_the_same_bytes(served: ServedGraph, graph_file: Path, tmp_path: Path) -> None:
     export_onnx(served, tmp_path / "again.onnx")
     assert (tmp_path / "again.onnx").read_bytes() == graph_file.read_bytes()
+
+
+def test_the_graph_that_explains_has_a_map_as_one_more_output(explain_file: Path) -> None:
+    session = onnxruntime.InferenceSession(str(explain_file), providers=["CPUExecutionProvider"])
+    assert [(given.name, given.type, given.shape) for given in session.get_inputs()] == [
+        ("pixels", "tensor(uint8)", ["batch", 1, 48, 48])
+    ]
+    names = [output.name for output in session.get_outputs()]
+    assert names == ["probabilities", "embedding", "ood_score", "saliency"]
+    last = session.get_outputs()[-1]
+    assert (last.type, last.shape) == ("tensor(float)", ["batch", 48, 48])
+
+
+@pytest.mark.parametrize("batch", [1, 3, 8])
+def test_the_graph_that_explains_answers_as_the_fast_one(
+    served: ServedGraph, graph_file: Path, explain_file: Path, batch: int
+) -> None:
+    images = pixels(batch)
+    fast = GraphSession(graph_file, threads=1).run(images)
+    found = GraphSession(explain_file, threads=1).explain(images)
+    for name in ("probabilities", "embedding", "ood_score"):
+        np.testing.assert_allclose(getattr(found.outputs, name), getattr(fast, name), atol=1e-5, rtol=0, err_msg=name)
+    with torch.inference_mode():
+        expected = ExplainingGraph(served)(torch.from_numpy(images))[-1]
+    np.testing.assert_allclose(found.saliency, expected.numpy(), atol=1e-4, rtol=0)
+    assert found.saliency.min() == 0
+    np.testing.assert_allclose(found.saliency.max(axis=(1, 2)), 1, rtol=1e-6)
+
+
+def test_an_image_has_the_same_map_whatever_it_is_asked_with(explain_file: Path) -> None:
+    images, session = pixels(5), GraphSession(explain_file, threads=1)
+    together = session.explain(images, batch_size=5).saliency
+    np.testing.assert_allclose(session.explain(images, batch_size=2).saliency, together, atol=1e-5)
+
+
+def test_the_graph_that_explains_holds_the_weights_once(graph_file: Path, explain_file: Path) -> None:
+    assert explain_file.stat().st_size < 1.05 * graph_file.stat().st_size
+    model = onnx.load(explain_file)
+    assert {node.domain for node in model.graph.node} == {""}
+    assert str(Path.cwd()).encode() not in explain_file.read_bytes()
 
 
 def test_a_temperature_of_zero_is_refused(served: ServedGraph) -> None:

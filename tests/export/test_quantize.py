@@ -318,6 +318,18 @@ def test_where_nothing_is_faster_fp32_stays_and_no_other_graph_for_processors_is
     assert (opened.root / REFERENCE_FILE).read_bytes() == (model.root / REFERENCE_FILE).read_bytes()
 
 
+def test_the_graph_that_explains_is_kept(
+    trained: tuple[ModelFolder, DatasetVersion], tmp_path: Path, int8_wins: None, explaining_graph: Path
+) -> None:
+    model, dataset = trained
+    shutil.copytree(model.root, tmp_path / "model")
+    shutil.copyfile(explaining_graph, tmp_path / "model" / "explain.onnx")
+    quantize(ModelFolder.open(tmp_path / "model"), dataset, tmp_path / "quantized", QUICK)
+    kept = ModelFolder.open(tmp_path / "quantized").explain_path()
+    assert kept is not None
+    assert kept.read_bytes() == explaining_graph.read_bytes()
+
+
 def test_a_failure_leaves_no_folder(
     trained: tuple[ModelFolder, DatasetVersion], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, int8_wins: None
 ) -> None:

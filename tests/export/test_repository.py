@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -21,6 +22,7 @@ from secondread.export.repository import (
     write_repository,
 )
 from secondread.model.folder import ModelConfigFile, ModelFolder, Thresholds
+from secondread.model.session import GraphSession
 from secondread.serving.triton import LocalTriton
 from secondread.taxonomy import ClassInfo, Taxonomy
 
@@ -249,17 +251,9 @@ def test_a_remote_repository_is_said_to_be_one() -> None:
 
 
 @pytest.fixture
-def explaining(model: ModelFolder) -> ModelFolder:
+def explaining(model: ModelFolder, explaining_graph: Path) -> ModelFolder:
     """The model with a graph beside it that gives each pixel as its saliency."""
-    import onnx
-    from onnx import TensorProto, helper, numpy_helper
-
-    graph = onnx.load(model.graph_path())
-    graph.graph.initializer.append(numpy_helper.from_array(np.array([0, 32, 32], np.int64), "square"))
-    graph.graph.node.append(helper.make_node("Reshape", ["scaled", "square"], ["saliency"]))
-    shape = ["batch", 32, 32]
-    graph.graph.output.append(helper.make_tensor_value_info("saliency", TensorProto.FLOAT, shape))
-    onnx.save(graph, model.root / "explain.onnx")
+    shutil.copyfile(explaining_graph, model.root / "explain.onnx")
     return ModelFolder.open(model.root)
 
 
@@ -315,3 +309,41 @@ def test_a_local_triton_serves_both(explaining: ModelFolder, tmp_path: Path) -> 
     np.testing.assert_allclose(saliency, pixels[:, 0] / np.float32(255), atol=1e-6)
     probabilities = [answer.as_numpy("probabilities") for answer in answers.values()]
     np.testing.assert_array_equal(*probabilities)
+
+
+@pytest.fixture
+def exported(model: ModelFolder) -> ModelFolder:
+    """A small network of ours, as train exports it."""
+    import torch
+
+    from secondread.export.onnx import ExplainingGraph, ServedGraph, export_onnx
+    from secondread.model.out_of_distribution import Axes, Probe, Scale, Strangeness
+    from secondread.model.vit import PRESETS, ViT
+
+    torch.manual_seed(0)
+    network = ViT(PRESETS["vit-test-32"].fit_to(image_size=32, classes=3)).eval()
+    features = network.describe(torch.zeros(1, 1, 32, 32))[1].shape[1]
+    axes = Axes(*np.ones((2, features), np.float32), np.eye(features, 2, dtype=np.float32))
+    scale = Scale(np.zeros(2, np.float32), np.ones(2, np.float32))
+    score = Strangeness(axes, Probe(np.ones(features, np.float32), 0.0), scale)
+    served = ServedGraph(network, temperature=1.0, strangeness=score)
+    export_onnx(served, model.graph_path())
+    export_onnx(ExplainingGraph(served), model.root / "explain.onnx")
+    return ModelFolder.open(model.root)
+
+
+def test_a_local_triton_explains_as_the_exported_graph_does(exported: ModelFolder, tmp_path: Path) -> None:
+    import tritonclient.http
+
+    folder = write_repository(exported, tmp_path / "models", name="chest", version=1)
+    pixels = np.random.default_rng(0).integers(0, 255, (8, 1, 32, 32), dtype=np.uint8)
+    tensor = tritonclient.http.InferInput("pixels", list(pixels.shape), "UINT8")
+    tensor.set_data_from_numpy(pixels)
+    with LocalTriton(folder, home=tmp_path / "home", threads=1) as triton:
+        client = tritonclient.http.InferenceServerClient(triton.http_address)
+        answer = client.infer("chest-explain", [tensor])
+        fast = client.infer("chest", [tensor])
+        client.close()
+    expected = GraphSession(exported.root / "explain.onnx", threads=1).explain(pixels)
+    np.testing.assert_allclose(answer.as_numpy("saliency"), expected.saliency, atol=1e-5)
+    np.testing.assert_allclose(answer.as_numpy("probabilities"), fast.as_numpy("probabilities"), atol=1e-6)

@@ -27,6 +27,18 @@ def test_pixels_of_another_shape_are_refused(tiny_model: ModelFolder, shape: tup
         GraphSession(tiny_model.graph_path()).run(np.zeros(shape, np.uint8))
 
 
+def test_a_map_is_asked_of_a_graph_that_gives_one(tiny_model: ModelFolder, explaining_graph: Path) -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (5, 1, 32, 32)).astype(np.uint8)
+    found = GraphSession(explaining_graph).explain(pixels, batch_size=2)
+    np.testing.assert_allclose(found.saliency, pixels[:, 0] / np.float32(255), atol=1e-6)
+    plain = GraphSession(tiny_model.graph_path())
+    np.testing.assert_allclose(found.outputs.probabilities, plain.run(pixels).probabilities, atol=1e-6)
+    with pytest.raises(IntegrityError, match=r"gives no 'saliency'.*Open the model's explain\.onnx"):
+        plain.explain(pixels)
+    with pytest.raises(InputError, match="takes uint8"):
+        GraphSession(explaining_graph).explain(pixels[:0])
+
+
 def test_floats_are_refused(tiny_model: ModelFolder) -> None:
     with pytest.raises(InputError, match="not float32"):
         GraphSession(tiny_model.graph_path()).run(np.zeros((1, 1, 32, 32), np.float32))  # type: ignore[arg-type]

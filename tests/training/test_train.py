@@ -34,7 +34,7 @@ def trained(
 def test_the_folder_has_every_file_and_nothing_lies_beside_it(trained: TrainResult) -> None:
     root = trained.model.root
     expected = {"MODEL_CARD.md", "config.json", "metrics.json", "training.json"}
-    expected |= {"fp32.onnx", "model.safetensors", "reference.parquet"}
+    expected |= {"explain.onnx", "fp32.onnx", "model.safetensors", "reference.parquet"}
     assert {path.name for path in root.iterdir()} == expected
     assert [path.name for path in root.parent.iterdir()] == ["model"]
 
@@ -51,6 +51,16 @@ def test_the_weights_make_the_graph(trained: TrainResult, dataset: DatasetVersio
     outputs = GraphSession(trained.model.graph_path(), threads=1).run(images)
     expected = torch.softmax(logits / config.temperature, dim=1).numpy()
     np.testing.assert_allclose(outputs.probabilities, expected, atol=1e-4)
+
+
+def test_the_graph_that_explains_answers_as_the_served_one(trained: TrainResult, dataset: DatasetVersion) -> None:
+    images = dataset.split("test").images[:8]
+    explain = trained.model.explain_path()
+    assert explain is not None
+    found = GraphSession(explain, threads=1).explain(images)
+    served = GraphSession(trained.model.graph_path(), threads=1).run(images)
+    np.testing.assert_allclose(found.outputs.probabilities, served.probabilities, atol=1e-5)
+    assert found.saliency.shape == (8, 32, 32)
 
 
 def test_the_metrics_are_those_of_the_graph_on_val(trained: TrainResult, dataset: DatasetVersion) -> None:
