@@ -47,6 +47,7 @@ class TrainConfig:
     # images of the version that are looked at to tell the model card what in them gives the label away: seconds, and an
     # interval 0.05 wide; 0: not looked at
     audit_images: int = 2_000
+    explain: bool = True  # write `explain.onnx` too, which says where the network looked: some seconds
     drop_path: float = 0.0  # share of images that skip the last block of the transformer; earlier blocks less
     ema_decay: float = 0.999  # share of the averaged weights kept each step; the average is judged and kept; 0: none
     early_stopping_epochs: int = 0  # epochs without a lower val loss after which it stops; 0: the schedule is run whole

@@ -154,7 +154,8 @@ def _write_folder(
     # what is judged is what is served
     served = ServedGraph(model, temperature=temperature, strangeness=strangeness)
     export_onnx(served, folder / FP32_GRAPH)
-    export_onnx(ExplainingGraph(served), folder / EXPLAIN_GRAPH)
+    if config.explain:
+        export_onnx(ExplainingGraph(served), folder / EXPLAIN_GRAPH)
     outputs = GraphSession(folder / FP32_GRAPH).run(val.images, batch_size=_BATCH_SIZE)
 
     confidence = outputs.probabilities.max(axis=1)

@@ -23,7 +23,7 @@ from secondread.pipeline.train_run import TrainRun, run_training
 # A model that learns nothing worth serving, in a second, and a gate that lets it pass.
 TINY = {
     "preprocess": {"image_size": 32, "final_eval_min_images": 100},
-    "train": {"preset": "vit-test-32", "epochs": 1, "threads": 1},
+    "train": {"preset": "vit-test-32", "epochs": 1, "threads": 1, "audit_images": 0, "explain": False},
     "evaluate": {"resamples": 100, "shown_images": 2, "stress_images": 4, "strange_images": 3, "timed_runs": 5},
     # no INT8 graph can save 99 %: fp32 is kept, which can be compared with torch
     "quantize": {"timed_runs": 2, "calibration_images": 16, "latency_gain": 0.99, "batch_sizes": (1, 4)},

@@ -26,7 +26,9 @@ from secondread.training.fit import Fitted, fit
 from secondread.training.train import train
 
 EPOCHS = 6
-RECIPE = TrainConfig(preset="vit-test-32", epochs=EPOCHS, batch_size=8, threads=1, name="films")
+RECIPE = TrainConfig(
+    preset="vit-test-32", epochs=EPOCHS, batch_size=8, threads=1, name="films", audit_images=0, explain=False
+)
 
 Acts = Mapping[int, Callable[[], None]]
 

@@ -52,7 +52,7 @@ def version_of(root: Path, *classes: str, image_size: int) -> Path:
 @pytest.fixture(scope="module")
 def places(dataset: DatasetVersion, tmp_path_factory: pytest.TempPathFactory) -> Places:
     root = tmp_path_factory.mktemp("bad-input")
-    config = TrainConfig(preset="vit-test-32", epochs=1, batch_size=16, threads=1)
+    config = TrainConfig(preset="vit-test-32", epochs=1, batch_size=16, threads=1, audit_images=0, explain=False)
     return Places(
         data=dataset.root,
         model=train(dataset, root / "model", config).model.root,

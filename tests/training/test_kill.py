@@ -19,6 +19,7 @@ from secondread.training.train import train
 
 SETTINGS = {
     **{"preset": "vit-test-32", "epochs": 8, "batch_size": 16, "learning_rate": 0.01, "threads": 1},
+    **{"audit_images": 0, "explain": False},
     **{"precision": "32-true", "checkpoint_minutes": 0.002},  # a checkpoint every tenth of a second
 }
 TIMES = {"seconds", "images_per_second"}

@@ -28,7 +28,11 @@ from secondread.training.train import TrainResult, train
 def trained(
     dataset: DatasetVersion, quick: Callable[..., TrainConfig], tmp_path_factory: pytest.TempPathFactory
 ) -> TrainResult:
-    return train(dataset, tmp_path_factory.mktemp("models") / "model", quick(epochs=6, name="patterns"))
+    return train(
+        dataset,
+        tmp_path_factory.mktemp("models") / "model",
+        quick(epochs=6, name="patterns", audit_images=180, explain=True),
+    )
 
 
 def test_the_folder_has_every_file_and_nothing_lies_beside_it(trained: TrainResult) -> None:

@@ -169,7 +169,8 @@ def _jobs(
     """What each run is told."""
     for strategy, seed in comparison.runs:
         again = strategy == RETRAIN
-        recipe = replace(config, strategy="single" if again else strategy, seed=seed)
+        # models that are judged and not served need nothing for people
+        recipe = replace(config, strategy="single" if again else strategy, seed=seed, audit_images=0, explain=False)
         yield {
             "strategy": strategy,
             "seed": seed,

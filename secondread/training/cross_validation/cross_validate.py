@@ -44,6 +44,7 @@ from secondread.training.strategies.interrupted import stopped_by_sigterm
 
 RECORD_FILE = "cross-validation.json"
 _SCHEDULE_FILE = "schedule.json"
+_UNSERVED = {"audit_images": 0, "explain": False}  # a fold's model is judged and not served: nothing for people
 _FOLD_MODULE = "secondread.training.cross_validation.fold"
 
 log = get_logger(__name__)
@@ -119,7 +120,7 @@ def cross_validate(
                 "dataset": str(dataset.root.resolve()),
                 "fold": fold,
                 **asdict(plan),
-                "config": {**asdict(config), "threads": planned.threads[fold - 1]},
+                "config": {**asdict(config), **_UNSERVED, "threads": planned.threads[fold - 1]},
                 "start": str(start.resolve()) if start else "",
             }
             for fold in range(1, plan.folds + 1)

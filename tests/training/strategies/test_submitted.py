@@ -13,7 +13,15 @@ from secondread.errors import InputError
 from secondread.model.folder import METRICS_FILE, ModelFolder
 from secondread.training.submit import JobServer, Order
 
-SETTINGS = ["train.preset=vit-test-32", "train.epochs=2", "train.batch_size=8", "train.processes=2", "train.threads=2"]
+SETTINGS = [
+    "train.preset=vit-test-32",
+    "train.epochs=2",
+    "train.batch_size=8",
+    "train.processes=2",
+    "train.threads=2",
+    "train.explain=false",
+    "train.audit_images=0",
+]
 
 
 @pytest.mark.full
