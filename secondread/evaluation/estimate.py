@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -22,20 +21,16 @@ class Estimate:
     """
 
     value: float
-    low: float
-    high: float
+    low: float = math.nan
+    high: float = math.nan
 
-    def to_json(self) -> dict[str, float | None]:
-        """As JSON; null for what cannot be known."""
-        return {"value": finite(self.value), "low": finite(self.low), "high": finite(self.high)}
-
-
-UNKNOWN = Estimate(math.nan, math.nan, math.nan)
+    @property
+    def bounded(self) -> bool:
+        """It has an interval."""
+        return math.isfinite(self.low) and math.isfinite(self.high)
 
 
-def finite(value: float) -> float | None:
-    """The number, or None where it is NaN or infinite, which JSON does not have."""
-    return float(value) if math.isfinite(value) else None
+UNKNOWN = Estimate(math.nan)
 
 
 def resampled(value: float, drawn: npt.NDArray[np.float64], *, level: float) -> Estimate:
@@ -74,14 +69,3 @@ def unseen_at_most(patients: int, level: float) -> float:
     Source: Clopper & Pearson 1934, doi:10.1093/biomet/26.4.404.
     """
     return 1 - ((1 - level) / 2) ** (1 / patients) if patients else math.nan
-
-
-def to_json(value: Any) -> Any:
-    """JSON of a result's field: an estimate, a number, or a sequence of either."""
-    if isinstance(value, Estimate):
-        return value.to_json()
-    if isinstance(value, float):
-        return finite(value)
-    if isinstance(value, list | tuple):
-        return [to_json(item) for item in value]
-    return value

@@ -30,6 +30,7 @@ from secondread.evaluation.apart import ClassApart, measure_apart
 from secondread.evaluation.arrays import FloatArray, IntArray, check, once
 from secondread.evaluation.card import model_card
 from secondread.evaluation.drop import measure_drop, read_internal
+from secondread.evaluation.estimate import Estimate
 from secondread.evaluation.evidence import Evidence, gather
 from secondread.evaluation.external_classes import Matched, match_classes
 from secondread.evaluation.gate import Findings, decide
@@ -44,7 +45,6 @@ from secondread.evaluation.results import (
     ClassFigures,
     ClassThreshold,
     Evaluation,
-    Figure,
 )
 from secondread.logging import get_logger
 from secondread.model.folder import CARD_FILE, ModelConfigFile, ModelFolder
@@ -223,8 +223,8 @@ def _drawn(config: EvaluateConfig) -> dict[str, Any]:
     return {"resamples": config.resamples, "level": config.level, "seed": config.seed}
 
 
-def _figure(value: float, bounds: Interval) -> Figure:
-    return Figure(float(value), bounds.low, bounds.high)
+def _figure(value: float, bounds: Interval) -> Estimate:
+    return Estimate(float(value), bounds.low, bounds.high)
 
 
 def _class_figures(plain: metrics.Measured, bounds: bootstrap.Intervals, index: int) -> ClassFigures:
@@ -232,7 +232,7 @@ def _class_figures(plain: metrics.Measured, bounds: bootstrap.Intervals, index: 
     values = {name: draws[0, index] for name, draws in plain.by_class.items()}
     counts = {name: int(values.pop(name)) for name in metrics.COUNTS}
     known = {name: _figure(value, bounds.by_class[name][index]) for name, value in values.items()}
-    figures = known if counts["support"] else dict.fromkeys(known, Figure(math.nan))
+    figures = known if counts["support"] else dict.fromkeys(known, Estimate(math.nan))
     return ClassFigures(**counts, figures=figures)
 
 

@@ -25,7 +25,7 @@ from secondread.evaluation.estimate import Estimate
 from secondread.evaluation.harm_pictures import forest_svg, strengths_svg
 from secondread.evaluation.interval import Interval
 from secondread.evaluation.metrics import BY_CLASS, COUNTS, LOWER_IS_BETTER, OVERALL
-from secondread.evaluation.results import ClassFigures, Evaluation, Figure
+from secondread.evaluation.results import ClassFigures, Evaluation
 from secondread.evaluation.saliency import COLOURS, Region, overlay, strongest_regions
 from secondread.evaluation.selective_figures import risk_coverage_svg, risk_dial_svg
 from secondread.model.session import Explanation
@@ -208,13 +208,13 @@ def format_signed_interval(bounds: Estimate) -> str:
     return f"{format_signed(bounds.low)} to {format_signed(bounds.high)}" if known else ""
 
 
-def format_interval(bounds: Figure | Estimate | Interval) -> str:
+def format_interval(bounds: Estimate | Interval) -> str:
     """Both bounds, or nothing where they are not known."""
     known = math.isfinite(bounds.low) and math.isfinite(bounds.high)
     return f"{format_figure(bounds.low)} to {format_figure(bounds.high)}" if known else ""
 
 
-def _markdown_row(title: str, figure: Figure) -> str:
+def _markdown_row(title: str, figure: Estimate) -> str:
     return f"| {title} | {format_figure(figure.value)} | {format_interval(figure)} |"
 
 

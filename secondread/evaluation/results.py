@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
@@ -11,6 +10,7 @@ from secondread.evaluation.apart import ClassApart
 from secondread.evaluation.calibration import ReliabilityBin
 from secondread.evaluation.curves import PrCurve, RocCurve
 from secondread.evaluation.drop_results import Drop
+from secondread.evaluation.estimate import Estimate
 from secondread.evaluation.evidence import Evidence
 from secondread.evaluation.interval import Interval
 from secondread.evaluation.nulls import null_for_nan
@@ -18,25 +18,6 @@ from secondread.evaluation.verdict import GateResult
 
 EVALUATION_FILE = "evaluation.json"
 PREDICTIONS_FILE = "predictions.parquet"
-
-
-@dataclass(frozen=True)
-class Figure:
-    """One figure; NaN where it cannot be known.
-
-    Attributes:
-        value: on the images as they are.
-        low, high: interval from resampling patients.
-    """
-
-    value: float
-    low: float = math.nan
-    high: float = math.nan
-
-    @property
-    def bounded(self) -> bool:
-        """It has an interval."""
-        return math.isfinite(self.low) and math.isfinite(self.high)
 
 
 @dataclass(frozen=True)
@@ -51,9 +32,9 @@ class ClassFigures:
 
     support: int
     predicted: int
-    figures: Mapping[str, Figure]
+    figures: Mapping[str, Estimate]
 
-    def __getitem__(self, name: str) -> Figure:
+    def __getitem__(self, name: str) -> Estimate:
         return self.figures[name]
 
 
@@ -68,8 +49,8 @@ class ClassThreshold:
     """
 
     threshold: float
-    sensitivity: Figure
-    specificity: Figure
+    sensitivity: Estimate
+    specificity: Estimate
 
 
 @dataclass(frozen=True)
@@ -84,7 +65,7 @@ class Calibration:
     """
 
     temperature: float
-    before: Mapping[str, Figure]
+    before: Mapping[str, Estimate]
     reliability_before: tuple[ReliabilityBin, ...]
     ece_if_calibrated: Interval
 
@@ -136,7 +117,7 @@ class Evaluation:
     level: float
     fixed_specificity: float
     fixed_sensitivity: float
-    metrics: Mapping[str, Figure]
+    metrics: Mapping[str, Estimate]
     per_class: Mapping[str, ClassFigures]
     confusion: tuple[tuple[int, ...], ...]
     roc: Mapping[str, RocCurve | None]

@@ -20,7 +20,7 @@ and `audit_size` says how many it takes to see that the promise is broken.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, fields
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -32,7 +32,8 @@ from secondread.config.risk_dial import RiskDialConfig
 from secondread.errors import InputError
 from secondread.evaluation import bootstrap
 from secondread.evaluation.arrays import FloatArray, IntArray, check
-from secondread.evaluation.estimate import Estimate, resampled, resampled_share, to_json
+from secondread.evaluation.estimate import Estimate, resampled, resampled_share
+from secondread.evaluation.nulls import null_for_nan
 
 _ROUNDING = 1e-9  # 0.07 * 100 is not quite 7, and sums of thirds not quite 1
 _MOST_ALARMS = 2_000  # wrong closures that an audit would count; more are asked for by no useful setting
@@ -110,10 +111,6 @@ class DialSetting:
     escalated: Estimate
     wrong_closures: Estimate
 
-    def to_json(self) -> dict[str, Any]:
-        """As JSON; null for a threshold that there is none of."""
-        return {field.name: to_json(getattr(self, field.name)) for field in fields(self)}
-
 
 @dataclass(frozen=True)
 class Audit:
@@ -138,10 +135,6 @@ class Audit:
     cases: float
     alarm_from: float
     studies: float
-
-    def to_json(self) -> dict[str, Any]:
-        """As JSON; null for what cannot be known."""
-        return {field.name: to_json(getattr(self, field.name)) for field in fields(self)}
 
 
 @dataclass(frozen=True)
@@ -170,16 +163,8 @@ class RiskDial:
 
     def to_json(self) -> dict[str, Any]:
         """As JSON; null for what cannot be known."""
-        return {
-            "calibrated_on": self.calibrated_on,
-            "n": self.n,
-            "groups": self.groups,
-            "level": self.level,
-            "chosen": self.chosen.to_json(),
-            "settings": [setting.to_json() for setting in self.settings],
-            "audit": self.audit.to_json(),
-            "promise": self.promise,
-        }
+        document: dict[str, Any] = null_for_nan(asdict(self))
+        return document
 
 
 def risk_dial(

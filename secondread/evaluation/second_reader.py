@@ -15,7 +15,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -26,7 +26,8 @@ from secondread.config.second_reader import FirstReader, SecondReaderConfig
 from secondread.errors import InputError
 from secondread.evaluation import bootstrap
 from secondread.evaluation.arrays import FloatArray, IntArray, check
-from secondread.evaluation.estimate import UNKNOWN, Estimate, resampled, to_json, unseen_at_most
+from secondread.evaluation.estimate import UNKNOWN, Estimate, resampled, unseen_at_most
+from secondread.evaluation.nulls import null_for_nan
 
 _STUDIES = 1_000
 _CELLS = 4
@@ -74,8 +75,8 @@ class SecondReader:
 
     def to_json(self) -> dict[str, Any]:
         """As JSON; null for what cannot be known."""
-        document = {field.name: to_json(getattr(self, field.name)) for field in fields(self)}
-        return {**document, "reader": asdict(self.reader)}
+        document: dict[str, Any] = null_for_nan(asdict(self))
+        return document
 
 
 def second_reader(

@@ -16,7 +16,7 @@ are not: one image a patient, drawn by the seed, takes part.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, fields
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -28,7 +28,8 @@ from secondread.config.selective import SelectiveConfig
 from secondread.errors import InputError
 from secondread.evaluation import bootstrap
 from secondread.evaluation.arrays import FloatArray, IntArray, check
-from secondread.evaluation.estimate import Estimate, resampled, resampled_share, to_json
+from secondread.evaluation.estimate import Estimate, resampled, resampled_share
+from secondread.evaluation.nulls import null_for_nan
 
 _POINTS = 100  # of the curve, and of the candidates for a threshold: one a per cent of coverage
 _STARTS = 10  # of the walk through the candidates: one every ten per cent of coverage
@@ -51,10 +52,6 @@ class RiskCoverage:
     risk: tuple[float, ...]
     low: tuple[float, ...]
     high: tuple[float, ...]
-
-    def to_json(self) -> dict[str, Any]:
-        """As JSON, a list each."""
-        return {field.name: to_json(getattr(self, field.name)) for field in fields(self)}
 
 
 @dataclass(frozen=True)
@@ -81,10 +78,6 @@ class Abstention:
     patients: int
     fewest: int
 
-    def to_json(self) -> dict[str, Any]:
-        """As JSON; null for a threshold that there is none of."""
-        return {field.name: to_json(getattr(self, field.name)) for field in fields(self)}
-
 
 @dataclass(frozen=True)
 class Selective:
@@ -108,14 +101,8 @@ class Selective:
 
     def to_json(self) -> dict[str, Any]:
         """As JSON; null for what cannot be known."""
-        return {
-            "n": self.n,
-            "groups": self.groups,
-            "level": self.level,
-            "aurc": self.aurc.to_json(),
-            "curve": self.curve.to_json(),
-            "abstention": self.abstention.to_json(),
-        }
+        document: dict[str, Any] = null_for_nan(asdict(self))
+        return document
 
 
 def selective(

@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from heapq import heapify, heappop, heappush
 from typing import Any
 
@@ -31,7 +31,8 @@ from secondread.config.workload import WorkloadConfig
 from secondread.errors import InputError
 from secondread.evaluation import bootstrap
 from secondread.evaluation.arrays import FloatArray, IntArray, check, ratio
-from secondread.evaluation.estimate import UNKNOWN, Estimate, resampled, to_json
+from secondread.evaluation.estimate import UNKNOWN, Estimate, resampled
+from secondread.evaluation.nulls import null_for_nan
 
 
 @dataclass(frozen=True)
@@ -69,8 +70,8 @@ class Workload:
 
     def to_json(self) -> dict[str, Any]:
         """As JSON; null for what cannot be known."""
-        document = {field.name: to_json(getattr(self, field.name)) for field in fields(self)}
-        return {**document, "room": asdict(self.room)}
+        document: dict[str, Any] = null_for_nan(asdict(self))
+        return document
 
 
 def workload(
