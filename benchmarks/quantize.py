@@ -74,9 +74,10 @@ def seed_graph(dataset: DatasetVersion, path: Path) -> Path:
 
 
 def fastest_int8(times: Times) -> str:
-    """The static graph with the lowest P99 at the first batch size."""
-    static = [name for name in times if name.startswith(_STATIC)]
-    return min(static, key=lambda name: times[name][CONFIG.batch_sizes[0]].p99_ms)
+    """The static graph that is chosen at the first batch size where all of them answer as well."""
+    from secondread.export.latency import fastest
+
+    return fastest({name: own[CONFIG.batch_sizes[0]] for name, own in times.items() if name.startswith(_STATIC)})
 
 
 def speedups(kind: str, name: str, times: Times, sizes: Mapping[str, int]) -> list[Measurement]:
@@ -135,7 +136,7 @@ def right(graph: Path, dataset: DatasetVersion) -> np.ndarray:
 
 
 def best_candidate(result: QuantizeResult) -> str:
-    """The graph that was chosen; where it is in float, the static one with the lowest P99 at batch 1."""
+    """The graph that was chosen; where it is in float, the fastest static one at batch 1."""
     if result.choice.name.startswith(_STATIC) or result.choice.name == "dynamic":
         return result.choice.name
     return fastest_int8({item.name: item.latency for item in result.candidates})

@@ -19,7 +19,7 @@ class QuantizeConfig:
     # mean change of a probability on calibration images from which sensitive layers are left in float: a network gets
     # what it was trained on right even then, and about one other image in a hundred gets another class
     probability_change: float = 0.002
-    latency_gain: float = 0.10  # share of fp32's latency (P99) that it must save, else the simpler graph stays
+    latency_gain: float = 0.10  # share of fp32's time (median) that it must save, else the simpler graph stays
     batch_sizes: tuple[int, ...] = (1, 8, 32)  # images a request, timed; the first decides: a physician waits for one
     timed_runs: int = 200  # runs of each graph and batch size, taken in turns: two lie above the P99
     timing_seconds: float = 10.0  # for each batch size, after which no further turn is begun; three are always taken

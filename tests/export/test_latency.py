@@ -7,9 +7,10 @@ import numpy as np
 import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
+from scipy.stats import norm
 
 from secondread.errors import InputError
-from secondread.export.latency import Latency, time_graphs
+from secondread.export.latency import Latency, fastest, time_graphs
 from secondread.export.timing import in_turns
 
 
@@ -63,6 +64,23 @@ def test_the_99th_percentile_is_that_of_the_runs() -> None:
     assert found.p50_ms == pytest.approx(50.5)
     assert found.p99_ms == pytest.approx(99.01)
     assert found.runs == 100
+    # of 100 runs, 97 or more lie below the true P99 in 98 of 100 cases
+    assert found.p99_at_least_ms == pytest.approx(97)
+
+
+def test_the_bound_of_the_99th_percentile_is_seldom_too_high() -> None:
+    random = np.random.default_rng(0)
+    true = float(np.exp(norm.ppf(0.99)))
+    bounds = [Latency.of(np.exp(random.normal(size=150)).tolist()).p99_at_least_ms for _ in range(2_000)]
+    assert np.mean(np.array(bounds) > 1_000 * true) < 0.025
+
+
+def test_a_stall_that_may_be_chance_decides_nothing() -> None:
+    steady = Latency.of([0.010] * 200)
+    quicker = Latency.of([0.005] * 197 + [0.030] * 3)
+    slower_tail = Latency.of([0.005] * 180 + [0.030] * 20)
+    assert fastest({"steady": steady, "quicker": quicker}) == "quicker"
+    assert fastest({"steady": steady, "slower tail": slower_tail}) == "steady"
 
 
 def test_each_graph_begins_a_round_as_often_and_the_first_round_is_not_counted() -> None:
