@@ -2,9 +2,9 @@
 PYTHON ?= python3.11
 BIN := .venv/bin
 SETUP := .venv/.installed .venv/.peers .venv-triton/secondread-pins
-# Two files at a time: most tests wait for a process, and use one core where they do not. Threads that wait by spinning
-# would stand in the other file's way.
-TESTS = OMP_WAIT_POLICY=passive $(BIN)/python -m pytest --numprocesses 2 --dist loadfile
+# `make test WORKERS=2` runs two files of tests at a time, a third faster; threads that wait by spinning would stand in
+# the other file's way.
+TESTS = $(if $(WORKERS),OMP_WAIT_POLICY=passive )$(BIN)/python -m pytest $(if $(WORKERS),--numprocesses $(WORKERS) --dist loadfile)
 # Handed to the script through its environment, so that a path may hold anything.
 export DATA ?= phantom://demo
 
