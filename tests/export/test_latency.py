@@ -75,6 +75,13 @@ def test_the_bound_of_the_99th_percentile_is_seldom_too_high() -> None:
     assert np.mean(np.array(bounds) > 1_000 * true) < 0.025
 
 
+@pytest.mark.parametrize("runs", [1, 2, 3, 10, 99])
+def test_of_few_runs_one_graph_is_the_fastest_all_the_same(runs: int) -> None:
+    rising = Latency.of([0.001 * number for number in range(1, runs + 1)])
+    assert rising.p99_at_least_ms <= rising.p99_ms
+    assert fastest({"one": rising}) == "one"
+
+
 def test_a_stall_that_may_be_chance_decides_nothing() -> None:
     steady = Latency.of([0.010] * 200)
     quicker = Latency.of([0.005] * 197 + [0.030] * 3)
