@@ -130,7 +130,9 @@ def simultaneous(
     farthest = np.nanmax(np.abs(gaps - middle) / deviation, axis=1)
     of_one = NormalDist().inv_cdf((1 + config.level) / 2)
     width = max(of_one, float(np.quantile(farthest, config.level)))
-    bounds = zip(looks, middle - width * deviation, middle + width * deviation, strict=True)
+    # no two shares are farther apart than all from nothing
+    ends = (np.clip(middle + sign * width * deviation, -1, 1) for sign in (-1, 1))
+    bounds = zip(looks, *ends, strict=True)
     return Simultaneous(width, {look: Interval(float(low), float(high)) for look, low, high in bounds})
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from secondread.atomic import write_json
 from secondread.data.audit.report import HTML_FILE
-from secondread.evaluation.evaluate import REPORT_FILE, SUMMARY_FILE
+from secondread.evaluation.folder import REPORT_FILE, SUMMARY_FILE
 from secondread.evaluation.paired import PairedComparison
 from secondread.evaluation.paired_report import COMPARISON_SUMMARY_FILE, PAGE_FILE
 from secondread.evaluation.results import Evaluation

@@ -10,7 +10,7 @@ import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
-from secondread.evaluation.evaluate import REPORT_FILE, SUMMARY_FILE
+from secondread.evaluation.folder import REPORT_FILE, SUMMARY_FILE
 from secondread.evaluation.results import EVALUATION_FILE
 from secondread.model.folder import CARD_FILE
 from secondread.tracking.record import RunRecord

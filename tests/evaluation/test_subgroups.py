@@ -154,6 +154,15 @@ def test_a_group_without_a_mistake_is_not_flagged_for_that_alone() -> None:
     assert gap.low < 0 < gap.high
 
 
+def test_no_gap_is_said_to_be_wider_than_all_against_nothing() -> None:
+    labels = np.tile([0, 1, 2], 110)
+    site = np.where(np.arange(330) < 60, "small", "large").astype(object)
+    gaps = group(measured(labels, np.arange(330) < 60, np.arange(330), site=site), "site", "small").gaps
+    told = [gap for gap in gaps if gap.verdict == "better"]
+    assert all(-1 <= gap.low <= gap.high <= 1 for gap in told)
+    assert max(gap.high for gap in told) == 1
+
+
 def test_alike_films_of_a_patient_widen_the_interval() -> None:
     rng = np.random.default_rng(5)
     labels, right = np.tile([0, 1, 2], 100), np.repeat(rng.random(100) < 0.8, 3)
