@@ -52,6 +52,9 @@ def cv(
         Path | None,
         typer.Option(help="Model, or folder of `train pretrain`, that each fold begins with; of other images."),
     ] = None,
+    quantize: Annotated[
+        bool, typer.Option("--quantize", help="Quantize each model too, and say what the graph that is served loses.")
+    ] = False,
     name: Annotated[str, typer.Option(help="Of the models, and of the experiment in MLflow.")] = "secondread",
     settings: Annotated[list[str], typer.Option("--set", help="Any setting of train, such as train.epochs=12.")] = [],  # noqa: B006
     json: Json = False,
@@ -69,7 +72,9 @@ def cv(
     output = output or environment.home / "cross-validation" / f"{version.name}-{group}-{folds}-{seed}"
     called = {"mlflow.runName": f"cross-validate {version.name}"}
     tracking = TrackingConfig(environment.mlflow_tracking_uri, name, run_tags(version, environment) | called)
-    record = cross_validate(version, output, config, plan, at_once=at_once, start=start, tracking=tracking)
+    record = cross_validate(
+        version, output, config, plan, at_once=at_once, start=start, quantize=quantize, tracking=tracking
+    )
     if json:
         print_json({**record, "output": str(output)})
     else:
@@ -93,6 +98,8 @@ def _show(record: dict[str, Any], output: Path) -> None:
         if figure["low"] is not None
     }
     print_facts({**facts, "images": together["images"], "groups": together["groups"], "written to": output})
+    if "quantized" in record:
+        print_facts(_of_quantized(record))
     matrix = Table("true class, called", *record["classes"], box=None)
     for name, counts in zip(record["classes"], together["confusion"], strict=True):
         matrix.add_row(name, *map(str, counts))
@@ -104,3 +111,18 @@ def _show(record: dict[str, Any], output: Path) -> None:
         )
     if record["synthetic"]:
         print_line("Synthetic images: these figures say nothing about patients.")
+
+
+def _of_quantized(record: dict[str, Any]) -> dict[str, str]:
+    """What quantization costs on all held-out images."""
+    told = record["quantized"]["differences"]
+    lost = told["accuracy"]
+    points = f"{100 * lost['value']:+.2f} points"
+    if lost["low"] is not None:
+        points += f", {100 * lost['low']:+.2f} to {100 * lost['high']:+.2f}"
+    return {
+        "graphs served": ", ".join(fold["graph"] for fold in record["folds"]),
+        "accuracy of quantized less trained": points,
+        "ECE of quantized less trained": f"{told['ece']['value']:+.4f}",
+        "images called the same": f"{100 * record['quantized']['agreement']:.1f} %",
+    }

@@ -146,14 +146,14 @@ def compare(
         check(probabilities, labels)
     if len(groups) != len(labels):
         raise InputError(f"{len(labels)} labels and {len(groups)} groups: lengths differ.")
-    differences = _differences(champion, challenger, labels, groups, config)
+    found = differences(champion, challenger, labels, groups, config)
     return PairedComparison(
         n=len(labels),
         groups=len(np.unique(groups)),
         level=config.level,
-        differences=differences,
+        differences=found,
         mcnemar=mcnemar(champion.argmax(axis=1) == labels, challenger.argmax(axis=1) == labels),
-        gate=decide(differences, policy),
+        gate=decide(found, policy),
     )
 
 
@@ -171,11 +171,11 @@ def mcnemar(champion_right: npt.NDArray[np.bool_], challenger_right: npt.NDArray
     return McNemar(first, second, _binomial_p(min(first, second), first + second))
 
 
-def decide(differences: dict[str, Difference], policy: PairedConfig) -> GateResult:
+def decide(told: dict[str, Difference], policy: PairedConfig) -> GateResult:
     """Whether the challenger is not worse by more than the margins. What cannot be known is no success."""
     lines = []
     for name, points in (("accuracy", policy.accuracy_margin_points), ("auroc_macro", policy.auroc_margin_points)):
-        found, line = differences[name], f"{name.removesuffix('_macro')}_margin_points"
+        found, line = told[name], f"{name.removesuffix('_macro')}_margin_points"
         if not np.isfinite(found.low):
             lines.append(Line(line, False, f"the difference in {name} is not known: too few patients or classes"))
             continue
@@ -185,10 +185,18 @@ def decide(differences: dict[str, Difference], policy: PairedConfig) -> GateResu
     return GateResult.of(lines)
 
 
-def _differences(
+def differences(
     champion: FloatArray, challenger: FloatArray, labels: IntArray, groups: npt.NDArray[Any], config: EvaluateConfig
 ) -> dict[str, Difference]:
-    """Both figures of both models, and the interval of their difference over the same draws of patients."""
+    """Both models' `accuracy` and `auroc_macro`, and the interval of their difference over the same draws of patients.
+
+    Args:
+        champion: probabilities, float (images, classes), rows sum to 1.
+        challenger: likewise.
+        labels: int (images,), class indices.
+        groups: (images,), the patient of each image.
+        config: of resampling.
+    """
     models = (champion, challenger)
     names = ("accuracy", "auroc_macro")
     values = [metrics.overall(probabilities, labels) for probabilities in models]

@@ -1,7 +1,8 @@
 """Cross-validation of a recipe on a dataset version, folds side by side where the machine allows.
 
 cross-validation.json   figures of each fold, their mean, and of all held-out predictions together
-predictions.parquet     every held-out image once: fold, image_id, group_id, label, probabilities
+predictions.parquet     every held-out image once: fold, image_id, group_id, label, probabilities, and `served`
+                        (those of the graph that would be served) where models were quantized
 fold-1/ ...             what each fold left: its model, figures and log
 
 All images but `final_eval` take part: those of the version's own test split are held out once, as all are, and learned
@@ -35,7 +36,7 @@ from secondread.logging import get_logger
 from secondread.progress import track
 from secondread.tracking.runs import TrackingConfig, open_client
 from secondread.training.cross_validation.schedule import Machine, Schedule, schedule
-from secondread.training.cross_validation.summary import PREDICTIONS_FILE, over_folds, pooled
+from secondread.training.cross_validation.summary import PREDICTIONS_FILE, over_folds, pooled, quantized
 from secondread.training.cross_validation.tracked import write_down
 from secondread.training.fit import preset_name
 from secondread.training.interval import LEVEL
@@ -77,6 +78,7 @@ def cross_validate(
     *,
     at_once: int = 0,
     start: Path | None = None,
+    quantize: bool = False,
     tracking: TrackingConfig | None = None,
 ) -> dict[str, Any]:
     """Train and judge a model a fold. A run that was killed goes on with the folds that it has not done.
@@ -88,10 +90,12 @@ def cross_validate(
         plan: how the images are dealt.
         at_once: folds that train at the same time; 0: as many as the machine allows.
         start: folder of a model or a pre-training, whose weights each fold begins with; None for random ones.
+        quantize: quantize each fold's model too, and say what the graph that would be served loses.
         tracking: where the cross-validation is written down when it is done; None for nowhere.
     Returns:
         What `cross-validation.json` says: `folds`, `metrics` (mean over folds with t interval), `pooled` (of all
-        held-out predictions, intervals by group), and how the images were dealt.
+        held-out predictions, intervals by group), and how the images were dealt; with `quantize` also `quantized`, by
+        how much the served graphs differ.
     Raises:
         InputError: the images cannot be dealt so, `start` has learned from them, or a training refuses them.
         DependencyError: MLflow does not answer at the start.
@@ -111,7 +115,7 @@ def cross_validate(
         "start": began,
     }
     # of everything that decides what the folds come to
-    key = resume_key("cross-validation", about, plan.folds, version("torch"))
+    key = resume_key("cross-validation", about, plan.folds, quantize, version("torch"))
     inputs = [dataset.root]
     with stopped_by_sigterm(), resumable_folder(output, marker=RECORD_FILE, key=key, inputs=inputs) as folder:
         planned = _planned(folder, config, plan.folds, image_size=dataset.image_size, at_once=at_once)
@@ -122,6 +126,7 @@ def cross_validate(
                 **asdict(plan),
                 "config": {**asdict(config), **_UNSERVED, "threads": planned.threads[fold - 1]},
                 "start": str(start.resolve()) if start else "",
+                "quantize": quantize,
             }
             for fold in range(1, plan.folds + 1)
         ]
@@ -132,6 +137,8 @@ def cross_validate(
             "metrics": over_folds(results),
             "pooled": pooled(predictions, dataset.taxonomy.names, seed=plan.seed),
         }
+        if quantize:
+            record["quantized"] = quantized(predictions, dataset.taxonomy.names, seed=plan.seed)
         write_json(folder / RECORD_FILE, record)
     if tracking:
         write_down(record, [output / RECORD_FILE, output / PREDICTIONS_FILE], tracking)

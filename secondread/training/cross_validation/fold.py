@@ -3,7 +3,9 @@
 python -m secondread.training.cross_validation.fold FOLDER
 
 model/                what was trained, with the graph that was judged
-predictions.parquet   of the held-out images: image_id, group_id, label, probabilities; no patient
+predictions.parquet   of the held-out images: image_id, group_id, label, probabilities; no patient. Where the
+                      model was quantized, also `served`: probabilities of the graph that would be served
+quantized/            the model with that graph, likewise
 result.json           the figures; written last
 """
 
@@ -22,15 +24,18 @@ import pandas as pd
 from secondread.atomic import atomic_file
 from secondread.child import answer
 from secondread.config.mapping import from_mapping
+from secondread.config.quantize import QuantizeConfig
 from secondread.config.train import TrainConfig
 from secondread.data.versions.dataset import DATASET_FILE, DatasetVersion, SplitData
 from secondread.data.versions.folds import deal_folds, fold_splits
 from secondread.data.versions.resplit import resplit
+from secondread.export.quantize import quantize
 from secondread.training.cross_validation.summary import PREDICTIONS_FILE
 from secondread.training.judge import judge
 from secondread.training.train import train
 
 MODEL_FOLDER = "model"
+QUANTIZED_FOLDER = "quantized"
 _DATA_FOLDER = "data"
 
 
@@ -39,11 +44,11 @@ def run_fold(job: Mapping[str, Any], folder: Path) -> dict[str, Any]:
 
     Args:
         job: `dataset`, a folder; `fold` from 1; `folds`, `group` and `seed` as `deal_folds` takes them; `config`;
-            `start`, a folder of weights to begin with, or empty.
+            `start`, a folder of weights to begin with, or empty; `quantize`, whether to ask what that costs.
         folder: to write to. The pixels, dealt anew, lie in it as long as the training runs.
     Returns:
-        Name of the fold's version, images of each part, figures on the held-out images, and what training cost; null
-        where there is no figure.
+        Name of the fold's version, images of each part, figures on the held-out images, the graph that would be served,
+        and what training cost; null where there is no figure.
     """
     parent = DatasetVersion.open(job["dataset"])
     version = _version_of_fold(parent, job, folder / _DATA_FOLDER)
@@ -52,8 +57,13 @@ def run_fold(job: Mapping[str, Any], folder: Path) -> dict[str, Any]:
     trained = train(version, folder / MODEL_FOLDER, config, start=start)
     held_out = version.split("test")
     probabilities, figures = judge(trained.model, held_out, threads=config.threads)
+    predictions, graph = _predictions(parent, held_out, probabilities), trained.model.config.graph
+    if job["quantize"]:
+        quantized = quantize(trained.model, version, folder / QUANTIZED_FOLDER, QuantizeConfig(threads=config.threads))
+        graph = quantized.choice.name
+        predictions["served"] = list(judge(quantized.model, held_out, threads=config.threads)[0])
     with atomic_file(folder / PREDICTIONS_FILE) as aside:
-        _predictions(parent, held_out, probabilities).to_parquet(aside, index=False, compression="zstd")
+        predictions.to_parquet(aside, index=False, compression="zstd")
     cost = {name: trained.metrics[name] for name in ("seconds", "epochs", "best_epoch", "images_per_second")}
     shutil.rmtree(folder / _DATA_FOLDER)
     return {
@@ -61,6 +71,7 @@ def run_fold(job: Mapping[str, Any], folder: Path) -> dict[str, Any]:
         "dataset_version": version.content_hash,
         "images": {split: sum(version.counts[split].values()) for split in ("train", "val", "test")},
         "metrics": figures,
+        "graph": graph,
         "val_accuracy": trained.metrics["accuracy"],
         "threads": config.threads,
         **cost,

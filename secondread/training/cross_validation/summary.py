@@ -10,8 +10,11 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from secondread.config.evaluate import EvaluateConfig
 from secondread.evaluation.bootstrap import intervals
+from secondread.evaluation.calibration import ece
 from secondread.evaluation.metrics import confusion, overall
+from secondread.evaluation.paired import differences
 from secondread.training.interval import LEVEL, bounds_of, mean_with_interval
 
 PREDICTIONS_FILE = "predictions.parquet"
@@ -61,6 +64,34 @@ def pooled(predictions: pd.DataFrame, classes: Sequence[str], *, seed: int) -> d
         "confusion": matrix.tolist(),
         "images": len(labels),
         "groups": len(np.unique(groups)),
+    }
+
+
+def quantized(predictions: pd.DataFrame, classes: Sequence[str], *, seed: int) -> dict[str, Any]:
+    """By how much the graphs that would be served differ from those that were trained, on all held-out images.
+
+    Args:
+        predictions: of all folds, with `served` beside `probabilities`.
+        classes: names in the order of the probabilities.
+        seed: of the draws.
+    Returns:
+        `differences` (`accuracy`, `auroc_macro`, `ece`: the served graphs' less the trained ones', with intervals by
+        group where there is one) and `agreement`, the share of images that both call the same.
+    """
+    before, after = (
+        np.stack(predictions[column].to_list()).astype(np.float32) for column in ("probabilities", "served")
+    )
+    labels = predictions["label"].map(list(classes).index).to_numpy(np.int64)
+    groups = predictions["group_id"].to_numpy(object)
+    found = differences(before, after, labels, groups, EvaluateConfig(level=LEVEL, seed=seed))
+    told = {
+        name: {"value": _known(each.value), "low": _known(each.low), "high": _known(each.high)}
+        for name, each in found.items()
+    }
+    error = ece(after, labels) - ece(before, labels)
+    return {
+        "differences": {**told, "ece": {"value": error, "low": None, "high": None}},
+        "agreement": float((before.argmax(axis=1) == after.argmax(axis=1)).mean()),
     }
 
 

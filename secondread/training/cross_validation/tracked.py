@@ -17,7 +17,8 @@ def write_down(record: Mapping[str, Any], files: Sequence[Path], tracking: Track
     """Write down what a cross-validation came to. If MLflow is gone by then, it is not lost for that: it is only said.
 
     Metrics: `accuracy`, ... of the held-out images, with the fold as the step; `mean/accuracy`, ... over folds, and
-    `pooled/accuracy`, ... of all held-out images together, each with `.../low` and `.../high` where it has an interval.
+    `pooled/accuracy`, ... of all held-out images together, each with `.../low` and `.../high` where it has an interval;
+    `quantized_less_trained/accuracy`, ... where the models were quantized.
 
     Args:
         record: as `cross_validate` gives.
@@ -31,6 +32,9 @@ def write_down(record: Mapping[str, Any], files: Sequence[Path], tracking: Track
                 run.log_metrics(_known(fold["metrics"]), fold["fold"])
             run.log_metrics(_with_bounds("mean", record["metrics"]), 0)
             run.log_metrics(_with_bounds("pooled", record["pooled"]["metrics"]), 0)
+            if "quantized" in record:
+                run.log_metrics(_with_bounds("quantized_less_trained", record["quantized"]["differences"]), 0)
+                run.log_metrics({"quantized/agreement": record["quantized"]["agreement"]}, 0)
             run.log_files("cross-validation", files)
             log.info("written down in MLflow as run %s", run.run_id)
     except (DependencyError, InputError) as error:

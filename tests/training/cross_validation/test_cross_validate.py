@@ -36,7 +36,18 @@ DEADLINE_SECONDS = 300
 
 def command(dataset: DatasetVersion, output: Path) -> list[str]:
     settings = [word for pair in SETTINGS for word in ("--set", f"train.{pair}")]
-    words = ["--data", str(dataset.root), "--output", str(output), "--folds", "2", "--at-once", "1", "--json"]
+    words = [
+        "--data",
+        str(dataset.root),
+        "--output",
+        str(output),
+        "--folds",
+        "2",
+        "--at-once",
+        "1",
+        "--quantize",
+        "--json",
+    ]
     return [sys.executable, "-m", "secondread", "train", "cv", *words, *settings]
 
 
@@ -128,6 +139,19 @@ def test_the_record_has_mean_interval_and_confusion_of_all(killed_and_done: tupl
     assert record["dataset_version"] == dataset.content_hash
 
 
+def test_each_folds_graph_to_serve_is_judged_on_what_it_held_out(killed_and_done: tuple) -> None:
+    output, record, _, _ = killed_and_done
+    predictions = pd.read_parquet(output / "predictions.parquet")
+    trained, served = (np.stack(predictions[column]) for column in ("probabilities", "served"))
+    np.testing.assert_allclose(served.sum(axis=1), 1, atol=1e-5)
+    same = (trained.argmax(axis=1) == served.argmax(axis=1)).mean()
+    assert record["quantized"]["agreement"] == pytest.approx(same)
+    for fold in record["folds"]:
+        model = ModelFolder.open(output / f"fold-{fold['fold']}" / "quantized")
+        assert (model.root / "quantize.json").is_file()
+        assert model.config.graph == "fp32.onnx" or fold["graph"] != "fp32"
+
+
 def test_it_is_one_run_in_mlflow_whose_steps_are_the_folds(killed_and_done: tuple) -> None:
     output, record, _, _ = killed_and_done
     client = open_client(mlflow_of(output))
@@ -139,6 +163,7 @@ def test_it_is_one_run_in_mlflow_whose_steps_are_the_folds(killed_and_done: tupl
     mean, pooled = record["metrics"]["accuracy"], record["pooled"]["metrics"]["accuracy"]
     assert run.data.metrics["mean/accuracy"] == pytest.approx(mean["value"])
     assert run.data.metrics["pooled/accuracy/low"] == pytest.approx(pooled["low"])
+    assert run.data.metrics["quantized/agreement"] == pytest.approx(record["quantized"]["agreement"])
     assert (run.data.params["folds"], run.data.params["group"]) == ("2", "group_id")
     assert run.data.params["train.epochs"] == "2"
     assert run.data.tags["dataset_version"] == record["dataset_version"]
