@@ -2,8 +2,9 @@
 PYTHON ?= python3.11
 BIN := .venv/bin
 SETUP := .venv/.installed .venv/.peers .venv-triton/secondread-pins
-# `make test WORKERS=2` runs two files of tests at a time, a third faster; threads that wait by spinning would stand in
-# the other file's way.
+# Two files of tests at a time, since most wait for a process; `make test WORKERS=` runs one. Threads that wait by spinning
+# would stand in the other file's way.
+WORKERS ?= 2
 TESTS = $(if $(WORKERS),OMP_WAIT_POLICY=passive )$(BIN)/python -m pytest $(if $(WORKERS),--numprocesses $(WORKERS) --dist loadfile)
 # Handed to the script through its environment, so that a path may hold anything.
 export DATA ?= phantom://demo

@@ -37,7 +37,7 @@ class TrainConfig:
     brightness_share: float = 0.1  # share of full white, either way
     noise_share: float = 0.0  # share of full white: greatest spread of noise, drawn anew for each image
     erase_share: float = 0.25  # share of images with a covered rectangle
-    frame_share: float = 0.0  # share of images with a narrow black or white frame, where frames tell the class
+    frame_share: float = 0.1  # share of images with a narrow black or white frame, of a scanner or a viewer
     mixup_alpha: float = 0.3  # of the Beta distribution that images are blended by; 0: none
     out_of_distribution_share: float = 0.05  # share of val that the out-of-distribution threshold may turn away
     abstain_share: float = 0.10  # share of val, the least confident, that is below the threshold for abstention

@@ -10,7 +10,14 @@ from secondread.taxonomy import ClassInfo, Taxonomy
 from secondread.training.augment import Batch, augment, mirror_allowed, mix
 
 STILL = TrainConfig(
-    rotate_degrees=0, zoom_share=0, shift_share=0, contrast_share=0, brightness_share=0, erase_share=0, mixup_alpha=0
+    rotate_degrees=0,
+    zoom_share=0,
+    shift_share=0,
+    contrast_share=0,
+    brightness_share=0,
+    erase_share=0,
+    frame_share=0,
+    mixup_alpha=0,
 )
 
 
