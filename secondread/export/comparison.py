@@ -89,7 +89,7 @@ class QuantizeResult:
             "candidates": [
                 {
                     **asdict(replace(item, latency={})),
-                    "latency": {str(size): asdict(times) for size, times in item.latency.items()},
+                    "latency": {str(size): times.to_json() for size, times in item.latency.items()},
                     "accuracy_drop_points": item.drop_points(fp32),
                 }
                 for item in self.candidates

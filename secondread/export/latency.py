@@ -24,7 +24,7 @@ from secondread.logging import get_logger
 
 _UNLIMITED_SECONDS = 1e9
 _TAIL = 2.5  # percent, of a two-sided interval of 95 %
-_BLOCKS = 10  # of successive runs, that a resample is made of
+_BLOCKS = 10  # of successive rounds, that a resample is made of
 _RESAMPLES = 1_000
 
 log = get_logger(__name__)
@@ -35,44 +35,52 @@ class Latency:
     """How long runs of one graph took.
 
     Attributes:
-        p50_ms: median, in milliseconds.
-        p99_ms: 99th percentile, in milliseconds; of fewer than 100 runs, close to the longest.
-        runs: that were timed.
-        p99_at_least_ms: lower bound of the 95 % interval of `p99_ms`: whether a machine was busy with something else
-            for one second or three is chance.
+        taken_ms: of each run, in milliseconds, in the order of the rounds; at least one.
     """
 
-    p50_ms: float
-    p99_ms: float
-    runs: int
-    p99_at_least_ms: float
+    taken_ms: tuple[float, ...]
 
-    @classmethod
-    def of(cls, seconds: Sequence[float]) -> Latency:
-        """Of some runs in the order in which they were timed, at least one."""
-        taken = 1_000 * np.asarray(seconds)
-        p50, p99 = (float(value) for value in np.percentile(taken, (50, 99)))
-        return cls(p50, p99, len(taken), min(p99, _at_least(taken)))
+    @property
+    def runs(self) -> int:
+        """That were timed."""
+        return len(self.taken_ms)
 
+    @property
+    def p50_ms(self) -> float:
+        """Median, in milliseconds."""
+        return float(np.median(self.taken_ms))
 
-def _at_least(taken: npt.NDArray[np.float64]) -> float:
-    """Lower bound of the 99th percentile of some runs, milliseconds, by drawing blocks of them."""
-    length = math.ceil(len(taken) / _BLOCKS)
-    starts = np.random.default_rng(0).integers(len(taken), size=(_RESAMPLES, math.ceil(len(taken) / length)))
-    drawn = (starts[:, :, None] + np.arange(length)).reshape(_RESAMPLES, -1)[:, : len(taken)] % len(taken)
-    return float(np.percentile(np.percentile(taken[drawn], 99, axis=1), _TAIL))
+    @property
+    def p99_ms(self) -> float:
+        """99th percentile, in milliseconds; of fewer than 100 runs, close to the longest."""
+        return float(np.percentile(self.taken_ms, 99))
+
+    def to_json(self) -> dict[str, float]:
+        """In figures."""
+        return {"p50_ms": self.p50_ms, "p99_ms": self.p99_ms, "runs": self.runs}
 
 
 def fastest(times: Mapping[str, Latency]) -> str:
     """The graph with the lowest P99; of those whose P99 is no higher but by chance, the one with the lowest median.
 
+    Chance is whether a machine was busy with something else for one second or for three while graphs were timed.
+
     Args:
-        times: graph to times of one batch size, at least one.
+        times: graph to times of one batch size, all of the same rounds; at least one.
     """
-    lowest = min(item.p99_ms for item in times.values())
-    return min(
-        (name for name, item in times.items() if item.p99_at_least_ms <= lowest), key=lambda name: times[name].p50_ms
-    )
+    first = min(times, key=lambda name: times[name].p99_ms)
+    drawn = dict(zip(times, _p99_drawn(np.array([item.taken_ms for item in times.values()])), strict=True))
+    as_low = [name for name in times if np.percentile(drawn[name] - drawn[first], _TAIL) <= 0]
+    return min(as_low, key=lambda name: times[name].p50_ms)
+
+
+def _p99_drawn(taken: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """99th percentiles of rounds drawn in blocks, the same ones for all graphs: (graphs, rounds) to (graphs, draws)."""
+    rounds = taken.shape[1]
+    length = math.ceil(rounds / _BLOCKS)
+    starts = np.random.default_rng(0).integers(rounds, size=(_RESAMPLES, math.ceil(rounds / length), 1))
+    drawn = (starts + np.arange(length)).reshape(_RESAMPLES, -1)[:, :rounds] % rounds
+    return np.percentile(taken[:, drawn], 99, axis=2)
 
 
 def time_graphs(
@@ -119,4 +127,7 @@ def time_graphs(
             found = child.result()
         finally:
             child.stop()
-    return {name: {int(size): Latency.of(times) for size, times in found[name].items()} for name in graphs}
+    return {
+        name: {int(size): Latency(tuple(1_000 * taken for taken in times)) for size, times in found[name].items()}
+        for name in graphs
+    }

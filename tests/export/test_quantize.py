@@ -138,7 +138,7 @@ FASTEST = ("static-minmax", "static-entropy", "static-percentile")
 
 
 def fake_times(name: str) -> dict[int, Latency]:
-    return {size: Latency(p50, p50, 3, p50) for size, p50 in {1: TIMES.get(name, 8.0), 8: TIMES.get(name, 8.0)}.items()}
+    return dict.fromkeys((1, 8), Latency((TIMES.get(name, 8.0),) * 3))
 
 
 TIMES = {"fp32": 10.0, "fused": 9.5, "static-minmax": 4.0, "fp16": 1.0}
@@ -152,7 +152,7 @@ def int8_wins(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def fp32_wins(monkeypatch: pytest.MonkeyPatch) -> None:
-    slow = {size: Latency(20.0, 20.0, 3, 20.0) for size in (1, 8)}
+    slow = dict.fromkeys((1, 8), Latency((20.0,) * 3))
     monkeypatch.setattr(
         module,
         "time_graphs",
@@ -162,7 +162,7 @@ def fp32_wins(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def fused_wins(monkeypatch: pytest.MonkeyPatch) -> None:
-    fast, slow = ({size: Latency(time, time, 3, time) for size in (1, 8)} for time in (5.0, 10.0))
+    fast, slow = (dict.fromkeys((1, 8), Latency((time,) * 3)) for time in (5.0, 10.0))
     monkeypatch.setattr(
         module, "time_graphs", lambda graphs, *_, **__: {name: fast if name == "fused" else slow for name in graphs}
     )
@@ -206,7 +206,6 @@ def test_quantize_json_records_every_candidate(
     assert document["candidates"][0]["latency"]["8"] == {
         "p50_ms": 10.0,
         "p99_ms": 10.0,
-        "p99_at_least_ms": 10.0,
         "runs": 3,
     }
     table = result.table_markdown()
