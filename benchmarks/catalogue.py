@@ -120,9 +120,13 @@ BENCHMARKS = (
         {
             "quantize.int8.speedup_batch_1": "INT8, one image: how many times faster than fp32",
             "quantize.int8.speedup_batch_8": "INT8, eight images: how many times faster than fp32",
+            "quantize.int8.one_thread.speedup_batch_1": "INT8, one image, one thread: likewise",
+            "quantize.int8.one_thread.speedup_batch_8": "INT8, eight images, one thread: likewise",
             "quantize.int8.size_share": "INT8: size of the file as a share of fp32's",
             "quantize.fused.speedup_batch_1": "fp32 with fused attention, one image: how many times faster",
             "quantize.fused.speedup_batch_8": "fp32 with fused attention, eight images: how many times faster",
+            "quantize.fused.one_thread.speedup_batch_1": "fp32, fused attention, one image, one thread: likewise",
+            "quantize.fused.one_thread.speedup_batch_8": "fp32, fused attention, eight images, one thread: likewise",
             "quantize.fused.size_share": "fp32 with fused attention: size of the file as a share of the plain one's",
         },
     ),

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from secondread.export.latency import Latency
 
 SEED_PRESET, SEED_SIZE = "vit-seed-64", 64
+PEER = f"plain fp32 export of {SEED_PRESET} (5.0 M parameters, {SEED_SIZE} px)"
 SEED_IMAGES = 240  # phantoms: to calibrate on, and to time with
 CONFIG = QuantizeConfig(batch_sizes=(1, 8), timing_seconds=30.0, calibration_images=64)
 FRESH = "phantom://oct?images=5000&size=128&seed=5"  # drawn with another seed than what was trained on
@@ -32,13 +33,16 @@ Times = Mapping[str, Mapping[int, "Latency"]]
 
 
 def speed(_: Workplace) -> Sequence[Measurement]:
-    """The seed's network: fused and INT8 against the plain export, in turns.
+    """The seed's network: fused and INT8 against the plain export, in turns; with all threads, and with one.
 
-    Its weights are random, on which speed does not depend, but answers do: no layer is left in float for their sake.
+    With several threads an answer also hangs on how far apart the cores are, and a host may move them while graphs are
+    timed. The weights are random, on which speed does not depend, but answers do: no layer is left in float for their
+    sake.
     """
     from secondread.export.candidates import FP16, FUSED, write_candidates
     from secondread.export.latency import time_graphs
     from secondread.export.quantize import calibration_images
+    from secondread.machine import this_machine
 
     with phantoms(SEED_IMAGES, SEED_SIZE) as dataset, tempfile.TemporaryDirectory() as folder:
         fp32 = seed_graph(dataset, Path(folder, "fp32.onnx"))
@@ -46,10 +50,23 @@ def speed(_: Workplace) -> Sequence[Measurement]:
         graphs = write_candidates(fp32, images, Path(folder), replace(CONFIG, agreement=0, probability_change=1)).graphs
         sizes = {name: path.stat().st_size for name, path in graphs.items()}
         timed = {name: path for name, path in graphs.items() if name != FP16}
-        times = time_graphs(
-            timed, images, batch_sizes=CONFIG.batch_sizes, runs=CONFIG.timed_runs, seconds=CONFIG.timing_seconds
+        alone, together = (
+            time_graphs(
+                timed,
+                images,
+                batch_sizes=CONFIG.batch_sizes,
+                runs=CONFIG.timed_runs,
+                seconds=CONFIG.timing_seconds,
+                threads=threads,
+            )
+            for threads in (1, this_machine().threads)
         )
-    return [*speedups("int8", fastest_int8(times), times, sizes), *speedups("fused", FUSED, times, sizes)]
+    found = []
+    for kind, name in (("int8", fastest_int8), ("fused", lambda _: FUSED)):
+        found += speedups(f"{kind}.one_thread", name(alone), alone, threads=1)
+        found += speedups(kind, chosen := name(together), together, threads=this_machine().threads)
+        found.append(Measurement(f"quantize.{kind}.size_share", sizes[chosen] / sizes["fp32"], "share", PEER, 1))
+    return found
 
 
 def seed_graph(dataset: DatasetVersion, path: Path) -> Path:
@@ -80,25 +97,21 @@ def fastest_int8(times: Times) -> str:
     return fastest({name: own[CONFIG.batch_sizes[0]] for name, own in times.items() if name.startswith(_STATIC)})
 
 
-def speedups(kind: str, name: str, times: Times, sizes: Mapping[str, int]) -> list[Measurement]:
-    """How many times faster a graph is than the plain export, by the medians, and its size as a share.
+def speedups(kind: str, name: str, times: Times, *, threads: int) -> list[Measurement]:
+    """How many times faster a graph is than the plain export, by the medians.
 
     Args:
-        kind: in the keys, `int8` or `fused`.
+        kind: in the keys.
         name: of the graph.
         times: graph to batch size to times.
-        sizes: graph to bytes.
+        threads: that it was timed with.
     """
-    from secondread.machine import this_machine
-
-    threads = this_machine().threads
-    peer = f"plain fp32 export of {SEED_PRESET} (5.0 M parameters, {SEED_SIZE} px), {threads} threads; graph {name}"
+    peer = f"{PEER}, {threads} thread{'s' * (threads > 1)}; graph {name}"
     plain = times["fp32"]
-    rows = [
+    return [
         Measurement(f"quantize.{kind}.speedup_batch_{size}", plain[size].p50_ms / own.p50_ms, "x", peer, own.runs)
         for size, own in times[name].items()
     ]
-    return [*rows, Measurement(f"quantize.{kind}.size_share", sizes[name] / sizes["fp32"], "share", peer, 1)]
 
 
 def accuracy(place: Workplace) -> Sequence[Measurement]:
