@@ -1,7 +1,7 @@
 """How long graphs take, side by side: in turns, so that whatever else the machine does hits all of them alike.
 
 Source of the interval: Politis & Romano 1992, "A circular block-resampling procedure for stationary data". Runs are
-drawn in blocks, since what slows a run lasts: another guest on the same core doubles every time for seconds.
+drawn in blocks, since what slows a run lasts: a host that has moved the CPUs far apart, for one (docs/quantization.md).
 """
 
 from __future__ import annotations
