@@ -36,19 +36,8 @@ DEADLINE_SECONDS = 300
 
 def command(dataset: DatasetVersion, output: Path) -> list[str]:
     settings = [word for pair in SETTINGS for word in ("--set", f"train.{pair}")]
-    words = [
-        "--data",
-        str(dataset.root),
-        "--output",
-        str(output),
-        "--folds",
-        "2",
-        "--at-once",
-        "1",
-        "--quantize",
-        "--json",
-    ]
-    return [sys.executable, "-m", "secondread", "train", "cv", *words, *settings]
+    words = ["--data", str(dataset.root), "--output", str(output), "--folds", "2", "--at-once", "1"]
+    return [sys.executable, "-m", "secondread", "train", "cv", *words, "--quantize", "--json", *settings]
 
 
 def mlflow_of(output: Path) -> str:
