@@ -39,9 +39,9 @@ def speed(_: Workplace) -> Sequence[Measurement]:
     timed. The weights are random, on which speed does not depend, but answers do: no layer is left in float for their
     sake.
     """
+    from secondread.export.calibration_images import calibration_images
     from secondread.export.candidates import FP16, FUSED, write_candidates
     from secondread.export.latency import time_graphs
-    from secondread.export.quantize import calibration_images
     from secondread.machine import this_machine
 
     with phantoms(SEED_IMAGES, SEED_SIZE) as dataset, tempfile.TemporaryDirectory() as folder:
@@ -116,8 +116,9 @@ def speedups(kind: str, name: str, times: Times, *, threads: int) -> list[Measur
 
 def accuracy(place: Workplace) -> Sequence[Measurement]:
     """Percentage points that the chosen INT8 graph of a trained model loses, on phantoms that it has not seen."""
+    from secondread.export.calibration_images import calibration_images
     from secondread.export.candidates import write_candidates
-    from secondread.export.quantize import calibration_images, quantize
+    from secondread.export.quantize import quantize
 
     trained = place.trained
     with tempfile.TemporaryDirectory() as folder:

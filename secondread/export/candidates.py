@@ -21,7 +21,7 @@ import numpy as np
 import numpy.typing as npt
 
 from secondread.config.quantize import QuantizeConfig
-from secondread.errors import InputError
+from secondread.export.calibration_images import check_calibration
 from secondread.export.fuse import fuse
 from secondread.export.half import write_half
 from secondread.export.int8 import activations, few_rows, find_layers, prepare, write_dynamic, write_static
@@ -113,22 +113,6 @@ def write_candidates(
     graphs[FP16] = folder / f"{FP16}.onnx"
     write_half(fp32, graphs[FP16])
     return Written(graphs, tuple(notes), in_float)
-
-
-def check_calibration(pixels: npt.NDArray[np.uint8]) -> None:
-    """Refuse images that say nothing about a model's activations.
-
-    Raises:
-        InputError: there is none, most have one grey value, or all are the same.
-    """
-    advice = "Preprocess the dataset again, and look at its train images."
-    if not len(pixels):
-        raise InputError(f"there is no calibration image. {advice}")
-    flat = int((pixels.reshape(len(pixels), -1).max(axis=1) == pixels.reshape(len(pixels), -1).min(axis=1)).sum())
-    if 2 * flat > len(pixels):
-        raise InputError(f"{flat} of the {len(pixels)} calibration images have one grey value. {advice}")
-    if len(pixels) > 1 and (pixels == pixels[0]).all():
-        raise InputError(f"the {len(pixels)} calibration images are all the same. {advice}")
 
 
 def _fuse(fp32: Path, output: Path, expected: Outputs, pixels: npt.NDArray[np.uint8], config: QuantizeConfig) -> str:

@@ -23,7 +23,8 @@ from secondread.config.quantize import QuantizeConfig
 from secondread.data.versions.dataset import DatasetVersion, SplitData
 from secondread.errors import InputError, IntegrityError
 from secondread.evaluation.calibration import ece
-from secondread.export.candidates import FP32, Written, check_calibration, write_candidates
+from secondread.export.calibration_images import calibration_images, check_calibration
+from secondread.export.candidates import FP32, Written, write_candidates
 from secondread.export.choice import Candidate, choose, choose_for_gpu
 from secondread.export.comparison import FUSED_GRAPH, HALF_GRAPH, Choices, QuantizeResult, chosen_files, graph_file
 from secondread.export.latency import time_graphs
@@ -119,24 +120,6 @@ def _measure(
 
 def _calibration_error(probabilities: npt.NDArray[np.float32], labels: npt.NDArray[np.int64]) -> float:
     return ece(probabilities, labels)
-
-
-def calibration_images(train: SplitData, *, count: int, seed: int) -> npt.NDArray[np.uint8]:
-    """Pick training images, as many of each class as there are to have, so that a rare class has its say.
-
-    Returns:
-        uint8 (images, 1, size, size), at most `count`, in the order of the split.
-    """
-    rng = np.random.default_rng(seed)
-    shuffled = rng.permutation(len(train.labels))
-    labels = train.labels[shuffled]
-    # how many of its class come before each image: taking the lowest first deals the classes out in turns
-    turn = np.zeros(len(labels), dtype=np.int64)
-    for label in np.unique(labels):
-        members = np.flatnonzero(labels == label)
-        turn[members] = np.arange(len(members))
-    picked = shuffled[np.argsort(turn, kind="stable")[:count]]
-    return np.asarray(train.images[np.sort(picked)])
 
 
 def _check(model: ModelFolder, dataset: DatasetVersion) -> None:

@@ -10,8 +10,7 @@ import pytest
 from onnx import numpy_helper
 
 from secondread.config.quantize import QuantizeConfig
-from secondread.errors import InputError
-from secondread.export.candidates import check_calibration, write_candidates
+from secondread.export.candidates import write_candidates
 from secondread.export.int8 import activations, find_layers, prepare
 from secondread.export.ranges import observe, ranges
 from secondread.export.sensitive import layer_errors
@@ -126,24 +125,3 @@ def outlier(path: Path) -> Path:
         constants[name].CopyFrom(numpy_helper.from_array(values, name))
     onnx.save(model, path)
     return path
-
-
-@pytest.mark.parametrize(
-    ("pixels", "message"),
-    [
-        (np.zeros((0, 1, 8, 8), np.uint8), "there is no calibration image"),
-        (np.zeros((5, 1, 8, 8), np.uint8), "5 of the 5 calibration images have one grey value"),
-        (
-            np.repeat(np.arange(64, dtype=np.uint8).reshape(1, 1, 8, 8), 5, axis=0),
-            "5 calibration images are all the same",
-        ),
-    ],
-)
-def test_images_that_say_nothing_are_refused(pixels: np.ndarray, message: str) -> None:
-    with pytest.raises(InputError, match=f"{message}.* Preprocess the dataset again"):
-        check_calibration(pixels)
-
-
-def test_a_few_flat_images_are_no_reason_to_refuse_a_set(noise: np.ndarray) -> None:
-    noise[:10] = 0
-    check_calibration(noise)

@@ -17,50 +17,20 @@ from secondread.config.ingest import IngestConfig
 from secondread.config.preprocess import PreprocessConfig
 from secondread.config.quantize import QuantizeConfig
 from secondread.data.ingest import ingest
-from secondread.data.versions.dataset import DatasetVersion, SplitData
+from secondread.data.versions.dataset import DatasetVersion
 from secondread.data.versions.version import write_dataset_version
 from secondread.errors import InputError, IntegrityError
 from secondread.evaluation.calibration import ece
 from secondread.export import quantize as module
 from secondread.export.latency import Latency
 from secondread.export.onnx import ServedGraph, export_onnx
-from secondread.export.quantize import calibration_images, quantize
+from secondread.export.quantize import quantize
 from secondread.model.folder import FP32_GRAPH, INT8_GRAPH, REFERENCE_FILE, ModelConfigFile, ModelFolder, Thresholds
 from secondread.model.session import GraphSession
 from secondread.model.vit import ViT, ViTConfig
 from secondread.training.out_of_distribution import fit_strangeness
 
 QUICK = QuantizeConfig(calibration_images=32, timed_runs=3, threads=1, batch_sizes=(1, 8))
-
-
-# The calibration images
-
-
-def split_of(counts: dict[int, int]) -> SplitData:
-    labels = np.repeat(list(counts), list(counts.values()))
-    images = np.arange(len(labels), dtype=np.uint8).reshape(-1, 1, 1, 1)
-    return SplitData(images, labels, pd.DataFrame({"image_id": labels.astype(str)}))
-
-
-def test_a_rare_class_is_calibrated_on_as_well() -> None:
-    data = split_of({0: 100, 1: 100, 2: 5})
-    picked = calibration_images(data, count=45, seed=0)[:, 0, 0, 0]
-    assert np.bincount(data.labels[picked]).tolist() == [20, 20, 5]
-    assert len(set(picked.tolist())) == 45
-
-
-def test_the_seed_picks_the_calibration_images() -> None:
-    data = split_of({0: 100, 1: 100})
-    one, same, other = (calibration_images(data, count=20, seed=seed) for seed in (1, 1, 2))
-    np.testing.assert_array_equal(one, same)
-    assert not np.array_equal(one, other)
-
-
-def test_a_small_train_split_is_used_whole() -> None:
-    assert len(calibration_images(split_of({0: 3, 1: 4}), count=100, seed=0)) == 7
-
-
-# A real graph
 
 
 @pytest.fixture(scope="module")
