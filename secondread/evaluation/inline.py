@@ -66,4 +66,6 @@ def _style() -> str:
     """The drawings' rules, on the report's card colour: a drawing is light or dark as a whole."""
     style = "".join(file.read_text(encoding="utf-8") for file in _STYLE_FILES)
     rules = _DRAWING_RULES.findall(style)
-    return "\n".join([*rules, "svg { background: var(--card); font-family: system-ui, sans-serif; }"])
+    # an image is as high as its view box: a margin inside would push the drawing's foot out of it
+    alone = "svg { background: var(--card); font-family: system-ui, sans-serif; margin: 0 !important; }"
+    return "\n".join([*rules, alone])

@@ -31,6 +31,8 @@ def test_a_drawing_brings_its_own_colours_and_no_rule_for_the_page() -> None:
     # nothing of tables, cards or the page itself
     assert not re.search(r"^(\*|body|h1|table|\.card)", style.text, re.M)
     assert style.text.count("{") == style.text.count("}")
+    # alone it is as high as its view box: the report's margin would cut its foot off
+    assert style.text.rindex("margin: 0 !important") > style.text.rindex("margin: 8px")
 
 
 def test_images_are_shown_as_they_are_with_captions_that_are_text() -> None:

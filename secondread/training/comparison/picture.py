@@ -38,12 +38,13 @@ def accuracy_against_time(runs: Sequence[Mapping[str, Any]], means: Mapping[str,
         place = axes.x(run["seconds"]), axes.y(run["metrics"]["accuracy"])
         text = f"{run['strategy']}, seed {run['seed']}: {run['metrics']['accuracy']:.4f} in {run['seconds']:.0f} s"
         parts.append(_mark(order.index(run["strategy"]), *place, size=4.5, text=text, strength=1))
+    parts += _legend(order)
     label = "Accuracy against seconds of training, by strategy"
-    return draw(parts, width=_LEFT + _WIDTH + 16, height=_TOP + _HEIGHT + 48, label=label, kind="plot wide")
+    return draw(parts, width=_LEFT + _WIDTH + 16, height=_TOP + _HEIGHT + 76, label=label, kind="plot wide")
 
 
 def mark_svg(index: int) -> Markup:
-    """The mark of a strategy, for legends and tables."""
+    """The mark of a strategy, for tables."""
     mark = _mark(index, 8, 8, size=6, text="", strength=1)
     return draw([mark], width=16, height=16, label="", kind="key-mark")
 
@@ -95,6 +96,16 @@ def _ticks(low: float, high: float) -> list[float]:
     step = next(factor * power for factor in (1, 2, 5, 10) if factor * power >= rough)
     first, last = math.floor(low / step + 1e-9), math.ceil(high / step - 1e-9)
     return [round(number * step, 10) for number in range(first, max(last, first + 1) + 1)]
+
+
+def _legend(names: Sequence[str]) -> list[str]:
+    """Which mark is whose, in a row under the axis."""
+    y, step, parts = _TOP + _HEIGHT + 64, _WIDTH / max(len(names), 4), []
+    for index, name in enumerate(names):
+        x = _LEFT + step * index
+        parts.append(_mark(index, x + 6, y, size=6, text="", strength=1))
+        parts.append(f'<text x="{x + 18:.2f}" y="{y + 4}">{escape(name)}</text>')
+    return parts
 
 
 def _mark(index: int, x: float, y: float, *, size: float, text: str, strength: float) -> str:

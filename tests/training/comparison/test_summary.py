@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Any
+from xml.etree import ElementTree
 
 import pytest
 from scipy import stats
@@ -61,10 +62,19 @@ def test_figures_are_written_with_their_interval() -> None:
 def test_every_run_and_every_mean_is_in_the_picture_and_higher_accuracy_is_higher_up() -> None:
     found = record(single=[0.80, 0.80, 0.80], ddp=[0.90, 0.90, 0.90])
     svg = accuracy_against_time(found["runs"], found["strategies"])
-    assert svg.count("<circle") == svg.count("<polygon") == 4  # three runs and their mean
-    circle = float(svg.split("<circle ")[-1].split('cy="')[1].split('"')[0])
-    square = float(svg.split("<polygon ")[-1].split('points="')[1].split(",")[1].split(" ")[0])
-    assert square < circle
+    circles = [float(part.split('cy="')[1].split('"')[0]) for part in svg.split("<circle ")[1:]]
+    squares = [float(part.split('points="')[1].split(",")[1].split(" ")[0]) for part in svg.split("<polygon ")[1:]]
+    assert len(circles) == len(squares) == 5  # the mean, three runs, and the legend's
+    assert max(squares[:4]) < min(circles[:4])
+
+
+def test_the_picture_says_which_mark_is_whose() -> None:
+    found = record(single=[0.80, 0.80, 0.80], ddp=[0.90, 0.90, 0.90])
+    svg = ElementTree.fromstring(accuracy_against_time(found["runs"], found["strategies"]))  # noqa: S314 - our own
+    parts = list(svg)
+    for name, shape in (("single", "circle"), ("ddp", "polygon")):
+        place = next(index for index, part in enumerate(parts) if part.text == name)
+        assert parts[place - 1].tag == shape
 
 
 def test_the_page_says_when_the_images_are_generated() -> None:
