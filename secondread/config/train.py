@@ -35,7 +35,8 @@ class TrainConfig:
     shift_share: float = 0.06  # share of the side, either way
     contrast_share: float = 0.25  # share, either way, of contrast and of gamma: detectors differ by more
     brightness_share: float = 0.1  # share of full white, either way
-    noise_share: float = 0.0  # share of full white: greatest spread of noise, drawn anew for each image
+    noise_share: float = 0.3  # share of images with noise: of a fraction of the dose, or of another detector
+    noise_spread: float = 0.05  # share of full white: greatest deviation of that noise, drawn anew for each image
     erase_share: float = 0.25  # share of images with a covered rectangle
     frame_share: float = 0.1  # share of images with a narrow black or white frame, of a scanner or a viewer
     mixup_alpha: float = 0.3  # of the Beta distribution that images are blended by; 0: none
@@ -75,7 +76,7 @@ class TrainConfig:
             require(getattr(self, name) >= 0, f"{name} must not be negative, not {getattr(self, name)}.")
         require_seed("seed", self.seed)
         shares = [field.name for field in fields(self) if field.name.endswith("_share")]
-        for name in (*shares, "label_smoothing", "class_balance"):
+        for name in (*shares, "noise_spread", "label_smoothing", "class_balance"):
             require(0 <= getattr(self, name) <= 1, f"{name} must be from 0 to 1, not {getattr(self, name)}.")
         require(
             0 < self.class_sensitivity < 1,

@@ -123,12 +123,14 @@ def _light(images: Tensor, config: TrainConfig, generator: torch.Generator) -> T
 
 
 def _noise(images: Tensor, config: TrainConfig, generator: torch.Generator) -> Tensor:
-    """Add normal noise, of another spread in each image: detectors and doses differ."""
-    if config.noise_share == 0:
-        return images
-    spread = _uniform(len(images), 0, config.noise_share, generator).view(-1, 1, 1, 1)
-    noise = torch.randn(images.shape, generator=generator, device=generator.device)
-    return (images + spread * noise).clamp(0, 1)
+    """Add normal noise to a share of the images, of another spread in each: detectors and doses differ.
+
+    Not to all of them: some findings are as fine as the noise, and are to be learned where there is none.
+    """
+    chosen = (_uniform(len(images), 0, 1, generator) < config.noise_share).nonzero().flatten()
+    spread = _uniform(len(chosen), 0, config.noise_spread, generator).view(-1, 1, 1, 1)
+    noise = torch.randn(len(chosen), *images.shape[1:], generator=generator, device=generator.device)
+    return images.index_add(0, chosen, spread * noise).clamp(0, 1)
 
 
 def _erase(images: Tensor, config: TrainConfig, generator: torch.Generator) -> Tensor:

@@ -15,6 +15,7 @@ STILL = TrainConfig(
     shift_share=0,
     contrast_share=0,
     brightness_share=0,
+    noise_share=0,
     erase_share=0,
     frame_share=0,
     mixup_alpha=0,
@@ -112,14 +113,16 @@ def test_a_shift_moves_by_at_most_the_share() -> None:
         assert (centre - 20).abs().max() > 1
 
 
-def test_noise_is_as_strong_as_its_share_at_most_and_of_another_spread_in_each_image() -> None:
-    grey = torch.full((200, 1, 32, 32), 0.5)
-    config = TrainConfig(**{**STILL.__dict__, "noise_share": 0.04})
-    noisy = augment(grey, torch.zeros(200, dtype=torch.bool), config, generator())
+def test_noise_is_in_its_share_of_the_images_and_of_another_spread_in_each() -> None:
+    grey = torch.full((600, 1, 32, 32), 0.5)
+    config = TrainConfig(**{**STILL.__dict__, "noise_share": 0.3, "noise_spread": 0.04})
+    noisy = augment(grey, torch.zeros(600, dtype=torch.bool), config, generator())
     spreads = (noisy - grey).flatten(1).std(dim=1)
+    clean = spreads < 1e-5
+    assert clean.float().mean() == pytest.approx(0.7, abs=0.06)
     assert spreads.max() < 0.043
-    assert spreads.min() < 0.004
-    assert spreads.mean() == pytest.approx(0.02, abs=0.003)
+    assert spreads[~clean].min() < 0.004
+    assert spreads[~clean].mean() == pytest.approx(0.02, abs=0.003)
     assert noisy.mean() == pytest.approx(0.5, abs=1e-3)
 
 

@@ -88,7 +88,16 @@ def test_the_address_of_mlflow_is_in_no_file(made: Made) -> None:
 
 WITHOUT_CHANCE = {
     **dict.fromkeys(
-        ("move_share", "contrast_share", "brightness_share", "erase_share", "frame_share", "mixup_alpha"), 0.0
+        (
+            "move_share",
+            "contrast_share",
+            "brightness_share",
+            "noise_share",
+            "erase_share",
+            "frame_share",
+            "mixup_alpha",
+        ),
+        0.0,
     ),
     **{"batch_size": 16, "learning_rate": 1e-3, "epochs": 1, "ema_decay": 0.0},
 }
