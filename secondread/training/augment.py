@@ -127,6 +127,8 @@ def _noise(images: Tensor, config: TrainConfig, generator: torch.Generator) -> T
 
     Not to all of them: some findings are as fine as the noise, and are to be learned where there is none.
     """
+    if config.noise_share == 0:
+        return images
     chosen = (_uniform(len(images), 0, 1, generator) < config.noise_share).nonzero().flatten()
     spread = _uniform(len(chosen), 0, config.noise_spread, generator).view(-1, 1, 1, 1)
     noise = torch.randn(len(chosen), *images.shape[1:], generator=generator, device=generator.device)
