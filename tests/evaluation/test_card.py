@@ -286,6 +286,7 @@ def test_a_set_from_elsewhere_is_told_with_its_drop_and_what_stands_apart(
     told = section(card, "On a set from elsewhere")
     assert rows(told)[1] == ["Accuracy", "0.700", "0.900", "-0.200", "-0.310 to -0.090"]
     assert "3 images are in both sets" in told
+    assert "it would turn away 5.0 % (1.6 % to 11.3 %) as none of its field" in told
     assert rows(section(card, "Images whose class it lacks"))[1] == ["hernia", "9", "-", "-", "0.800"]
 
 

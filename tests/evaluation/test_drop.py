@@ -106,6 +106,21 @@ def test_every_figure_is_compared_where_both_sets_have_the_same_classes(
         assert "Against 120 images of test of" in text
 
 
+def test_the_page_says_how_many_of_the_set_s_images_the_model_would_turn_away(
+    tested: tuple[ModelFolder, Path], pictures: Callable[..., LabelledImages], tmp_path: Path
+) -> None:
+    model, internal = tested
+    config = replace(QUICK, strange_images=1)
+    found = evaluate(model, elsewhere(pictures(80)), config=config, against=internal, output=tmp_path / "external")
+    assert found.evidence is not None
+    assert found.evidence.not_my_field is not None
+    own = found.evidence.not_my_field.own
+    page = (tmp_path / "external" / "report.html").read_text(encoding="utf-8")
+    assert f"It would turn away <b>{100 * own.share:.0f}&nbsp;%</b> of these images" in page
+    assert "<td>this set</td>" in page
+    assert "false alarms" not in page, "on another set it may be right to turn an image away"
+
+
 def test_where_the_set_lacks_a_class_the_test_is_taken_again_without_it(
     tested: tuple[ModelFolder, Path], pictures: Callable[..., LabelledImages]
 ) -> None:
