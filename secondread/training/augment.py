@@ -45,6 +45,8 @@ def mirror_allowed(taxonomy: Taxonomy) -> Tensor:
 def augment(images: Tensor, mirrored: Tensor, config: TrainConfig, generator: torch.Generator) -> Tensor:
     """Move, light and partly cover each image at random.
 
+    All of it in float32, also where the network computes in bf16, which is too coarse for places and for greys.
+
     Args:
         images: float32 (batch, 1, size, size), grey values in [0, 1].
         mirrored: bool (batch,), whether that image may be mirrored.
@@ -53,11 +55,12 @@ def augment(images: Tensor, mirrored: Tensor, config: TrainConfig, generator: to
     Returns:
         float32 (batch, 1, size, size).
     """
-    images = _affine(images, mirrored, config, generator)
-    images = _light(images, config, generator)
-    images = _noise(images, config, generator)
-    images = _erase(images, config, generator)
-    return _frame(images, config, generator)
+    with torch.autocast(images.device.type, enabled=False):
+        images = _affine(images, mirrored, config, generator)
+        images = _light(images, config, generator)
+        images = _noise(images, config, generator)
+        images = _erase(images, config, generator)
+        return _frame(images, config, generator)
 
 
 def mix(batch: Batch, config: TrainConfig, generator: torch.Generator) -> Batch:

@@ -65,6 +65,14 @@ def test_the_generator_decides_and_nothing_else(images: torch.Tensor) -> None:
     assert not torch.equal(augment(images, mirrored, TrainConfig(), generator(6)), first)
 
 
+def test_pixels_are_moved_in_float32_when_the_network_computes_in_bf16(images: torch.Tensor) -> None:
+    """In bf16 no image would be read at its own pixels, not even one that is not moved."""
+    mirrored = torch.zeros(64, dtype=torch.bool)
+    exact = augment(images, mirrored, TrainConfig(), generator())
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        assert torch.equal(augment(images, mirrored, TrainConfig(), generator()), exact)
+
+
 def test_images_that_are_not_moved_are_left_as_they_are(images: torch.Tensor) -> None:
     """So that training sees what serving sees, beside what moving leaves: blur, and something at the corners."""
     config = TrainConfig(
