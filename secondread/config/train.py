@@ -35,6 +35,8 @@ class TrainConfig:
     shift_share: float = 0.06  # share of the side, either way
     contrast_share: float = 0.25  # share, either way, of contrast and of gamma: detectors differ by more
     brightness_share: float = 0.1  # share of full white, either way
+    sharpness_share: float = 0.0  # share of images that are blurred or sharpened; 0.5 for films of other collections
+    sharpness_radius: float = 0.02  # share of the side: greatest deviation of that blur, drawn anew for each image
     noise_share: float = 0.0  # share of images with noise; 0.3 gives a steadier model that reads its own films worse
     noise_spread: float = 0.05  # share of full white: greatest deviation of that noise, drawn anew for each image
     erase_share: float = 0.25  # share of images with a covered rectangle
@@ -76,7 +78,7 @@ class TrainConfig:
             require(getattr(self, name) >= 0, f"{name} must not be negative, not {getattr(self, name)}.")
         require_seed("seed", self.seed)
         shares = [field.name for field in fields(self) if field.name.endswith("_share")]
-        for name in (*shares, "noise_spread", "label_smoothing", "class_balance"):
+        for name in (*shares, "sharpness_radius", "noise_spread", "label_smoothing", "class_balance"):
             require(0 <= getattr(self, name) <= 1, f"{name} must be from 0 to 1, not {getattr(self, name)}.")
         require(
             0 < self.class_sensitivity < 1,

@@ -1,8 +1,8 @@
 """Random changes to a batch of training images, on tensors: a whole batch costs less than one image in a data worker.
 
 What a film can differ in without meaning anything else: position, size, a few degrees of rotation, exposure, contrast,
-noise, a covered corner, a frame. A chest film is never mirrored, since the heart's side is a finding; a retinal scan
-may be, since the left eye is the mirror of the right one.
+sharpness, noise, a covered corner, a frame. A chest film is never mirrored, since the heart's side is a finding; a
+retinal scan may be, since the left eye is the mirror of the right one.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from secondread.taxonomy import Taxonomy
 MIRRORED_MODALITIES = frozenset({"oct"})
 # Sides of the erased rectangle, as shares of the image's side: large enough to hide a finding's usual place.
 _ERASED_SIDE = (0.1, 0.35)
+_LEAST_RADIUS = 0.3  # pixels: a narrower blur changes no pixel that one could see
 _FRAME_WIDTH = 0.06  # of the image's side at most: wider ones hide what is to be read
 
 
@@ -43,7 +44,7 @@ def mirror_allowed(taxonomy: Taxonomy) -> Tensor:
 
 
 def augment(images: Tensor, mirrored: Tensor, config: TrainConfig, generator: torch.Generator) -> Tensor:
-    """Move, light and partly cover each image at random.
+    """Move, light, blur or sharpen, and partly cover each image at random.
 
     All of it in float32, also where the network computes in bf16, which is too coarse for places and for greys.
 
@@ -58,6 +59,7 @@ def augment(images: Tensor, mirrored: Tensor, config: TrainConfig, generator: to
     with torch.autocast(images.device.type, enabled=False):
         images = _affine(images, mirrored, config, generator)
         images = _light(images, config, generator)
+        images = _sharpness(images, config, generator)
         images = _noise(images, config, generator)
         images = _erase(images, config, generator)
         return _frame(images, config, generator)
@@ -123,6 +125,31 @@ def _light(images: Tensor, config: TrainConfig, generator: torch.Generator) -> T
     images = images.clamp(min=1e-4) ** gamma
     mean = images.mean(dim=(1, 2, 3), keepdim=True)
     return ((images - mean) * contrast + mean + brightness).clamp(0, 1)
+
+
+def _sharpness(images: Tensor, config: TrainConfig, generator: torch.Generator) -> Tensor:
+    """Move a share of the images towards their blurred copy, or as far away from it, which sharpens (unsharp masking).
+
+    Detectors, processing and resizing leave each collection its own sharpness. Where a class comes from one collection,
+    a network reads that instead of the lung.
+    """
+    if config.sharpness_share == 0:
+        return images
+    count, _, _, size = images.shape
+    chosen = _uniform(count, 0, 1, generator) < config.sharpness_share
+    widest = max(config.sharpness_radius * size, _LEAST_RADIUS)
+    radius = _uniform(count, _LEAST_RADIUS, widest, generator)
+    amount = chosen * _uniform(count, -1, 1, generator)
+    across = _gaussian(size, radius)
+    blurred = across @ images.squeeze(1) @ across.transpose(1, 2)
+    return torch.lerp(images, blurred.unsqueeze(1), amount.view(-1, 1, 1, 1)).clamp(0, 1)
+
+
+def _gaussian(length: int, deviation: Tensor) -> Tensor:
+    """For each deviation (count,), in pixels, the matrix that blurs a line: (count, length, length), rows sum to 1."""
+    place = torch.arange(length, device=deviation.device)
+    apart = (place.view(-1, 1) - place) / deviation.view(-1, 1, 1)
+    return torch.softmax(-(apart**2) / 2, dim=2)
 
 
 def _noise(images: Tensor, config: TrainConfig, generator: torch.Generator) -> Tensor:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
+from scipy.ndimage import gaussian_filter
 
 from secondread.config.train import TrainConfig
 from secondread.taxonomy import ClassInfo, Taxonomy
@@ -15,6 +17,7 @@ STILL = TrainConfig(
     shift_share=0,
     contrast_share=0,
     brightness_share=0,
+    sharpness_share=0,
     noise_share=0,
     erase_share=0,
     frame_share=0,
@@ -67,10 +70,11 @@ def test_the_generator_decides_and_nothing_else(images: torch.Tensor) -> None:
 
 def test_pixels_are_moved_in_float32_when_the_network_computes_in_bf16(images: torch.Tensor) -> None:
     """In bf16 no image would be read at its own pixels, not even one that is not moved."""
+    config = TrainConfig(sharpness_share=0.5, noise_share=0.5)
     mirrored = torch.zeros(64, dtype=torch.bool)
-    exact = augment(images, mirrored, TrainConfig(), generator())
+    exact = augment(images, mirrored, config, generator())
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        assert torch.equal(augment(images, mirrored, TrainConfig(), generator()), exact)
+        assert torch.equal(augment(images, mirrored, config, generator()), exact)
 
 
 def test_images_that_are_not_moved_are_left_as_they_are(images: torch.Tensor) -> None:
@@ -119,6 +123,38 @@ def test_a_shift_moves_by_at_most_the_share() -> None:
         centre = (mass * axis).sum(dim=(1, 2)) / mass.sum(dim=(1, 2))
         assert (centre - 20).abs().max() <= 0.1 * 40 + 0.01
         assert (centre - 20).abs().max() > 1
+
+
+def test_a_share_of_the_images_is_blurred_or_sharpened_by_a_gaussian_of_another_width_in_each() -> None:
+    point = torch.full((400, 1, 41, 41), 0.5)
+    point[:, :, 20, 20] += 0.1
+    config = TrainConfig(**{**STILL.__dict__, "sharpness_share": 0.5, "sharpness_radius": 0.05})
+    changed = augment(point, torch.zeros(400, dtype=torch.bool), config, generator())
+    gained = (changed - point)[:, 0].double().numpy() / 0.1
+    apart = np.abs(gained).max(axis=(1, 2))
+    assert (apart < 1e-4).mean() == pytest.approx(0.5, abs=0.08)
+    amounts, radii = [], []
+    for gain in gained[np.abs(gained[:, 20, 21]) > 0.02]:
+        # of a Gaussian, the pixel beside the middle is exp(1 / 2 deviation ** 2) of the one at its corner
+        radius = (2 * np.log(gain[20, 21] / gain[21, 21])) ** -0.5
+        delta = np.zeros((41, 41))
+        delta[20, 20] = 1
+        toward = gaussian_filter(delta, radius, mode="nearest", truncate=8) - delta
+        amount = (gain * toward).sum() / (toward**2).sum()
+        np.testing.assert_allclose(gain, amount * toward, atol=2e-3)
+        amounts.append(amount)
+        radii.append(radius)
+    assert 0.8 < max(amounts) <= 1.01
+    assert -0.8 > min(amounts) >= -1.01
+    assert min(radii) < 0.6
+    assert 1.9 < max(radii) < 0.05 * 41 + 0.02
+
+
+def test_what_has_no_edges_can_be_neither_blurred_nor_sharpened() -> None:
+    grey = torch.linspace(0.1, 1, 32).view(-1, 1, 1, 1).expand(-1, 1, 24, 24)
+    config = TrainConfig(**{**STILL.__dict__, "sharpness_share": 1.0, "sharpness_radius": 0.1})
+    changed = augment(grey, torch.zeros(32, dtype=torch.bool), config, generator())
+    torch.testing.assert_close(changed, grey, atol=1e-4, rtol=0)
 
 
 def test_noise_is_in_its_share_of_the_images_and_of_another_spread_in_each() -> None:

@@ -54,8 +54,8 @@ class MaskedImages(lightning.LightningModule):
         self.cell = architecture.image_size // architecture.grid
         self.draw = nn.Linear(architecture.dim, self.cell**2)
         self.losses: list[float] = []
-        # what is to be drawn is the film, not noise, frames or grey rectangles
-        self._augmentation = TrainConfig(noise_share=0.0, erase_share=0.0, frame_share=0.0)
+        # what is to be drawn is the film as it is, without blur, noise, frames or grey rectangles
+        self._augmentation = TrainConfig(sharpness_share=0.0, noise_share=0.0, erase_share=0.0, frame_share=0.0)
         self._generator = torch.Generator()
         self._sums = torch.zeros(2, dtype=torch.float64)
 

@@ -92,6 +92,7 @@ WITHOUT_CHANCE = {
             "move_share",
             "contrast_share",
             "brightness_share",
+            "sharpness_share",
             "noise_share",
             "erase_share",
             "frame_share",
