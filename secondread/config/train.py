@@ -35,7 +35,7 @@ class TrainConfig:
     shift_share: float = 0.06  # share of the side, either way
     contrast_share: float = 0.25  # share, either way, of contrast and of gamma: detectors differ by more
     brightness_share: float = 0.1  # share of full white, either way
-    sharpness_share: float = 0.0  # share of images that are blurred or sharpened; 0.5 for films of other collections
+    sharpness_share: float = 0.0  # share of images that are blurred or sharpened; 0.5 where their quality varies
     sharpness_radius: float = 0.02  # share of the side: greatest deviation of that blur, drawn anew for each image
     noise_share: float = 0.0  # share of images with noise; 0.3 gives a steadier model that reads its own films worse
     noise_spread: float = 0.05  # share of full white: greatest deviation of that noise, drawn anew for each image
