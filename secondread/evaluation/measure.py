@@ -56,6 +56,7 @@ def measure(
         trained_on=model.config.dataset_version,
         dataset=data.name,
         split=data.split,
+        own_version=data.version == model.config.dataset_version,
         synthetic=data.synthetic or model.config.synthetic,
         classes=classes,
         titles=tuple(info.title or info.name for info in model.config.taxonomy.classes),

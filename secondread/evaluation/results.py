@@ -76,8 +76,9 @@ class Evaluation:
 
     Attributes:
         model, digest, graph: which model, the SHA-256 of what is served, and the file name of the graph that was run.
-        trained_on: name of the dataset version that the model learned from.
-        dataset, split: which images.
+        trained_on: content hash of the dataset version that the model learned from.
+        dataset, split: which images: the version's name, or that of a set from elsewhere.
+        own_version: these are of the dataset version that the model learned from.
         synthetic: the images, or those the model learned from, are generated.
         classes: names in the order of the model's outputs.
         titles: what a person reads for each class.
@@ -109,6 +110,7 @@ class Evaluation:
     trained_on: str
     dataset: str
     split: str
+    own_version: bool
     synthetic: bool
     classes: tuple[str, ...]
     titles: tuple[str, ...]

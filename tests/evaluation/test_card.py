@@ -255,7 +255,16 @@ def test_kinds_that_it_surely_cannot_see_are_named_with_their_number(card: str) 
     assert "**It cannot see this kind: upside down.** Of 50 images, 20.0 % were turned away (10.0 % to 33.7 %)" in told
     assert "this kind: noise" not in told
     assert ["noise", "8", "87.5 %", "47.3 % to 99.7 %"] in rows(told)
+    assert rows(told)[1][:2] == ["this set", "100"]
     assert "a label without a warning: upside down." in section(card, "Caveats and recommendations")
+
+
+def test_images_of_the_models_own_version_that_are_turned_away_are_false_alarms(
+    judged: tuple[ModelFolder, Evaluation],
+) -> None:
+    model, found = judged
+    own = section(model_card(model.config, TRAINING, evaluation=replace(found, own_version=True)), "What is none")
+    assert rows(own)[1][:2] == ["its own (false alarms)", "100"]
 
 
 def test_known_failures_are_told_with_their_sentences(judged: tuple[ModelFolder, Evaluation]) -> None:

@@ -267,9 +267,10 @@ def test_a_version_that_the_model_was_not_trained_on_is_said(
 ) -> None:
     """Its test split may hold images that the model has learned."""
     model = quarters()
-    evaluate(model, replace(pictures(), version=model.config.dataset_version), config=QUICK)
+    assert evaluate(model, replace(pictures(), version=model.config.dataset_version), config=QUICK).own_version
     assert "may have seen" not in caplog.text
-    evaluate(model, replace(pictures(), version="e" * 64), config=QUICK)
+    assert not evaluate(model, pictures(), config=QUICK).own_version
+    assert not evaluate(model, replace(pictures(), version="e" * 64), config=QUICK).own_version
     assert "0123456789ab is not the dataset version that the model was trained on (dddddddddddd)" in caplog.text
 
 

@@ -350,8 +350,7 @@ def test_what_is_known_beyond_the_figures_is_on_the_page(
     ):
         assert f"<h2>{title}</h2>" in page
     assert "<td>this set</td>" in page, "it learned from another version: to turn an image away may be right"
-    at_home = render_html(replace(found, trained_on=found.dataset), Gallery())
-    assert "its own (false alarms)" in at_home
+    assert "its own (false alarms)" in render_html(replace(found, own_version=True), Gallery())
     assert "could not be run" in page, "no modality is known: the side marker cannot be asked about"
     bare = render_html(replace(found, evidence=None), Gallery())
     assert "What breaks it" not in bare
