@@ -25,12 +25,12 @@ from secondread_pipelines.pods import ask, with_accelerators, with_signing_key, 
 def retrain(
     dataset: str,
     parent: str,
+    model_root: str,
     dataset_version: str = "",
     parent_version: str = "",
     champion_digest: str = "",
     code_fingerprint: str = "",
     model_name: str = "secondread",
-    model_root: str = "",
     strategy: str = "single",
     devices: str = "1",  # text, since Kubeflow's driver reads amounts of resources as text alone
     nodes: int = 1,
@@ -47,12 +47,12 @@ def retrain(
     Args:
         dataset: URI of the child version.
         parent: URI of the version that it grew from and the champion learned from.
+        model_root: folder, or s3:// or swift://, for <name>/<digest>/ of a registered model.
         dataset_version: content hash of the child; part of the cache's key.
         parent_version: content hash of the parent; part of the cache's key.
         champion_digest: hash of what the champion serves; part of the cache's key. Empty: whichever it is.
         code_fingerprint: hash of the library's sources; part of the cache's key.
         model_name: in the registry and in Triton.
-        model_root: folder, or s3:// or swift://, for <name>/<digest>/; empty for the pipeline's own object store.
         strategy: who trains: single, ddp, fsdp, ray or trainjob.
         devices: processes on each node, and accelerators of the train step's pod; a whole number, as text.
         nodes: machines, of ray and trainjob.

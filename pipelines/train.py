@@ -22,11 +22,11 @@ from secondread_pipelines.pods import ask, with_accelerators, with_patient_key, 
 
 @dsl.pipeline(name="secondread-train", description="From a folder of medical images to a registered second reader.")
 def train(
+    model_root: str,
     source: str = "phantom://demo",
     source_fingerprint: str = "",
     code_fingerprint: str = "",
     model_name: str = "secondread",
-    model_root: str = "",
     strategy: str = "single",
     devices: str = "1",  # text, since Kubeflow's driver reads amounts of resources as text alone
     nodes: int = 1,
@@ -42,11 +42,11 @@ def train(
     """From a source of images to a registered model.
 
     Args:
+        model_root: folder, or s3:// or swift://, for <name>/<digest>/ of a registered model.
         source: URI of the labelled images.
         source_fingerprint: hash of the source's content; part of the cache's key.
         code_fingerprint: hash of the library's sources; part of the cache's key.
         model_name: in the registry and in Triton.
-        model_root: folder, or s3:// or swift://, for <name>/<digest>/; empty for the pipeline's own object store.
         strategy: who trains: single, ddp, fsdp, ray or trainjob.
         devices: processes on each node, and accelerators of the train step's pod; a whole number, as text.
         nodes: machines, of ray and trainjob.

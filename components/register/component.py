@@ -22,9 +22,9 @@ def register(
     Args:
         model: what quantize wrote.
         evaluation: what evaluate wrote for that model on test.
-        repository: the Triton model repository where root is empty; else a record of the registration.
+        repository: the record of the registration.
         name: in the registry and in Triton.
-        root: folder, or s3:// or swift://, for <name>/<digest>/; empty for the pipeline's own object store.
+        root: folder, or s3:// or swift://, for <name>/<digest>/.
         pipeline_run: id of the run, for the registry.
         comparison: what compare wrote for that model; without it none is asked for.
     """
@@ -34,7 +34,6 @@ def register(
         model.path,
         evaluation.path,
         repository.path,
-        output_uri=repository.uri,
         name=name,
         root=root,
         pipeline_run=pipeline_run,

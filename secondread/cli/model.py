@@ -27,6 +27,7 @@ def add_to(app: typer.Typer) -> None:
         epilog=example(
             "secondread evaluate --model var/model --data var/dataset --json",
             "secondread evaluate --model var/model --data films/ --output var/evaluation",
+            "secondread evaluate --model var/model --data var/dataset --gate gate.yaml --champion var/champion",
             "secondread evaluate --model var/model --data other/ --classes classes.yaml --against var/evaluation",
         )
     )(evaluate)
@@ -40,12 +41,18 @@ def evaluate(
     data: Annotated[str, typer.Option(help="Dataset version, or URI of any labelled images.")],
     split: Annotated[str, typer.Option(help="Of a dataset version: train, val, test or final_eval.")] = "test",
     output: Annotated[Path | None, typer.Option(help="Folder for report, figures and predictions.")] = None,
-    gate: Annotated[Path | None, typer.Option(help="Policy as YAML; exit code 4 where it says no.")] = None,
+    gate: Annotated[
+        Path | None,
+        typer.Option(help="Policy as YAML. Where it, or --set gate.FIELD=VALUE, is given and says no: exit code 4."),
+    ] = None,
     classes: Annotated[
         Path | None, typer.Option(help="YAML that says which class of the data is which of the model's.")
     ] = None,
     against: Annotated[
         Path | None, typer.Option(help="Evaluation of this model on its own test, to tell the drop.")
+    ] = None,
+    champion: Annotated[
+        Path | None, typer.Option(help="Model folder to be compared with on the same images, such as what serves now.")
     ] = None,
     known_failures: Annotated[
         Path | None, typer.Option(help="Folder of films that a model once read wrongly; each is tried again.")
@@ -72,7 +79,7 @@ def evaluate(
     config = from_mapping(
         EvaluateConfig, {**chosen["evaluate"], **{key: value for key, value in named.items() if value}}
     )
-    policy = read_policy(gate) if gate else from_mapping(GateConfig, chosen["gate"])
+    policy = read_policy(gate, chosen["gate"]) if gate else from_mapping(GateConfig, chosen["gate"])
     names = read_external_classes(classes) if classes else None
     opened = ModelFolder.open(model)
     if Path(data, DATASET_FILE).is_file():
@@ -87,6 +94,7 @@ def evaluate(
         config=config,
         classes=names,
         against=against,
+        champion=ModelFolder.open(champion) if champion else None,
     )
     document = result.to_json()
     if json:
@@ -95,7 +103,7 @@ def evaluate(
         figures = {key: _interval(figure) for key, figure in document["metrics"].items()}
         facts = {"images": result.n, **figures, **_of_external(document)}
         print_facts({**facts, "gate": str(result.gate), "report": output or "none (--output)"})
-    if gate and not result.gate.passed:
+    if (gate or chosen["gate"]) and not result.gate.passed:
         raise GateRefused(f"{result.gate}.")
 
 

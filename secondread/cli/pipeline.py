@@ -37,8 +37,12 @@ Model = Annotated[
 Set = Annotated[list[str], typer.Option("--set", help="Any setting: STAGE.FIELD=VALUE, such as train.epochs=12.")]
 SplitSeed = Annotated[int | None, typer.Option(help="Train, data: picks one of the possible splits.")]
 Cache = Annotated[bool, typer.Option(help="Take steps from the cache where nothing has changed.")]
-Gate = Annotated[
+MinAccuracy = Annotated[
     float | None, typer.Option(help="Train, retrain: accuracy that the model must be above, on val and on test.")
+]
+Gate = Annotated[
+    Path | None,
+    typer.Option(help="Train, retrain: policy as YAML, which --set gate.FIELD=VALUE and --min-accuracy stand above."),
 ]
 PublishTo = Annotated[
     str | None, typer.Option(help="Data: store of versions: a folder, s3://bucket/prefix or swift://container/prefix.")
@@ -47,7 +51,7 @@ ModelsTo = Annotated[
     str | None,
     typer.Option(
         help="Train, retrain: folder, s3://bucket/prefix or swift://container/prefix for <name>/<digest>/ of a "
-        "registered model; by default SECONDREAD_HOME/models here, and Kubeflow's own object store there."
+        "registered model; by default SECONDREAD_HOME/models. On a Kubeflow it must be a store."
     ),
 ]
 Parent = Annotated[
@@ -74,6 +78,7 @@ def compile_(
     epilog=example(
         "secondread pipeline run train --data films/",
         "secondread pipeline run train --data phantom://demo --set train.epochs=12 --json",
+        "secondread pipeline run train --data films/ --gate gate.yaml",
         "secondread pipeline run retrain --data var/retrain --parent var/dataset --set train.learning_rate=3e-4",
         "secondread pipeline run data --data films/ --publish-to s3://films/versions --set audit.fail_on=serious",
     )
@@ -87,7 +92,8 @@ def run(
     parent: Parent = None,
     settings: Set = [],  # noqa: B006 - typer reads the default and never changes it
     split_seed: SplitSeed = None,
-    min_accuracy: Gate = None,
+    gate: Gate = None,
+    min_accuracy: MinAccuracy = None,
     cache: Cache = True,
     json: Json = False,
 ) -> None:
@@ -99,6 +105,7 @@ def run(
         settings=settings,
         name=model_name,
         models_to=models_to,
+        gate=gate,
         min_accuracy=min_accuracy,
         publish_to=publish_to,
         parent=parent,
@@ -113,11 +120,13 @@ def run(
 
 @app.command(
     epilog=example(
-        "secondread pipeline submit train --host https://kubeflow.example/pipeline --data phantom://demo --wait",
+        "secondread pipeline submit train --host https://kubeflow.example/pipeline --data phantom://demo "
+        "--models-to s3://secondread-models --wait",
         "secondread pipeline submit train --host https://kubeflow.example/pipeline --data s3://films/raw "
-        "--set train.strategy=ddp --set train.processes=4 --accelerator nvidia.com/gpu --node-selector pool=gpu",
+        "--models-to s3://secondread-models --set train.strategy=ddp --set train.processes=4 --accelerator "
+        "nvidia.com/gpu --node-selector pool=gpu",
         "secondread pipeline submit retrain --host https://kubeflow.example/pipeline --data s3://films/versions/9f2c41d"
-        " --set train.strategy=trainjob --set train.nodes=2 --claim training",
+        " --models-to s3://secondread-models --set train.strategy=trainjob --set train.nodes=2 --claim training",
         "secondread pipeline submit data --host https://kubeflow.example/pipeline --data s3://films/raw "
         "--publish-to s3://films/versions",
     )
@@ -132,7 +141,8 @@ def submit(
     parent: Parent = None,
     settings: Set = [],  # noqa: B006
     split_seed: SplitSeed = None,
-    min_accuracy: Gate = None,
+    gate: Gate = None,
+    min_accuracy: MinAccuracy = None,
     accelerator: Annotated[
         str,
         typer.Option(
@@ -167,6 +177,7 @@ def submit(
         settings=settings,
         name=model_name,
         models_to=models_to,
+        gate=gate,
         min_accuracy=min_accuracy,
         publish_to=publish_to,
         parent=parent,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from secondread.cli.settings import DATA_STAGES, RETRAIN_STAGES, STAGES, parse_settings
@@ -15,10 +16,11 @@ if TYPE_CHECKING:
     from secondread.pipeline.compile import TrainingVolume
 
 _DEFAULT_DATA = "phantom://demo"
+_OF_MODELS = ("--name", "--models-to", "--gate", "--min-accuracy", "--accelerator", "--node-selector", "--claim")
 # which options each pipeline takes, of those that not every one does
 _TAKES = {
-    "train": {"--name", "--models-to", "--min-accuracy", "--split-seed", "--accelerator", "--node-selector", "--claim"},
-    "retrain": {"--name", "--models-to", "--min-accuracy", "--parent", "--accelerator", "--node-selector", "--claim"},
+    "train": {*_OF_MODELS, "--split-seed"},
+    "retrain": {*_OF_MODELS, "--parent"},
     "data": {"--publish-to", "--parent", "--split-seed"},
 }
 
@@ -30,9 +32,9 @@ class Options:
     Attributes:
         data: URI of images, or of a dataset version to retrain on.
         settings: pairs `stage.field=value`.
-        name, models_to, min_accuracy, publish_to, parent, split_seed, accelerator, node_selector, claim: as the options
-            say.
-        root: where models go by default; empty on a cluster, whose own object store gets them then.
+        name, models_to, gate, min_accuracy, publish_to, parent, split_seed, accelerator, node_selector, claim: as the
+            options say.
+        root: where models go by default; empty on a cluster, where there is no default.
         versions: where dataset versions go by default; empty on a cluster, where there is no default.
         remote: the pipeline will run in pods.
     """
@@ -40,6 +42,7 @@ class Options:
     data: str | None
     settings: list[str]
     name: str | None
+    gate: Path | None
     min_accuracy: float | None
     publish_to: str | None
     parent: str | None
@@ -59,6 +62,7 @@ class Options:
             InputError: there is no such pipeline, an option is none of its own, or a setting is refused.
             DependencyError: a store or MLflow does not answer.
         """
+        from secondread.evaluation.gate import stated_in
         from secondread.pipeline.compile import find_pipeline
 
         find_pipeline(pipeline)
@@ -67,6 +71,8 @@ class Options:
         settings = parse_settings(self.settings, stages)
         if self.split_seed is not None:
             settings["preprocess"]["split_seed"] = self.split_seed
+        if self.gate is not None:
+            settings["gate"] = {**stated_in(self.gate), **settings["gate"]}
         if self.min_accuracy is not None:
             settings["gate"]["accuracy_above"] = self.min_accuracy
         return {"train": self._train, "retrain": self._retrain, "data": self._data}[pipeline](settings)
@@ -123,6 +129,7 @@ class Options:
         given = {
             "--name": self.name,
             "--models-to": self.models_to,
+            "--gate": self.gate,
             "--min-accuracy": self.min_accuracy,
             "--publish-to": self.publish_to,
             "--parent": self.parent,

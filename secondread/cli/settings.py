@@ -1,4 +1,7 @@
-"""`--set stage.field=value`: any field of any stage's configuration from the command line."""
+"""`--set stage.field=value`: any field of any stage's configuration from the command line.
+
+A field that is a configuration itself is set field by field: `evaluate.risk_dial.accepted=0.02`.
+"""
 
 from __future__ import annotations
 
@@ -25,12 +28,22 @@ def parse_settings(pairs: Iterable[str], stages: Sequence[str] = STAGES) -> dict
     settings: dict[str, dict[str, Any]] = {stage: {} for stage in stages}
     for pair in pairs:
         key, equals, text = pair.partition("=")
-        stage, dot, field = key.partition(".")
-        if not (equals and dot and field) or stage not in stages:
+        stage, *path = key.split(".")
+        if not (equals and path and all(path)) or stage not in stages:
             raise InputError(f"--set {pair}: expected STAGE.FIELD=VALUE with a stage of {', '.join(stages)}.")
         try:
             value = json.loads(text)
         except json.JSONDecodeError:
             value = text
-        settings[stage][field] = value
+        _put(settings[stage], path, value, pair)
     return settings
+
+
+def _put(settings: dict[str, Any], path: Sequence[str], value: Any, pair: str) -> None:
+    """Set one field, or one of a configuration within."""
+    *within, field = path
+    for name in within:
+        settings = settings.setdefault(name, {})
+        if not isinstance(settings, dict):
+            raise InputError(f"--set {pair}: {name} was set as a whole before. Set it once, or its fields one by one.")
+    settings[field] = value

@@ -1,10 +1,15 @@
-"""How a model is judged."""
+"""How a model is judged, and what it is held against: a reader, a room, a share of wrong closures."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from secondread.config.require import require, require_seed
+from secondread.config.risk_dial import RiskDialConfig
+from secondread.config.second_reader import FirstReader, SecondReaderConfig
+from secondread.config.selective import SelectiveConfig
+from secondread.config.subgroups import SubgroupConfig
+from secondread.config.workload import WorkloadConfig
 
 
 @dataclass(frozen=True)
@@ -28,6 +33,15 @@ class EvaluateConfig:
     # folder of films that a model once read wrongly, as `secondread.evaluation.known_failures` reads it; empty: none,
     # since each site has its own. On a cluster it must be there in the pod
     known_failures: str = ""
+    # YAML of behaviour tests, as `secondread.config.behaviour` reads it; empty: those that come with the library. On a
+    # cluster it must be there in the pod
+    behaviour: str = ""
+    subgroups: SubgroupConfig = field(default_factory=SubgroupConfig)  # when a group is large enough to be compared
+    selective: SelectiveConfig = field(default_factory=SelectiveConfig)  # from which confidence on it may answer
+    risk_dial: RiskDialConfig = field(default_factory=RiskDialConfig)  # which share of wrong closures is accepted
+    first_reader: FirstReader = field(default_factory=FirstReader)  # the physician that it reads after
+    second_reader: SecondReaderConfig = field(default_factory=SecondReaderConfig)  # how much disease there is
+    workload: WorkloadConfig = field(default_factory=WorkloadConfig)  # the reading room on paper
 
     def __post_init__(self) -> None:
         require_seed("seed", self.seed)

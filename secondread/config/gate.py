@@ -30,13 +30,18 @@ class GateConfig:
     other_fields_above: float | None = None  # share of the images of other fields that is turned away, exclusive
     false_alarms_below: float | None = None  # share of its own images that is turned away, exclusive
     known_failures_mended_at_least: float | None = None  # share of them, inclusive: 1 asks for every one
+    # Percentage points that it may be worse than the champion on the same images; the low end of the difference's
+    # interval decides, so that few images are no success. None: not compared.
+    accuracy_margin_points: float | None = None
+    auroc_margin_points: float | None = None  # likewise, of the macro AUROC
     images_at_least: int = 1  # images, inclusive; raise it so that a handful of lucky images decides nothing
 
     def __post_init__(self) -> None:
-        greatest = {"latency_p99_ms_below": math.inf, "subgroup_gap_points_below": 100.0}
+        points = ("subgroup_gap_points_below", "accuracy_margin_points", "auroc_margin_points")
+        greatest = {"latency_p99_ms_below": math.inf, **dict.fromkeys(points, 100.0)}
         for field in fields(self):
             limit, most = getattr(self, field.name), greatest.get(field.name, 1.0)
-            if field.name.endswith(("_above", "_below", "_mended_at_least")):
+            if field.name.endswith(("_above", "_below", "_mended_at_least", "_points")):
                 plain = isinstance(limit, int | float) and not isinstance(limit, bool)
                 span = (
                     "a share from 0 to 1" if most == 1 else "a number from 0" + (f" to {most:g}" * math.isfinite(most))
@@ -57,4 +62,6 @@ class GateConfig:
             other_fields_above=None,
             false_alarms_below=None,
             known_failures_mended_at_least=None,
+            accuracy_margin_points=None,
+            auroc_margin_points=None,
         )

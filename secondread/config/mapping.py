@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import fields
+from dataclasses import fields, is_dataclass
 from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
 from secondread.config.require import require
@@ -17,7 +17,7 @@ def from_mapping(kind: type[T], values: Mapping[str, Any], *, stage: str | None 
 
     Args:
         kind: the configuration's class.
-        values: by field.
+        values: by field; of a field that is a configuration itself, a mapping of its own.
         stage: before the settings' names in errors, as people gave them: `preprocess.image_size`. By default what the
             class is called after; empty where people name the setting alone.
     Raises:
@@ -43,6 +43,9 @@ def _typed(value: Any, hint: Any, name: str) -> Any:
     Raises:
         InputError: the value is of another type.
     """
+    if is_dataclass(hint) and isinstance(hint, type) and not isinstance(value, hint):
+        require(isinstance(value, Mapping), f"{name} must be a mapping of settings, not {value!r}: set {name}.FIELD.")
+        return from_mapping(hint, value, stage=name)
     if get_origin(hint) is tuple:
         require(isinstance(value, list | tuple), f"{name} must be a list, not {value!r}.")
         return tuple(_typed(item, get_args(hint)[0], name) for item in value)

@@ -12,8 +12,8 @@ class RegisterConfig:
     """Under which name, and where, a model is registered."""
 
     name: str = "secondread"  # registry model and Triton model; a site may run one for CXR and one for OCT
-    # folder, s3://bucket/prefix or swift://container/prefix that gets <name>/<digest>/; empty: `<home>/models` by hand,
-    # and in a pipeline the step's own output, which Kubeflow uploads
+    # folder, s3://bucket/prefix or swift://container/prefix that gets <name>/<digest>/; empty: `<home>/models`, on this
+    # machine alone
     root: str = ""
 
     def __post_init__(self) -> None:

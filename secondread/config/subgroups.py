@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from secondread.config.require import require, require_seed
+from secondread.config.require import require
 
 
 @dataclass(frozen=True)
@@ -15,17 +15,11 @@ class SubgroupConfig:
     min_patients: int = 30
     min_class_images: int = 10  # of a class in the group and in the rest, before its sensitivity is compared
     min_class_patients: int = 10  # likewise; ten images of one patient are one case
-    resamples: int = 1_000  # bootstrap draws
     auroc_resamples: int = 200  # draws of AUROC, which is shown and not judged, and takes nearly all of the time
-    level: float = 0.95  # share of the draws in which all intervals of gaps hold at once
-    seed: int = 0  # of the draws
 
     def __post_init__(self) -> None:
-        require_seed("seed", self.seed)
         for name in ("min_patients", "min_class_images", "min_class_patients"):
             value = getattr(self, name)
             require(value >= 2, f"{name} must be at least 2, not {value}: one case says nothing of a group.")
-        for name in ("resamples", "auroc_resamples"):
-            value = getattr(self, name)
-            require(value >= 100, f"{name} must be at least 100 for a 95 % interval, not {value}.")
-        require(0.5 <= self.level < 1, f"level must be in [0.5, 1), not {self.level}.")
+        least = self.auroc_resamples >= 100
+        require(least, f"auroc_resamples must be at least 100 for a 95 % interval, not {self.auroc_resamples}.")

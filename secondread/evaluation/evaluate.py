@@ -14,6 +14,7 @@ from secondread.config.evaluate import EvaluateConfig
 from secondread.config.external_classes import ExternalClassesConfig
 from secondread.config.gate import GateConfig
 from secondread.evaluation.apart import ClassApart, measure_apart
+from secondread.evaluation.behaviour import read_behaviour
 from secondread.evaluation.card import model_card
 from secondread.evaluation.drop import measure_drop, read_internal
 from secondread.evaluation.evidence import gather
@@ -22,6 +23,7 @@ from secondread.evaluation.folder import fill_folder
 from secondread.evaluation.known_failures import read_cases
 from secondread.evaluation.labelled_images import LabelledImages, labels_of_model
 from secondread.evaluation.measure import drawn, measure
+from secondread.evaluation.paired import check_comparable
 from secondread.evaluation.report import Gallery
 from secondread.evaluation.results import EVALUATION_FILE, Evaluation
 from secondread.logging import get_logger
@@ -43,6 +45,7 @@ def evaluate(
     evidence: bool = True,
     classes: ExternalClassesConfig | None = None,
     against: Path | None = None,
+    champion: ModelFolder | None = None,
 ) -> Evaluation:
     """Run a model's graph over labelled images, measure it, gather evidence, and ask the gate.
 
@@ -60,9 +63,10 @@ def evaluate(
         classes: which class of the data is which of the model's, where their names differ. Images of a class that the
             model lacks are in no figure, and reported apart.
         against: folder of an evaluation of this model on other images, from which the drop is told.
+        champion: the model that is served now, to be compared with on the same images; neither may have seen them.
     Raises:
-        InputError: the images were made another way, or none has a class of the model's; `classes`, `against` or the
-            known failures of the configuration are not what they should be.
+        InputError: the images were made another way, or none has a class of the model's; `classes`, `against`,
+            `champion` or what the configuration names is not what it should be.
         IntegrityError: the model's record of its training is damaged.
     """
     policy, config = policy or GateConfig(), config or EvaluateConfig()
@@ -83,14 +87,18 @@ def evaluate(
         else None
     )
     cases = read_cases(config.known_failures) if evidence and config.known_failures else None
-    inputs = [model.root, *([against] if against else [])]
+    tests = read_behaviour(config.behaviour or None)
+    if champion is not None:
+        check_comparable(champion, model)
+        labels_of_model(champion, data)
+    inputs = [model.root, *([against] if against else []), *([champion.root] if champion else [])]
     kept = nullcontext() if output is None else atomic_folder(output, marker=EVALUATION_FILE, inputs=inputs)
     with kept as folder:
         log.info("evaluating %s on %d images (%s of %s)", graph, len(labels), data.split, data.name)
         session = open_graph(model, graph)
         probabilities = session.run(data.images, batch_size=config.batch_size).probabilities
         asked = (model, session, data, labels, probabilities)
-        found = gather(*asked, config=config, cases=cases) if evidence else None
+        found = gather(*asked, config=config, tests=tests, cases=cases, champion=champion) if evidence else None
         evaluation = measure(
             model, data, probabilities, labels, policy=policy, config=config, graph=graph, evidence=found
         )

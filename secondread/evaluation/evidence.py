@@ -14,9 +14,9 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from secondread.config.behaviour import BehaviourConfig
 from secondread.config.evaluate import EvaluateConfig
 from secondread.config.robustness import RobustnessConfig
-from secondread.config.subgroups import SubgroupConfig
 from secondread.evaluation import sample
 from secondread.evaluation.arrays import FloatArray, IntArray
 from secondread.evaluation.behaviour import run_behaviour
@@ -26,6 +26,7 @@ from secondread.evaluation.labelled_images import LabelledImages
 from secondread.evaluation.latency import Latency, measure_latency
 from secondread.evaluation.not_my_field import NotMyField, assemble, not_my_field
 from secondread.evaluation.nulls import null_for_nan
+from secondread.evaluation.paired import BesideChampion, differences, mcnemar
 from secondread.evaluation.risk_dial import Readings, RiskDial, risk_dial
 from secondread.evaluation.robustness import Robustness, measure_robustness
 from secondread.evaluation.second_reader import SecondReader, second_reader
@@ -35,9 +36,7 @@ from secondread.evaluation.subgroups import measure_subgroups
 from secondread.evaluation.workload import Workload, workload
 from secondread.logging import get_logger
 from secondread.model.folder import REFERENCE_FILE, ModelFolder
-from secondread.model.session import GraphSession
-
-_VAL = "val"
+from secondread.model.session import GraphSession, open_graph
 
 log = get_logger(__name__)
 
@@ -58,6 +57,7 @@ class Evidence:
         second_reader: what that would be worth to a first reader.
         workload: and in a reading room.
         known_failures: which of the films that a model once read wrongly it still does; None where none were named.
+        champion: whether it is worse than the champion on the same images; None where none was named.
     """
 
     subgroups: Subgroups | None
@@ -70,6 +70,7 @@ class Evidence:
     second_reader: SecondReader
     workload: Workload
     known_failures: KnownFailures | None = None
+    champion: BesideChampion | None = None
 
     def to_json(self) -> dict[str, Any]:
         """As JSON; null for what was not asked for or cannot be known."""
@@ -88,7 +89,9 @@ def gather(
     probabilities: FloatArray,
     *,
     config: EvaluateConfig,
+    tests: BehaviourConfig | None = None,
     cases: tuple[Case, ...] | None = None,
+    champion: ModelFolder | None = None,
 ) -> Evidence:
     """Ask everything that the configuration asks for.
 
@@ -99,33 +102,54 @@ def gather(
         labels: int (images,), positions in the model's classes.
         probabilities: float (images, classes), what the graph says of the images.
         config: how much is run.
+        tests: of behaviour; those that come with the library by default.
         cases: known failures; None: not asked.
+        champion: another model of the same classes and preprocessing, to be compared with; None: not asked.
     """
     taxonomy = model.config.taxonomy
     dial = _dial(model, data, labels, probabilities, config)
     confident = dial.chosen.threshold if dial else model.config.thresholds.abstain
     said = (probabilities, labels, data.groups)
+    theirs = None if champion is None else _answers(champion, data, config)
     tried = sample.stratified(labels, at_most=config.stress_images, seed=config.seed) if config.stress_images else None
     return Evidence(
-        subgroups=measure_subgroups(*said, data.factors, classes=taxonomy.names, config=_subgroups(config))
+        subgroups=measure_subgroups(*said, data.factors, classes=taxonomy.names, policy=config.subgroups, config=config)
         if data.factors
         else None,
         robustness=None if tried is None else _robustness(session, data, labels, tried, config),
-        behaviour=None if tried is None else _behaviour(model, session, data, labels, tried, config),
+        behaviour=None if tried is None else _behaviour(model, session, data, labels, tried, config, tests, theirs),
         not_my_field=_not_my_field(model, session, data, config) if config.strange_images else None,
         latency=measure_latency(session, data.images, runs=config.timed_runs) if config.timed_runs else None,
-        selective=selective(*said, config=config),
+        selective=selective(*said, policy=config.selective, config=config),
         risk_dial=dial,
-        second_reader=second_reader(*said, classes=taxonomy.names, confidence_at_least=confident, config=config),
+        second_reader=second_reader(
+            *said,
+            classes=taxonomy.names,
+            confidence_at_least=confident,
+            reader=config.first_reader,
+            room=config.second_reader,
+            config=config,
+        ),
         workload=workload(
-            *said, urgency=[info.urgency for info in taxonomy.classes], confidence_at_least=confident, config=config
+            *said,
+            urgency=[info.urgency for info in taxonomy.classes],
+            confidence_at_least=confident,
+            room=config.workload,
+            config=config,
         ),
         known_failures=None if cases is None else _known_failures(model, session, cases),
+        champion=None
+        if champion is None or theirs is None
+        else BesideChampion(
+            champion.digest(),
+            differences(theirs, *said, config),
+            mcnemar(theirs.argmax(axis=1) == labels, probabilities.argmax(axis=1) == labels),
+        ),
     )
 
 
-def _subgroups(config: EvaluateConfig) -> SubgroupConfig:
-    return SubgroupConfig(resamples=config.resamples, level=config.level, seed=config.seed)
+def _answers(champion: ModelFolder, data: LabelledImages, config: EvaluateConfig) -> npt.NDArray[np.float32]:
+    return open_graph(champion).run(data.images, batch_size=config.batch_size).probabilities
 
 
 def _robustness(
@@ -149,6 +173,8 @@ def _behaviour(
     labels: IntArray,
     tried: npt.NDArray[np.int64],
     config: EvaluateConfig,
+    tests: BehaviourConfig | None,
+    champion: npt.NDArray[np.float32] | None,
 ) -> Behaviour:
     films = Films(
         images=np.asarray(data.images[tried]),
@@ -158,8 +184,11 @@ def _behaviour(
         taxonomy=model.config.taxonomy,
         preprocessing=model.config.preprocessing,
         synthetic=model.config.synthetic,
+        reference=None if champion is None else champion[tried],
     )
-    return run_behaviour(lambda images: session.run(images, batch_size=config.batch_size).probabilities, films)
+    return run_behaviour(
+        lambda images: session.run(images, batch_size=config.batch_size).probabilities, films, config=tests
+    )
 
 
 def _not_my_field(
@@ -196,12 +225,18 @@ def _dial(
 ) -> RiskDial | None:
     """The dial, calibrated on what the model said of val when it was made."""
     file = model.root / REFERENCE_FILE
-    own_val = data.split == _VAL and data.version == model.config.dataset_version
-    if own_val or not file.is_file():
+    if not file.is_file():
         return None
     val = pd.read_parquet(file)
     if "patient" not in val:
         log.warning("%s does not say which images are of one patient: no risk dial. Train the model again.", file)
+        return None
+    if shared := len(np.intersect1d(val["image_id"].astype(str), data.image_ids.astype(str))):
+        log.warning(
+            "%d of these images are val of the model's own dataset version: no risk dial, which would be judged on "
+            "what it was set with; and the model may have learned from others of them. It has not seen its test split",
+            shared,
+        )
         return None
     names = model.config.taxonomy.names
     calibration = Readings.of(
@@ -209,4 +244,6 @@ def _dial(
         np.array([names.index(label) for label in val["label"]], np.int64),
         np.array([f"{REFERENCE_FILE} {patient}" for patient in val["patient"]], dtype=object),
     )
-    return risk_dial(calibration, Readings.of(probabilities, labels, data.groups), config=config)
+    return risk_dial(
+        calibration, Readings.of(probabilities, labels, data.groups), policy=config.risk_dial, config=config
+    )

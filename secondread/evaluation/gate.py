@@ -18,6 +18,7 @@ from secondread.evaluation.evidence import Evidence
 from secondread.evaluation.interval import UNKNOWN, Interval
 from secondread.evaluation.known_failures import MENDED, KnownFailures
 from secondread.evaluation.latency import Latency
+from secondread.evaluation.paired import BesideChampion, margin_line
 from secondread.evaluation.subgroup_results import JUDGED, SENSITIVITY, TOO_SMALL, WORSE, Subgroups
 from secondread.evaluation.verdict import GateResult, Line
 
@@ -58,11 +59,23 @@ def decide(policy: GateConfig, found: Findings) -> GateResult:
     return GateResult.of([*lines, *_of_evidence(policy, found.evidence)])
 
 
-def read_policy(path: Path | str) -> GateConfig:
+def read_policy(path: Path | str, further: Mapping[str, Any] | None = None) -> GateConfig:
     """Read a policy from a `gate.yaml`: a mapping of `GateConfig`'s fields.
 
+    Args:
+        path: of the file.
+        further: fields that stand above those of the file.
     Raises:
         InputError: the file is missing, is no YAML mapping, or has a key or value that is no setting.
+    """
+    return from_mapping(GateConfig, {**stated_in(path), **(further or {})})
+
+
+def stated_in(path: Path | str) -> dict[str, Any]:
+    """The fields that a `gate.yaml` states, each of them a setting of `GateConfig`.
+
+    Raises:
+        InputError: as of `read_policy`.
     """
     try:
         document: Any = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
@@ -75,9 +88,10 @@ def read_policy(path: Path | str) -> GateConfig:
     if not isinstance(document, dict):
         raise InputError(f"the gate policy {path} must map settings to limits, such as 'accuracy_above: 0.70'.")
     try:
-        return from_mapping(GateConfig, document, stage="")
+        from_mapping(GateConfig, document, stage="")
     except InputError as error:
         raise InputError(f"{path}: {error}") from error
+    return document
 
 
 def _floors(policy: GateConfig) -> tuple[tuple[str, float | None], ...]:
@@ -141,6 +155,10 @@ def _of_evidence(policy: GateConfig, evidence: Evidence | None) -> Iterator[Line
         yield _share("false_alarms_below", "its own images", share, policy.false_alarms_below, above=False)
     if policy.known_failures_mended_at_least is not None:
         yield _mended(policy.known_failures_mended_at_least, evidence.known_failures if evidence else None)
+    champion = evidence.champion if evidence else None
+    for name, points in (("accuracy", policy.accuracy_margin_points), ("auroc_macro", policy.auroc_margin_points)):
+        if points is not None:
+            yield _margin(name, points, champion)
 
 
 def _latency(limit: float, found: Latency | None) -> Line:
@@ -197,6 +215,13 @@ def _mended(limit: float, found: KnownFailures | None) -> Line:
     told = "".join(f"; {case.name} {case.verdict}" for case in rest)
     reason = f"{mended} of {len(found.cases)} known failures are mended, {asked}{told}"
     return Line(name, mended / len(found.cases) >= limit, reason)
+
+
+def _margin(name: str, points: float, champion: BesideChampion | None) -> Line:
+    if champion is None:
+        line = f"{name.removesuffix('_macro')}_margin_points"
+        return Line(line, False, f"no champion was named to be compared with, at most {points:g} points worse asked")
+    return margin_line(name, champion.differences[name], points)
 
 
 def _share(name: str, what: str, share: float, limit: float, *, above: bool) -> Line:

@@ -1,9 +1,12 @@
 """Two models on the same images: by how much they differ, and whether chance alone could do that.
 
 Both see the same patients, so the difference is resampled and not each model for itself: what makes an image hard for
-one makes it hard for the other, and two intervals that overlap say little. Source: Efron & Tibshirani 1993, chapter 13
-(percentile interval of a statistic of pairs); McNemar 1947, doi:10.1007/BF02295996 (two classifiers on one test set:
-Dietterich 1998, doi:10.1162/089976698300017197), in its exact form.
+one makes it hard for the other, and two intervals that overlap say little. Where no draw tells the models apart, what
+none of so many patients showed may still be there: the interval is as wide as that.
+
+Source: Efron & Tibshirani 1993, chapter 13 (percentile interval of a statistic of pairs); McNemar 1947,
+doi:10.1007/BF02295996 (two classifiers on one test set: Dietterich 1998, doi:10.1162/089976698300017197), in its exact
+form.
 """
 
 from __future__ import annotations
@@ -19,7 +22,8 @@ from secondread.config.paired import PairedConfig
 from secondread.errors import InputError
 from secondread.evaluation import bootstrap, metrics
 from secondread.evaluation.arrays import FloatArray, IntArray, check
-from secondread.evaluation.interval import percentile
+from secondread.evaluation.estimate import unseen_at_most
+from secondread.evaluation.interval import Interval, percentile
 from secondread.evaluation.labelled_images import LabelledImages, labels_of_model
 from secondread.evaluation.nulls import null_for_nan
 from secondread.evaluation.verdict import GateResult, Line
@@ -57,6 +61,26 @@ class McNemar:
     champion_only: int
     challenger_only: int
     p_value: float
+
+
+@dataclass(frozen=True)
+class BesideChampion:
+    """What a gate is told of the champion on the images that the challenger is judged on.
+
+    Attributes:
+        digest: SHA-256, hex, of what the champion serves.
+        differences: `accuracy` and `auroc_macro`.
+        mcnemar: of the accuracies.
+    """
+
+    digest: str
+    differences: dict[str, Difference]
+    mcnemar: McNemar
+
+    def to_json(self) -> dict[str, Any]:
+        """As JSON; what cannot be known is null."""
+        document: dict[str, Any] = null_for_nan(asdict(self))
+        return document
 
 
 @dataclass(frozen=True)
@@ -105,20 +129,27 @@ def compare_models(
     Raises:
         InputError: the models' classes differ, or the images were made another way than a model's own.
     """
+    check_comparable(champion, challenger)
+    labels = [labels_of_model(model, data) for model in (champion, challenger)]  # each refuses what is not of its kind
+    before, after = (
+        open_graph(model).run(data.images, batch_size=config.batch_size).probabilities
+        for model in (champion, challenger)
+    )
+    return compare(before, after, labels[1], data.groups, policy=policy, config=config)
+
+
+def check_comparable(champion: ModelFolder, challenger: ModelFolder) -> None:
+    """Refuse two models that do not tell the same classes apart.
+
+    Raises:
+        InputError: they do not.
+    """
     theirs, ours = champion.config.taxonomy.names, challenger.config.taxonomy.names
     if theirs != ours:
         raise InputError(
             f"the champion tells {', '.join(theirs)} apart, the challenger {', '.join(ours)}: they cannot be compared. "
             "Train the challenger on a dataset version of the champion's classes."
         )
-    before, after = (_answers(model, data, config.batch_size) for model in (champion, challenger))
-    return compare(before, after, labels_of_model(challenger, data), data.groups, policy=policy, config=config)
-
-
-def _answers(model: ModelFolder, data: LabelledImages, batch_size: int) -> npt.NDArray[np.float32]:
-    """What a model's graph says of the images, once it is known that they are of its kind."""
-    labels_of_model(model, data)
-    return open_graph(model).run(data.images, batch_size=batch_size).probabilities
 
 
 def compare(
@@ -172,17 +203,25 @@ def mcnemar(champion_right: npt.NDArray[np.bool_], challenger_right: npt.NDArray
 
 
 def decide(told: dict[str, Difference], policy: PairedConfig) -> GateResult:
-    """Whether the challenger is not worse by more than the margins. What cannot be known is no success."""
-    lines = []
-    for name, points in (("accuracy", policy.accuracy_margin_points), ("auroc_macro", policy.auroc_margin_points)):
-        found, line = told[name], f"{name.removesuffix('_macro')}_margin_points"
-        if not np.isfinite(found.low):
-            lines.append(Line(line, False, f"the difference in {name} is not known: too few patients or classes"))
-            continue
-        holds = 100 * found.low >= -points
-        text = f"{name} differs by {100 * found.value:+.2f} points ({100 * found.low:+.2f} to {100 * found.high:+.2f})"
-        lines.append(Line(line, holds, f"{text}, whose low end is {'not ' if holds else ''}below -{points:g}"))
-    return GateResult.of(lines)
+    """Whether the challenger is not worse by more than the margins."""
+    margins = (("accuracy", policy.accuracy_margin_points), ("auroc_macro", policy.auroc_margin_points))
+    return GateResult.of([margin_line(name, told[name], points) for name, points in margins])
+
+
+def margin_line(name: str, found: Difference, points: float) -> Line:
+    """Whether the challenger is not worse by more than a margin: the low end decides. Not known is no success.
+
+    Args:
+        name: `accuracy` or `auroc_macro`.
+        found: of both models.
+        points: percentage points that it may be worse by.
+    """
+    line = f"{name.removesuffix('_macro')}_margin_points"
+    if not np.isfinite(found.low):
+        return Line(line, False, f"the difference in {name} is not known: too few patients or classes")
+    holds = 100 * found.low >= -points
+    text = f"{name} differs by {100 * found.value:+.2f} points ({100 * found.low:+.2f} to {100 * found.high:+.2f})"
+    return Line(line, holds, f"{text}, whose low end is {'not ' if holds else ''}below -{points:g}")
 
 
 def differences(
@@ -196,12 +235,15 @@ def differences(
         labels: int (images,), class indices.
         groups: (images,), the patient of each image.
         config: of resampling.
+    Returns:
+        Of draws that all agree, with the interval that so many patients allow: `unseen_at_most`.
     """
     models = (champion, challenger)
     names = ("accuracy", "auroc_macro")
     values = [metrics.overall(probabilities, labels) for probabilities in models]
     drawn: dict[str, list[npt.NDArray[np.float64]]] = {name: [] for name in names}
-    if len(np.unique(groups)) > 1:
+    patients = len(np.unique(groups))
+    if patients > 1:
         right = [probabilities.argmax(axis=1) == labels for probabilities in models]
         for weights in bootstrap.draws(groups, resamples=config.resamples, seed=config.seed):
             accuracies = [metrics.weighted_accuracy(each, weights) for each in right]
@@ -212,6 +254,9 @@ def differences(
     for name in names:
         before, after = values[0][name], values[1][name]
         bounds = percentile(np.concatenate([np.empty(0), *drawn[name]]), config.level)
+        if bounds.low == bounds.high:  # a pair of an AUROC has two patients who may be read otherwise
+            unseen = {"accuracy": 1, "auroc_macro": 2}[name] * unseen_at_most(patients, config.level)
+            bounds = Interval(max(after - before - unseen, -1.0), min(after - before + unseen, 1.0))
         found[name] = Difference(before, after, after - before, bounds.low, bounds.high)
     return found
 

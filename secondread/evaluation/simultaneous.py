@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from secondread.config.subgroups import SubgroupConfig
+from secondread.config.evaluate import EvaluateConfig
 from secondread.evaluation import bootstrap, ranking
 from secondread.evaluation.arrays import FloatArray, IntArray
 from secondread.evaluation.interval import Interval
@@ -102,7 +102,7 @@ def simultaneous(
     right: npt.NDArray[np.bool_],
     labels: IntArray,
     patients: IntArray,
-    config: SubgroupConfig,
+    config: EvaluateConfig,
 ) -> Simultaneous:
     """Draw patients, once for all looks.
 
@@ -137,7 +137,7 @@ def simultaneous(
 
 
 def drawn_areas(
-    sides: Mapping[int, Side], probabilities: FloatArray, labels: IntArray, patients: IntArray, config: SubgroupConfig
+    sides: Mapping[int, Side], probabilities: FloatArray, labels: IntArray, patients: IntArray, config: EvaluateConfig
 ) -> dict[int, Floats]:
     """AUROC of each class against the rest within some sides, in the same draws for all: each float64 (draws, classes).
 
@@ -149,7 +149,7 @@ def drawn_areas(
         config: draws.
     """
     found: dict[int, list[Floats]] = {place: [] for place in sides}
-    for weights in bootstrap.draws(patients, resamples=config.auroc_resamples, seed=config.seed) if sides else ():
+    for weights in bootstrap.draws(patients, resamples=config.resamples, seed=config.seed) if sides else ():
         for place, side in sides.items():
             inside, scores, truth = weights[:, side.mask], probabilities[side.mask], labels[side.mask]
             areas = [

@@ -15,7 +15,7 @@ Proportions", chapter 19.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations
 from typing import Any
 
@@ -23,6 +23,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from secondread.config.evaluate import EvaluateConfig
 from secondread.config.subgroups import SubgroupConfig
 from secondread.data.audit.counts import NOT_KNOWN, age_bands
 from secondread.errors import InputError
@@ -70,7 +71,8 @@ def measure_subgroups(
     factors: Mapping[str, npt.NDArray[Any]],
     *,
     classes: tuple[str, ...],
-    config: SubgroupConfig | None = None,
+    policy: SubgroupConfig | None = None,
+    config: EvaluateConfig | None = None,
 ) -> Subgroups:
     """Measure each group, and compare it with the rest.
 
@@ -80,11 +82,12 @@ def measure_subgroups(
         patients: (images,), the patient of each image, or the image itself where patients are not known.
         factors: name to (images,) of str, which group each image belongs to; `not known` or empty where that is so.
         classes: names of the columns.
-        config: what is large enough, and the draws.
+        policy: what is large enough.
+        config: of resampling.
     Raises:
         InputError: the arrays differ in length, or are no probabilities.
     """
-    config = config or SubgroupConfig()
+    policy, config = policy or SubgroupConfig(), config or EvaluateConfig()
     check(probabilities, labels)
     for name, values in {"patients": patients, **factors}.items():
         if len(values) != len(labels):
@@ -92,7 +95,7 @@ def measure_subgroups(
     if len(classes) != probabilities.shape[1]:
         raise InputError(f"{probabilities.shape[1]} columns of probabilities and {len(classes)} class names.")
     known = {name: _names(values) for name, values in factors.items()}
-    return _Comparison(probabilities, labels, patients, known, classes, config).result()
+    return _Comparison(probabilities, labels, patients, known, classes, policy, config).result()
 
 
 @dataclass(frozen=True)
@@ -114,9 +117,11 @@ class _Comparison:
         patients: npt.NDArray[Any],
         factors: Mapping[str, npt.NDArray[Any]],
         classes: tuple[str, ...],
-        config: SubgroupConfig,
+        policy: SubgroupConfig,
+        config: EvaluateConfig,
     ) -> None:
-        self._probabilities, self._labels, self._classes, self._config = probabilities, labels, classes, config
+        self._probabilities, self._labels, self._classes = probabilities, labels, classes
+        self._policy, self._config = policy, config
         self._patients: IntArray = np.unique(patients, return_inverse=True)[1]
         self._right = probabilities.argmax(axis=1) == labels
         self._sides: list[Side] = []
@@ -126,7 +131,8 @@ class _Comparison:
         self._intervals = simultaneous(self._looks, self._sides, self._right, labels, self._patients, config)
         compared = sorted({place for look in self._looks for place in (look.a, look.b)})
         of_areas = {place: self._sides[place] for place in compared}
-        self._areas = drawn_areas(of_areas, probabilities, labels, self._patients, config)
+        drawn = replace(config, resamples=policy.auroc_resamples)
+        self._areas = drawn_areas(of_areas, probabilities, labels, self._patients, drawn)
 
     def result(self) -> Subgroups:
         return Subgroups(
@@ -157,11 +163,11 @@ class _Comparison:
         return Side.of(mask, self._labels, self._patients, classes=len(self._classes))
 
     def _comparable(self, a: int, b: int) -> bool:
-        return all(self._sides[place].patients >= self._config.min_patients for place in (a, b))
+        return all(self._sides[place].patients >= self._policy.min_patients for place in (a, b))
 
     def _shared(self, a: int, b: int) -> tuple[int, ...]:
         """Classes of which both sides have enough."""
-        images, patients = self._config.min_class_images, self._config.min_class_patients
+        images, patients = self._policy.min_class_images, self._policy.min_class_patients
         enough = [
             (self._sides[place].images_by_class >= images) & (self._sides[place].patients_by_class >= patients)
             for place in (a, b)

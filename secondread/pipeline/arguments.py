@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any
 
 from secondread.config.audit import AuditConfig
@@ -28,6 +28,8 @@ from secondread.pipeline.steps.begin import split_engine
 
 Settings = Mapping[str, Any]
 
+_MARGINS = tuple(each.name for each in fields(PairedConfig))  # that the gate has, too
+
 
 @dataclass(frozen=True)
 class TrainPipelineSettings:
@@ -36,8 +38,7 @@ class TrainPipelineSettings:
     Attributes:
         source: URI of the labelled images.
         name: of the model.
-        root: folder, or URI of an object store, for `<name>/<digest>/`; empty for the register step's own output, which
-            Kubeflow uploads.
+        root: folder, or URI of an object store, for `<name>/<digest>/`.
         accelerator_type: resource name of what pods train on, such as nvidia.com/gpu; empty for none.
         node_selector: labels of the nodes that they train on.
         ingest, preprocess, train, evaluate, quantize, gate: fields of the stage's configuration.
@@ -62,7 +63,13 @@ class TrainPipelineSettings:
         placed(self.train, self.accelerator_type)
         from_mapping(EvaluateConfig, self.evaluate)
         from_mapping(QuantizeConfig, self.quantize)
-        from_mapping(GateConfig, self.gate)
+        policy = from_mapping(GateConfig, self.gate)
+        for field_name in _MARGINS:
+            if getattr(policy, field_name) is not None:
+                raise InputError(
+                    f"gate.{field_name} asks for the champion, which may have learned from the test images of a new "
+                    "split. Leave it out, or use the pipeline retrain, or `secondread evaluate --champion`."
+                )
         RegisterConfig(name=self.name, root=self.root)
 
 
@@ -76,7 +83,8 @@ class RetrainPipelineSettings:
             one place.
         name: of the model, whose champion is trained further.
         root, accelerator_type, node_selector: as of `TrainPipelineSettings`.
-        train, evaluate, quantize, gate, compare: fields of the stage's configuration.
+        train, evaluate, quantize, gate, compare: fields of the stage's configuration. The gate's margins are those of
+            `compare`, unless that states its own.
     Raises:
         InputError: a setting is not known or is refused, before any step runs.
     """
@@ -98,8 +106,13 @@ class RetrainPipelineSettings:
         from_mapping(EvaluateConfig, self.evaluate)
         from_mapping(QuantizeConfig, self.quantize)
         from_mapping(GateConfig, self.gate)
-        from_mapping(PairedConfig, self.compare, stage="compare")
+        from_mapping(PairedConfig, self.margins, stage="compare")
         RegisterConfig(name=self.name, root=self.root)
+
+    @property
+    def margins(self) -> dict[str, Any]:
+        """Fields of `PairedConfig`."""
+        return {name: self.gate[name] for name in _MARGINS if self.gate.get(name) is not None} | dict(self.compare)
 
 
 @dataclass(frozen=True)
@@ -184,8 +197,8 @@ def retrain_arguments(settings: RetrainPipelineSettings, *, remote: bool = False
         "node_selector": dict(settings.node_selector),
         "evaluate_settings": _plain(settings.evaluate),
         "quantize_settings": _plain(settings.quantize),
-        "gate": _plain(settings.gate),
-        "compare_settings": _plain(settings.compare),
+        "gate": _plain({name: limit for name, limit in settings.gate.items() if name not in _MARGINS}),
+        "compare_settings": _plain(settings.margins),
     }
 
 
@@ -200,10 +213,10 @@ def _champion_digest(name: str, environment: Environment, *, remote: bool) -> st
 
 
 def _check_root(root: str, *, remote: bool) -> None:
-    if remote and root and not is_stored(root):
-        raise InputError(
-            f"root '{root}' is a folder, which a pod loses. Name an s3:// or swift:// URI, or leave it out."
-        )
+    if not root:
+        raise InputError("say where the registered model goes: --models-to s3://bucket/prefix or swift://container.")
+    if remote and not is_stored(root):
+        raise InputError(f"root '{root}' is a folder, which a pod loses. Name an s3:// or swift:// URI.")
 
 
 def data_arguments(settings: DataPipelineSettings, *, remote: bool = False) -> dict[str, Any]:

@@ -95,7 +95,6 @@ class Registry:
         tags: Mapping[str, str],
         environment: Environment,
         origin: Origin = Origin(),  # noqa: B008 - frozen
-        root_uri: str = "",
     ) -> RegisteredVersion:
         """Sign a model, put its Triton repository under its digest, and register it.
 
@@ -112,13 +111,12 @@ class Registry:
             tags: facts about the version, as text.
             environment: the key to sign with, and the store's endpoints and credentials.
             origin: the MLflow run that trained it.
-            root_uri: what others reach `root` by, where it is not this machine's path.
         Raises:
             InputError: MLflow refuses the version, the repository cannot be written, or there is no key to sign with.
             DependencyError: MLflow or the store does not answer.
         """
         digest, key = model.digest(), signing_key(environment.signing)
-        storage_uri = repository_uri(root_uri or root, name, digest)
+        storage_uri = repository_uri(root, name, digest)
         source = self._source(storage_uri, origin)
         with mlflow_errors(self.client):
             known = self._with_digest(name, digest)

@@ -8,7 +8,7 @@ import pytest
 from typer.testing import CliRunner
 
 from secondread.cli.main import app
-from secondread.errors import InputError
+from secondread.errors import GateRefused, InputError
 from secondread.model.folder import ModelFolder
 
 QUICK = [
@@ -53,6 +53,49 @@ def test_a_name_that_is_misspelt_is_refused(tiny_model: ModelFolder, films: Call
     assert isinstance(done.exception, InputError)
     assert "map names 'viral', which is no class of" in str(done.exception)
     assert "Did you mean 'virall'?" in str(done.exception)
+
+
+@pytest.mark.parametrize("given", ["file", "setting", "setting above the file"])
+def test_a_gate_that_was_asked_for_and_says_no_is_exit_code_4(
+    tiny_model: ModelFolder, films: Callable[..., Path], tmp_path: Path, given: str
+) -> None:
+    gate = tmp_path / "gate.yaml"
+    gate.write_text(f"accuracy_above: {0.0 if 'above' in given else 1.0}\nimages_at_least: 3\n", encoding="utf-8")
+    by = {"file": ["--gate", str(gate)], "setting": ["--set", "gate.accuracy_above=1.0"]}
+    options = by["file"] + by["setting"] if "above" in given else by[given]
+    done = evaluate(tiny_model, films(cxr_normal=6, cxr_covid=6), *options)
+    assert isinstance(done.exception, GateRefused)
+    assert done.exception.exit_code == 4
+    assert "is not above 1" in str(done.exception)
+    assert ("at least 3 asked" in str(done.exception)) is (given != "setting")
+
+
+def test_what_nobody_asked_for_refuses_nothing(tiny_model: ModelFolder, films: Callable[..., Path]) -> None:
+    """A model that knows nothing is below the default of 0.7: that is told, and no error."""
+    done = evaluate(tiny_model, films(cxr_normal=6, cxr_covid=6))
+    assert (done.exit_code, "gate refused" in done.output) == (0, True), done.output
+
+
+def test_a_champion_is_compared_with_on_the_same_images(tiny_model: ModelFolder, films: Callable[..., Path]) -> None:
+    own = films(cxr_normal=6, cxr_covid=6)
+    margin = ["--set", "gate.accuracy_above=null", "--set", "gate.accuracy_margin_points=100"]
+    alone = evaluate(tiny_model, own, *margin)
+    assert "no champion was named" in str(alone.exception)
+    done = evaluate(tiny_model, own, *margin, "--champion", str(tiny_model.root), "--json")
+    assert done.exit_code == 0, done.output
+    assert json.loads(done.stdout)["evidence"]["champion"]["digest"] == tiny_model.digest()
+
+
+def test_a_setting_within_a_setting_is_named_by_its_path(tiny_model: ModelFolder, films: Callable[..., Path]) -> None:
+    own = films(cxr_normal=6, cxr_covid=6)
+    done = evaluate(tiny_model, own, "--set", "evaluate.first_reader.sensitivity=0.8", "--json")
+    assert json.loads(done.stdout)["evidence"]["second_reader"]["reader"]["sensitivity"] == 0.8
+    wrong = evaluate(tiny_model, own, "--set", "evaluate.first_reader.sensitivity=2")
+    assert str(wrong.exception).startswith("evaluate.first_reader.sensitivity must be a share")
+    whole = evaluate(tiny_model, own, "--set", "evaluate.first_reader=0.8")
+    assert "evaluate.first_reader must be a mapping of settings" in str(whole.exception)
+    unknown = evaluate(tiny_model, own, "--set", "evaluate.first_reader.sens=0.8")
+    assert str(unknown.exception).startswith("evaluate.first_reader has no setting sens. It has sensitivity, shared")
 
 
 def test_known_failures_are_a_line_of_the_gate(

@@ -236,6 +236,9 @@ def test_a_token_file_that_is_not_there_is_exit_code_2(tmp_path: Path) -> None:
     [
         (("run", "data", "--min-accuracy", "0.9"), r"--min-accuracy is no option of the pipeline data, but of train"),
         (("run", "train", "--publish-to", "s3://x/y"), r"--publish-to is no option of the pipeline train, but of data"),
+        (("run", "data", "--gate", "gate.yaml"), r"--gate is no option of the pipeline data, but of train and retrain"),
+        (("run", "train", "--gate", "/nowhere/gate.yaml"), r"cannot read the gate policy /nowhere/gate\.yaml"),
+        (("run", "train", "--gate", "docs/gate.yaml"), r"gate\.accuracy_margin_points asks for the champion"),
         (("run", "retrain", "--split-seed", "1"), r"--split-seed is no option of the pipeline retrain"),
         (("run", "retrain"), r"retrain needs --data: the child version"),
         (("submit", "train", "--host", "http://x", "--node-selector", "gpu"), r"--node-selector takes KEY=VALUE"),

@@ -14,6 +14,7 @@ from PIL import Image
 
 from secondread.config.evaluate import EvaluateConfig
 from secondread.config.gate import GateConfig
+from secondread.config.mapping import from_mapping
 from secondread.errors import InputError
 from secondread.evaluation.evaluate import evaluate
 from secondread.evaluation.evidence import Evidence
@@ -33,13 +34,14 @@ def gathered(quarters: Callable[..., ModelFolder], pictures: Callable[..., Label
     return found
 
 
-def with_reference(model: ModelFolder, *, patients: bool = True, images: int = 400) -> ModelFolder:
-    """The model's answers on 400 images of val, one in ten of which it reads wrong."""
+def with_reference(model: ModelFolder, *, patients: bool = True, images: int = 400, first: int = 1_000) -> ModelFolder:
+    """The model's answers on 400 images of val, one in ten of which it reads wrong; ids from `first` on."""
     names = model.config.taxonomy.names
     truth = np.arange(images) % 4
     said = np.where(np.arange(images) % 10 == 0, (truth + 1) % 4, truth)
     probabilities = np.where(np.arange(4) == said[:, None], 0.7, 0.1)
     rows = {
+        "image_id": [f"{first + index:064x}" for index in range(images)],
         "label": np.array(names, dtype=object)[truth],
         "probabilities": list(probabilities),
         "patient": np.arange(images),
@@ -85,6 +87,7 @@ def test_what_is_not_asked_is_null(
         "not_my_field",
         "risk_dial",
         "known_failures",
+        "champion",
         "latency",
     ]
 
@@ -141,14 +144,86 @@ def test_the_dial_is_calibrated_on_the_models_own_val(
     assert found.second_reader.confidence_at_least == found.risk_dial.chosen.threshold
 
 
-def test_val_is_not_judged_by_a_dial_that_was_calibrated_on_it(
-    quarters: Callable[..., ModelFolder], pictures: Callable[..., LabelledImages]
+@pytest.mark.parametrize("shared", [40, 1])
+def test_images_are_not_judged_by_a_dial_that_was_calibrated_on_some_of_them(
+    quarters: Callable[..., ModelFolder],
+    pictures: Callable[..., LabelledImages],
+    caplog: pytest.LogCaptureFixture,
+    shared: int,
 ) -> None:
-    model = with_reference(quarters())
-    own = replace(pictures(), split="val", version=model.config.dataset_version)
-    found = evaluate(model, own, config=NOTHING).evidence
+    """As where a model is evaluated on the folder that its dataset version was made from: no version says so."""
+    model = with_reference(quarters(), first=40 - shared)
+    found = evaluate(model, pictures(), config=NOTHING).evidence
     assert found is not None
     assert found.risk_dial is None
+    assert f"{shared} of these images are val of the model's own dataset version" in caplog.text
+
+
+def verdicts(found: Evidence) -> set[str]:
+    assert found.subgroups is not None
+    return {gap.verdict for factor in found.subgroups.factors for group in factor.groups for gap in group.gaps}
+
+
+def test_what_the_model_is_held_against_is_what_was_asked_for(
+    quarters: Callable[..., ModelFolder], pictures: Callable[..., LabelledImages]
+) -> None:
+    """The user names the share of wrong closures, the first reader, the room, and what group is large enough."""
+    asked = {
+        "subgroups": {"min_patients": 10},
+        "selective": {"risk": 0.2},
+        "risk_dial": {"accepted": 0.04},
+        "first_reader": {"sensitivity": 0.8, "specificity": 0.9},
+        "second_reader": {"prevalence": 0.25},
+        "workload": {"physicians": 3},
+    }
+    data = replace(pictures(48), factors={"sex": np.repeat(np.array(["F", "M"], dtype=object), 24)})
+    off = {"stress_images": 0, "strange_images": 0, "timed_runs": 0}
+    model = with_reference(quarters())
+    found = evaluate(model, data, config=from_mapping(EvaluateConfig, {"resamples": 100, **off, **asked})).evidence
+    plain = evaluate(model, data, config=NOTHING).evidence
+    assert found is not None
+    assert plain is not None
+    assert found.risk_dial is not None
+    assert found.risk_dial.chosen.accepted == 0.04
+    assert "at most 4.00%" in found.risk_dial.promise
+    assert (found.second_reader.reader.sensitivity, found.second_reader.prevalence) == (0.8, 0.25)
+    assert (found.selective.abstention.risk, found.workload.room.physicians) == (0.2, 3)
+    assert verdicts(plain) == {"too small to tell"}
+    assert verdicts(found) > verdicts(plain)
+
+
+def test_behaviour_tests_are_those_of_the_file_that_is_named_and_the_champion_says_what_is_easy(
+    quarters: Callable[..., ModelFolder], pictures: Callable[..., LabelledImages], tmp_path: Path
+) -> None:
+    (tmp_path / "behaviour.yaml").write_text(
+        "minimum:\n  - {name: sure-of, asks: It is right about these., cases: confident, confidence: 0.5}\n"
+    )
+    asked = replace(NOTHING, stress_images=200, behaviour=str(tmp_path / "behaviour.yaml"))
+    model, data = quarters(), pictures(200)
+    found = evaluate(model, data, config=asked, champion=model).evidence
+    assert found is not None
+    assert found.behaviour is not None
+    assert [(each.name, each.verdict) for each in found.behaviour.results] == [("sure-of", "pass")]
+    alone = evaluate(model, data, config=asked).evidence
+    assert alone is not None
+    assert alone.behaviour is not None
+    assert "no reference model" in alone.behaviour.results[0].reason
+
+
+def test_a_model_is_held_against_the_champion_on_the_same_images(
+    quarters: Callable[..., ModelFolder], pictures: Callable[..., LabelledImages]
+) -> None:
+    model, data = quarters(), pictures(400)
+    policy = GateConfig(accuracy_above=None, accuracy_margin_points=3.0, auroc_margin_points=4.0)
+    alone = evaluate(model, data, config=NOTHING, policy=policy)
+    assert alone.gate.tripped == ("accuracy_margin_points", "auroc_margin_points")
+    assert "no champion was named" in alone.gate.reasons[0]
+    found = evaluate(model, data, config=NOTHING, policy=policy, champion=model)
+    assert found.evidence is not None
+    assert found.evidence.champion is not None
+    assert found.evidence.champion.digest == model.digest()
+    assert found.evidence.champion.differences["accuracy"].champion == found.metrics["accuracy"].value
+    assert found.gate.passed
 
 
 def test_a_reference_of_before_that_knows_no_patients_gives_no_dial(

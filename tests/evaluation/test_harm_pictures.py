@@ -5,8 +5,8 @@ import xml.etree.ElementTree as ElementTree
 import numpy as np
 import pytest
 
+from secondread.config.evaluate import EvaluateConfig
 from secondread.config.robustness import RobustnessConfig
-from secondread.config.subgroups import SubgroupConfig
 from secondread.evaluation.corruptions import CORRUPTIONS
 from secondread.evaluation.harm_pictures import forest_svg, strengths_svg
 from secondread.evaluation.robustness import Robustness, measure_robustness
@@ -24,7 +24,7 @@ def gaps() -> Subgroups:
     answer = np.where(right, labels, 1 - labels)
     probabilities = np.where(answer[:, None] == np.arange(2), 0.8, 0.2)
     factors = {"sex": sex, "age_band": np.full(600, "", dtype=object), "site": site}
-    config = SubgroupConfig(resamples=100)
+    config = EvaluateConfig(resamples=100)
     return measure_subgroups(probabilities, labels, np.arange(600), factors, classes=("a", "b"), config=config)
 
 

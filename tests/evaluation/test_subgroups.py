@@ -9,6 +9,7 @@ import pytest
 from fairlearn.metrics import MetricFrame
 from sklearn.metrics import accuracy_score, recall_score, roc_auc_score
 
+from secondread.config.evaluate import EvaluateConfig
 from secondread.config.subgroups import SubgroupConfig
 from secondread.data.manifest import typed
 from secondread.errors import InputError
@@ -16,7 +17,7 @@ from secondread.evaluation.subgroup_results import ACCURACY, AUROC, SAME_MIX, SE
 from secondread.evaluation.subgroups import factors_of, measure_subgroups
 
 CLASSES = ("normal", "covid", "tuberculosis")
-DRAWS = SubgroupConfig(resamples=200)
+DRAWS = EvaluateConfig(resamples=200)
 
 
 def answers(labels: np.ndarray, right: np.ndarray, *, rng: np.random.Generator) -> np.ndarray:
@@ -39,7 +40,7 @@ def measured(
     right: np.ndarray,
     patients: np.ndarray,
     *,
-    config: SubgroupConfig = DRAWS,
+    config: EvaluateConfig = DRAWS,
     **factors: np.ndarray,
 ) -> Subgroups:
     probabilities = answers(labels, right, rng=np.random.default_rng(1))

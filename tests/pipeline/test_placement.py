@@ -32,7 +32,7 @@ SOURCE = "phantom://demo?images=90"
     ],
 )
 def test_the_step_trains_by_the_recipe_that_the_user_chose(chosen: dict[str, object]) -> None:
-    sent = pipeline_arguments(TrainPipelineSettings(SOURCE, train=chosen))
+    sent = pipeline_arguments(TrainPipelineSettings(SOURCE, root="models", train=chosen))
     placement = Placement(sent["strategy"], sent["devices"], sent["nodes"], sent["accelerator_type"])
     there = from_mapping(TrainConfig, placement.settings(sent["train_settings"]))
     asked = from_mapping(TrainConfig, chosen)
@@ -41,8 +41,8 @@ def test_the_step_trains_by_the_recipe_that_the_user_chose(chosen: dict[str, obj
 
 
 def test_the_number_of_devices_is_text_since_kubeflows_driver_reads_nothing_else() -> None:
-    assert pipeline_arguments(TrainPipelineSettings(SOURCE, train={"strategy": "ddp"}))["devices"] == "2"
-    assert pipeline_arguments(TrainPipelineSettings(SOURCE))["devices"] == "1"
+    assert pipeline_arguments(TrainPipelineSettings(SOURCE, root="models", train={"strategy": "ddp"}))["devices"] == "2"
+    assert pipeline_arguments(TrainPipelineSettings(SOURCE, root="models"))["devices"] == "1"
 
 
 def test_who_asks_for_an_accelerator_does_not_train_without() -> None:
@@ -68,7 +68,9 @@ def test_what_cannot_be_is_refused(placement: Placement, further: dict[str, obje
 def test_the_pod_that_waits_for_others_holds_no_accelerator() -> None:
     """Those of `ray` and `trainjob` train in pods of their own, which still must find one."""
     chosen = {"strategy": "trainjob", "nodes": 2}
-    sent = pipeline_arguments(TrainPipelineSettings(SOURCE, accelerator_type="nvidia.com/gpu", train=chosen))
+    sent = pipeline_arguments(
+        TrainPipelineSettings(SOURCE, root="models", accelerator_type="nvidia.com/gpu", train=chosen)
+    )
     assert (sent["accelerator_type"], sent["nodes"], sent["train_settings"]) == ("", 2, {"accelerator": "gpu"})
 
 

@@ -140,7 +140,6 @@ def refusal_of_register(tmp_path: Path, retrained: RetrainRun, comparison: Path)
             retrained.model,
             str(Path(retrained.report).parent),
             str(tmp_path / "out"),
-            output_uri="",
             name="tiny",
             root=str(tmp_path / "models"),
             comparison=str(comparison),
@@ -207,7 +206,7 @@ def test_a_child_whose_test_split_was_touched_is_refused(
 
 
 def test_without_a_champion_nothing_starts(child: DatasetVersion, parent: DatasetVersion) -> None:
-    chosen = RetrainPipelineSettings(str(child.root), str(parent.root), name="nobody")
+    chosen = RetrainPipelineSettings(str(child.root), str(parent.root), name="nobody", root="models")
     with pytest.raises(
         InputError, match=r"no model 'nobody' with version or alias 'champion'. Run `secondread pipeline"
     ):
@@ -216,7 +215,13 @@ def test_without_a_champion_nothing_starts(child: DatasetVersion, parent: Datase
 
 def test_a_pod_is_given_names_that_it_can_reach(child: DatasetVersion, parent: DatasetVersion) -> None:
     with pytest.raises(InputError, match="which a pod does not reach"):
-        retrain_arguments(RetrainPipelineSettings(str(child.root), str(parent.root)), remote=True)
+        retrain_arguments(RetrainPipelineSettings(str(child.root), str(parent.root), root="s3://models"), remote=True)
+
+
+def test_the_gates_margins_are_those_of_the_comparison_unless_that_states_its_own() -> None:
+    gate = {"accuracy_margin_points": 2.0, "auroc_margin_points": 4.0}
+    chosen = RetrainPipelineSettings("x", "y", gate=gate, compare={"auroc_margin_points": 5.0})
+    assert chosen.margins == {"accuracy_margin_points": 2.0, "auroc_margin_points": 5.0}
 
 
 def test_a_setting_that_does_not_exist_is_refused() -> None:

@@ -26,6 +26,8 @@ assert _spec.loader is not None
 _module = importlib.util.module_from_spec(_spec)
 _spec.loader.exec_module(_module)
 
+MODELS = "s3://secondread-models"
+
 
 @pytest.fixture
 def api() -> Iterator[Any]:
@@ -34,7 +36,7 @@ def api() -> Iterator[Any]:
 
 
 def send(api: Any, *, reuse: bool = True) -> Any:
-    arguments = pipeline_arguments(TrainPipelineSettings(source="phantom://demo?images=90"), remote=True)
+    arguments = pipeline_arguments(TrainPipelineSettings(source="phantom://demo?images=90", root=MODELS), remote=True)
     return submit("train", arguments, host=api.url, experiment="secondread", token="secret", reuse=reuse)  # noqa: S106
 
 
@@ -120,15 +122,22 @@ def test_a_source_in_a_store_is_sent_by_its_uri_with_what_was_listed(
         monkeypatch.setenv(name, value)
     store = open_object_store(store_root, swift.environment())
     store.write("normal/1.png", film(1), sha256="")
-    arguments = pipeline_arguments(TrainPipelineSettings(source=store_root), remote=True)
+    arguments = pipeline_arguments(TrainPipelineSettings(source=store_root, root=MODELS), remote=True)
     submit("train", arguments, host=api.url, experiment="x")
     parameters = api.runs[0]["runtime_config"]["parameters"]
     assert parameters["source"] == store_root
     assert parameters["source_fingerprint"] == listing_hash(store.objects("", at_most=9))
     assert "testing" not in str(api.runs) + str(api.versions)
     store.write("normal/1.png", film(2), sha256="")
-    again = pipeline_arguments(TrainPipelineSettings(source=store_root), remote=True)
+    again = pipeline_arguments(TrainPipelineSettings(source=store_root, root=MODELS), remote=True)
     assert again["source_fingerprint"] != arguments["source_fingerprint"]
+
+
+@pytest.mark.parametrize(("root", "said"), [("", "say where the registered model goes"), ("/mnt", "which a pod loses")])
+def test_a_model_goes_where_its_version_can_point_to(root: str, said: str) -> None:
+    """What a step leaves in its output is uploaded after the step, when the version would be there already."""
+    with pytest.raises(InputError, match=said):
+        pipeline_arguments(TrainPipelineSettings(source="phantom://demo?images=90", root=root), remote=True)
 
 
 def test_no_step_is_taken_from_the_cache_when_told_so(api: Any) -> None:
@@ -201,16 +210,16 @@ def test_a_run_that_someone_cancelled_is_no_bug_of_ours(api: Any) -> None:
 @pytest.mark.parametrize("scheme", ["", "file://"])
 def test_a_path_of_this_machine_is_refused(tmp_path: Path, scheme: str) -> None:
     with pytest.raises(InputError, match=r"which a pod cannot reach.*Copy it to s3:// or swift://"):
-        pipeline_arguments(TrainPipelineSettings(source=f"{scheme}{tmp_path}"), remote=True)
+        pipeline_arguments(TrainPipelineSettings(source=f"{scheme}{tmp_path}", root=MODELS), remote=True)
 
 
 def test_settings_go_out_as_json_knows_them() -> None:
-    settings = TrainPipelineSettings(source="phantom://demo?images=90", quantize={"batch_sizes": (1, 4)})
+    settings = TrainPipelineSettings(source="phantom://demo?images=90", root=MODELS, quantize={"batch_sizes": (1, 4)})
     assert pipeline_arguments(settings)["quantize_settings"] == {"batch_sizes": [1, 4]}
 
 
 def test_a_host_that_does_not_answer_is_a_missing_dependency() -> None:
-    arguments = pipeline_arguments(TrainPipelineSettings(source="phantom://demo?images=90"), remote=True)
+    arguments = pipeline_arguments(TrainPipelineSettings(source="phantom://demo?images=90", root=MODELS), remote=True)
     with pytest.raises(DependencyError, match="does not answer"):
         submit("train", arguments, host="http://127.0.0.1:9", experiment="x")
 

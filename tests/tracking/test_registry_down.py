@@ -11,6 +11,7 @@ from mlflow import MlflowClient
 
 from secondread.config.environment import Environment
 from secondread.errors import DependencyError
+from secondread.export.opened import opened_repository
 from secondread.export.repository import write_repository
 from secondread.export.signing import sign_folder, verify_folder
 from secondread.export.signing_key import signing_key
@@ -59,9 +60,11 @@ def at_every_call(line: BreakingProxy, heard: bool, attempt: Callable[[int], Non
 
 @pytest.mark.parametrize("heard", [False, True], ids=["unheard", "answer lost"])
 def test_registering_leaves_no_half_registered_version_and_no_alias_changed(
-    line: BreakingProxy, direct: MlflowClient, tiny_model: ModelFolder, tmp_path: Path, heard: bool
+    line: BreakingProxy, direct: MlflowClient, tiny_model: ModelFolder, swift: Any, heard: bool
 ) -> None:
-    environment, root = Environment.read(), tmp_path / "models"
+    """What a version says of where it lies is true at every moment: the store is asked."""
+    environment, root = swift.environment(), f"swift://registered-{heard}/models".lower()
+    swift.make_container(f"registered-{heard}".lower())
     registry = Registry(line.url)
 
     def register(calls: int) -> RegisteredVersion:
@@ -70,7 +73,6 @@ def test_registering_leaves_no_half_registered_version_and_no_alias_changed(
             tiny_model,
             name=name,
             root=root,
-            root_uri="s3://models",
             tags={"gate.passed": "true"},
             environment=environment,
         )
@@ -97,11 +99,12 @@ def test_registering_leaves_no_half_registered_version_and_no_alias_changed(
         assert set(map(str, aliases.values())) <= set(map(str, versions))
         for number, tags in versions.items():
             if str(number) != "1":
-                assert tags["storage_uri"] == f"s3://models/{name}/{tiny_model.digest()}"
+                assert tags["storage_uri"] == f"{root}/{name}/{tiny_model.digest()}"
                 assert tags["repository_version"] == str(number)
                 assert tags["gate.passed"] == "true"
                 assert "pixels" in tags["signature.inputs"]
-                verify_folder(root / name / tiny_model.digest(), environment.signing.trusted)
+                with opened_repository(tags["storage_uri"], environment) as repository:
+                    verify_folder(repository, environment.signing.trusted)
 
     done: list[tuple[str, int]] = []
     needed = at_every_call(line, heard, attempt)

@@ -49,11 +49,12 @@ def test_a_model_is_registered_with_the_run_that_trained_it(
     assert version.tags["a"] == "b"
 
 
-def test_an_object_store_needs_no_run(server: str, tmp_path: Path, tiny_model: ModelFolder) -> None:
+def test_an_object_store_needs_no_run(server: str, swift: Any, tiny_model: ModelFolder) -> None:
+    swift.make_container("needs-no-run")
     made = Registry(server).register(
-        tiny_model, name="oct", root=tmp_path, tags={}, environment=Environment.read(), root_uri="s3://models/oct"
+        tiny_model, name="oct", root="s3://needs-no-run/oct", tags={}, environment=swift.environment()
     )
-    assert made.storage_uri == f"s3://models/oct/oct/{tiny_model.digest()}"
+    assert made.storage_uri == f"s3://needs-no-run/oct/oct/{tiny_model.digest()}"
 
 
 def test_a_folder_without_a_run_is_refused_before_anything_is_made(

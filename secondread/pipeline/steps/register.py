@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 from secondread.atomic import read_json, sha256_file
 from secondread.config.register import RegisterConfig
+from secondread.config.require import require
 from secondread.errors import GateRefused, IntegrityError
 from secondread.model.folder import CARD_FILE, ModelFolder
-from secondread.pipeline.object_uri import object_uri
 from secondread.pipeline.steps.begin import begin
 from secondread.pipeline.steps.evaluate import tell_mlflow
 from secondread.pipeline.success import SUCCESS_FILE, recorded, verify_success, write_success
@@ -28,7 +28,6 @@ def register(
     evaluation: str,
     output: str,
     *,
-    output_uri: str,
     name: str,
     root: str,
     pipeline_run: str = "",
@@ -39,10 +38,10 @@ def register(
     Args:
         model: model folder that quantize wrote.
         evaluation: what evaluate wrote for exactly that model on test.
-        output: folder to write; it holds the Triton repository where `root` is empty.
-        output_uri: what others reach `output` by.
+        output: folder to write, the record of the registration.
         name: in the registry and in Triton.
-        root: folder, or URI of an object store, for `<name>/<digest>/`.
+        root: folder, or URI of an object store, for `<name>/<digest>/`. Not the output: what a step leaves there is
+            uploaded after the step, and until then the version would point to nothing.
         pipeline_run: id of the run that this step belongs to; a local runner says it in the environment.
         comparison: what compare wrote for exactly that model and the champion of now; empty where none is asked for.
     Returns:
@@ -53,6 +52,7 @@ def register(
     environment, folder, judged = begin(), Path(output), Path(evaluation)
     with recorded("register", folder):
         config = RegisterConfig(name=name, root=root)
+        require(bool(config.root), "say where the model goes: root must be a folder, s3://bucket/prefix or swift://...")
         verify_success(Path(model), step="quantize")
         verdict = verify_success(judged, step="evaluate")
         _check_verdict(Path(model), judged, verdict)
@@ -65,9 +65,8 @@ def register(
         registered = registry.register(
             opened,
             name=config.name,
-            root=config.root or folder,
+            root=config.root,
             environment=environment,
-            root_uri="" if config.root else object_uri(output_uri),
             tags={
                 **model_tags(opened, environment),
                 **verdict_tags(verdict, card=_card_uri(origin, verdict["split"]) if told else ""),

@@ -105,7 +105,7 @@ def test_register_without_mlflow_is_done_when_tried_again(
     def step() -> dict[str, Any]:
         judged = str(Path(first_run.report).parent)
         root = str(tmp_path / "models")
-        return register(first_run.model, judged, record, output_uri="", name="tiny", root=root)
+        return register(first_run.model, judged, record, name="tiny", root=root)
 
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://{NOWHERE}")
     check_down(step, record, said="MLflow")
