@@ -1,6 +1,7 @@
-"""A threshold for each class that keeps a chosen sensitivity: whose finding must not be missed is not called by argmax.
+"""The thresholds that belong to a graph, from what it says of val: whom to doubt, whom to turn away, what not to miss.
 
-Chosen on val and checked on other images. With n images of the class on val, the threshold is the one that a further
+Of each class there is one that keeps a chosen sensitivity: whose finding must not be missed is not called by argmax. It
+is chosen on val and checked on other images. With n images of the class on val, the threshold is the one that a further
 such image reaches with at least the chosen probability, whatever the model: one more is counted than was seen. So it is
 a little lower than the quantile of val, and where val has too few images no threshold keeps the promise.
 Source: Sadinle, Lei & Wasserman 2019, doi:10.1080/01621459.2017.1395341 (class-conditional coverage).
@@ -10,6 +11,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -18,8 +20,72 @@ import numpy.typing as npt
 from secondread.evaluation.arrays import Draws, FloatArray, IntArray, once, ratio
 from secondread.evaluation.bootstrap import bounded, resampled
 from secondread.evaluation.interval import Interval
+from secondread.model.folder import Thresholds
+from secondread.model.session import Outputs
 
 _ROUNDING = 1e-9  # (1 - 0.9) * 10 is below 1 by rounding alone
+
+
+def fit_thresholds(
+    outputs: Outputs,
+    labels: IntArray,
+    classes: Sequence[str],
+    *,
+    abstain_share: float,
+    turned_away_share: float,
+    sensitivity: float | None,
+) -> Thresholds:
+    """All thresholds of a graph.
+
+    Args:
+        outputs: what it says of val; training images lie closer than any new image does.
+        labels: int (images,).
+        classes: names in the order of the probabilities.
+        abstain_share: in [0, 1], of val that is less confident than `abstain`.
+        turned_away_share: in [0, 1], of val that scores above `out_of_distribution`.
+        sensitivity: in (0, 1), that the classes' thresholds keep; None: there are none.
+    """
+    probabilities = outputs.probabilities
+    return Thresholds(
+        abstain=float(np.quantile(probabilities.max(axis=1), abstain_share)),
+        out_of_distribution=float(np.quantile(outputs.ood_score, 1 - turned_away_share)),
+        sensitivity=sensitivity,
+        by_class={}
+        if sensitivity is None
+        else choose_thresholds(probabilities, labels, classes, sensitivity=sensitivity),
+    )
+
+
+def carried_over(
+    thresholds: Thresholds, before: Outputs, after: Outputs, labels: IntArray, classes: Sequence[str]
+) -> Thresholds:
+    """The thresholds of another graph of the same model, which doubt and turn away as large shares of val as before.
+
+    One that sets none of val aside, or all of it, stays as it is.
+
+    Args:
+        thresholds: of the one graph.
+        before: what that one says of val.
+        after: what the other says of it.
+        labels: int (images,).
+        classes: names in the order of the probabilities.
+    """
+    doubted = float((before.probabilities.max(axis=1) < thresholds.abstain).mean())
+    turned_away = float((before.ood_score > thresholds.out_of_distribution).mean())
+    found = fit_thresholds(
+        after,
+        labels,
+        classes,
+        abstain_share=doubted,
+        turned_away_share=turned_away,
+        sensitivity=thresholds.sensitivity,
+    )
+    # a limit that val does not reach, or never keeps, has no place among its scores
+    return replace(
+        found,
+        abstain=found.abstain if 0 < doubted < 1 else thresholds.abstain,
+        out_of_distribution=found.out_of_distribution if 0 < turned_away < 1 else thresholds.out_of_distribution,
+    )
 
 
 def choose_thresholds(

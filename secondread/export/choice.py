@@ -119,4 +119,7 @@ def shortcomings(item: Candidate, fp32: Candidate, config: QuantizeConfig) -> st
         found.append(f"has {worse:.3f} more calibration error ({config.calibration_error:g} allowed)")
     if item.parity.same_label < config.agreement - _SLACK:
         found.append(f"agrees on {item.parity.same_label:.1%} of the images ({config.agreement:.0%} asked)")
+    changed, allowed = item.parity.out_of_distribution_changed, config.turned_away_changed
+    if changed > allowed + _SLACK:
+        found.append(f"turns away other images, {changed:.1%} of them ({allowed:.0%} allowed)")
     return ", ".join(found)

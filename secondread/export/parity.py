@@ -18,7 +18,8 @@ class Parity:
         same_label: share of images that get the same class, in [0, 1].
         probability_difference_max: largest difference of any probability, in [0, 1].
         probability_difference_mean: mean difference of a probability, in [0, 1].
-        out_of_distribution_changed: share of images that are on the other side of the threshold, in [0, 1].
+        out_of_distribution_changed: share of images that one turns away and the other does not, each by its own
+            threshold, in [0, 1].
     """
 
     same_label: float
@@ -27,13 +28,13 @@ class Parity:
     out_of_distribution_changed: float
 
 
-def compare(reference: Outputs, candidate: Outputs, *, out_of_distribution: float) -> Parity:
+def compare(reference: Outputs, candidate: Outputs, *, out_of_distribution: tuple[float, float]) -> Parity:
     """Compare what two graphs say of the same images.
 
     Args:
         reference: of the graph to be matched, fp32.
         candidate: of the other.
-        out_of_distribution: threshold of `ood_score`.
+        out_of_distribution: threshold of `ood_score` of each.
     Raises:
         InputError: the two are not of the same images and classes.
     """
@@ -41,7 +42,7 @@ def compare(reference: Outputs, candidate: Outputs, *, out_of_distribution: floa
     if one.shape != other.shape:
         raise InputError(f"outputs {one.shape} and {other.shape} cannot be compared: run the same images through both.")
     difference = np.abs(one - other)
-    flags = (reference.ood_score > out_of_distribution, candidate.ood_score > out_of_distribution)
+    flags = (reference.ood_score > out_of_distribution[0], candidate.ood_score > out_of_distribution[1])
     return Parity(
         same_label=float((one.argmax(axis=1) == other.argmax(axis=1)).mean()),
         probability_difference_max=float(difference.max()),

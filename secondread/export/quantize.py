@@ -2,8 +2,8 @@
 
 Training images set the ranges, val decides, test is not looked at. The output is a copy of the model folder with
 `quantize.json` (every candidate's figures, the choice and its reason) and `quantize.html` (the same for people). If a
-candidate wins it is there as `int8.onnx` or `fused.onnx` and `config.json` names it; else fp32 stays: a folder holds
-only graphs worth serving. `fp16.onnx` is for GPUs, chosen apart; nothing here serves it.
+candidate wins it is there as `int8.onnx` or `fused.onnx` and `config.json` names it, with thresholds of its own; else
+fp32 stays: a folder holds only graphs worth serving. `fp16.onnx` is for GPUs, chosen apart; nothing here serves it.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from secondread.config.quantize import QuantizeConfig
 from secondread.data.versions.dataset import DatasetVersion, SplitData
 from secondread.errors import InputError, IntegrityError
 from secondread.evaluation.calibration import ece
+from secondread.evaluation.thresholds import carried_over
 from secondread.export.calibration_images import calibration_images, check_calibration
 from secondread.export.candidates import FP32, Written, write_candidates
 from secondread.export.choice import Candidate, choose, choose_for_gpu
@@ -32,7 +33,7 @@ from secondread.export.parity import compare
 from secondread.export.quantize_page import render_quantization
 from secondread.logging import get_logger
 from secondread.machine import this_machine
-from secondread.model.folder import CONFIG_FILE, FP32_GRAPH, INT8_GRAPH, REFERENCE_FILE, ModelFolder
+from secondread.model.folder import CONFIG_FILE, FP32_GRAPH, INT8_GRAPH, REFERENCE_FILE, ModelFolder, Thresholds
 from secondread.model.session import GraphSession, Outputs
 from secondread.progress import track
 
@@ -69,10 +70,14 @@ def quantize(
         log.info("quantizing %s, ranges from %d train images", fp32.name, len(calibration))
         written = write_candidates(fp32, calibration, Path(temporary), config)
         outputs = _answers(written.graphs, val.images, config)
-        candidates = _measure(written, outputs, val, model, config)
+        thresholds = _thresholds(outputs, val, model)
+        candidates = _measure(written, outputs, val, thresholds, config)
         choices = Choices(choose(candidates, config), choose_for_gpu(candidates, config))
         result = QuantizeResult(
-            model=ModelFolder(output, replace(model.config, graph=graph_file(choices.cpu))),
+            model=ModelFolder(
+                output,
+                replace(model.config, graph=graph_file(choices.cpu), thresholds=thresholds[choices.cpu.name]),
+            ),
             choices=choices,
             candidates=candidates,
             n=len(val.labels),
@@ -92,8 +97,21 @@ def _answers(graphs: Mapping[str, Path], pixels: npt.NDArray[np.uint8], config: 
     return {name: GraphSession(path, threads=config.threads or None).run(pixels) for name, path in work}
 
 
+def _thresholds(outputs: Mapping[str, Outputs], val: SplitData, model: ModelFolder) -> dict[str, Thresholds]:
+    """Of every graph its own: a score that is rounded lies elsewhere."""
+    given, names = model.config.thresholds, model.config.taxonomy.names
+    return {
+        name: given if name == FP32 else carried_over(given, outputs[FP32], found, val.labels, names)
+        for name, found in outputs.items()
+    }
+
+
 def _measure(
-    written: Written, outputs: Mapping[str, Outputs], val: SplitData, model: ModelFolder, config: QuantizeConfig
+    written: Written,
+    outputs: Mapping[str, Outputs],
+    val: SplitData,
+    thresholds: Mapping[str, Thresholds],
+    config: QuantizeConfig,
 ) -> tuple[Candidate, ...]:
     """Every graph with its figures, fp32 first."""
     latency = time_graphs(
@@ -104,7 +122,7 @@ def _measure(
         seconds=config.timing_seconds,
         threads=config.threads,
     )
-    limit = model.config.thresholds.out_of_distribution
+    limits = {name: each.out_of_distribution for name, each in thresholds.items()}
     return tuple(
         Candidate(
             name=name,
@@ -112,7 +130,7 @@ def _measure(
             calibration_error=_calibration_error(found.probabilities, val.labels),
             size_bytes=written.graphs[name].stat().st_size,
             latency=latency[name],
-            parity=compare(outputs[FP32], found, out_of_distribution=limit),
+            parity=compare(outputs[FP32], found, out_of_distribution=(limits[FP32], limits[name])),
         )
         for name, found in outputs.items()
     )

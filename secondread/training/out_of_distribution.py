@@ -59,16 +59,6 @@ def fit_strangeness(model: ViT, train: SplitData, val: SplitData, *, seed: int) 
     return Strangeness(axes, probe, _scale(answers))
 
 
-def threshold(scores: npt.NDArray[np.floating], *, share: float) -> float:
-    """The score above which `share` of these images lie.
-
-    Args:
-        scores: float (images,), of val: training images lie closer than any new image does.
-        share: in [0, 1], of images that may be turned away.
-    """
-    return float(np.quantile(scores, 1 - share))
-
-
 def _some(data: SplitData, most: int, seed: int) -> npt.NDArray[np.uint8]:
     """uint8 (images, 1, size, size): all of a split, or a random choice of `most`."""
     count = len(data.labels)

@@ -21,7 +21,7 @@ from secondread.config.train import TrainConfig
 from secondread.data.versions.dataset import DatasetVersion, SplitData
 from secondread.evaluation.card import model_card
 from secondread.evaluation.metrics import overall
-from secondread.evaluation.thresholds import choose_thresholds
+from secondread.evaluation.thresholds import fit_thresholds
 from secondread.export.onnx import ExplainingGraph, ServedGraph, export_onnx
 from secondread.logging import get_logger
 from secondread.model.folder import (
@@ -34,13 +34,12 @@ from secondread.model.folder import (
     WEIGHTS_FILE,
     ModelConfigFile,
     ModelFolder,
-    Thresholds,
 )
 from secondread.model.session import GraphSession, Outputs
 from secondread.model.vit import ViT, parameter_count
 from secondread.training.batches import Share, even_batches
 from secondread.training.fit import Fitted, architecture_for
-from secondread.training.out_of_distribution import fit_strangeness, threshold
+from secondread.training.out_of_distribution import fit_strangeness
 from secondread.training.record import training_record
 from secondread.training.run_folder import empty_folder, run_folder, run_key
 from secondread.training.start import Start, open_start
@@ -158,20 +157,19 @@ def _write_folder(
         export_onnx(ExplainingGraph(served), folder / EXPLAIN_GRAPH)
     outputs = GraphSession(folder / FP32_GRAPH).run(val.images, batch_size=_BATCH_SIZE)
 
-    confidence = outputs.probabilities.max(axis=1)
     document = ModelConfigFile(
         name=config.name,
         architecture=model.config.to_dict(),
         taxonomy=dataset.taxonomy,
         preprocessing=dataset.preprocessing,
         temperature=temperature,
-        thresholds=Thresholds(
-            abstain=float(np.quantile(confidence, config.abstain_share)),
-            out_of_distribution=threshold(outputs.ood_score, share=config.out_of_distribution_share),
+        thresholds=fit_thresholds(
+            outputs,
+            val.labels,
+            dataset.taxonomy.names,
+            abstain_share=config.abstain_share,
+            turned_away_share=config.out_of_distribution_share,
             sensitivity=config.class_sensitivity,
-            by_class=choose_thresholds(
-                outputs.probabilities, val.labels, dataset.taxonomy.names, sensitivity=config.class_sensitivity
-            ),
         ),
         dataset_version=dataset.content_hash,
         graph=FP32_GRAPH,

@@ -1,11 +1,14 @@
 """Thresholds of single classes keep their sensitivity on images that they were not chosen on."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from secondread.evaluation.thresholds import choose_thresholds, reached
+from secondread.evaluation.thresholds import carried_over, choose_thresholds, fit_thresholds, reached
+from secondread.model.folder import Thresholds
+from secondread.model.session import Outputs
 
 
 def scores(rng: np.random.Generator, images: int) -> tuple[np.ndarray, np.ndarray]:
@@ -37,6 +40,45 @@ def test_too_few_images_promise_nothing(images: int, known: bool) -> None:
     chosen = choose_thresholds(probabilities, np.zeros(images, dtype=int), ["a", "b"], sensitivity=0.9)
     assert ("a" in chosen) is known
     assert "b" not in chosen
+
+
+def said(rng: np.random.Generator, images: int) -> tuple[Outputs, np.ndarray]:
+    probabilities, labels = scores(rng, images)
+    scored = rng.gamma(3, size=images).astype(np.float32)
+    return Outputs(probabilities.astype(np.float32), np.zeros((images, 2), np.float32), scored), labels
+
+
+def shares(outputs: Outputs, thresholds: Thresholds) -> tuple[int, int]:
+    doubted = outputs.probabilities.max(axis=1) < thresholds.abstain
+    return int(doubted.sum()), int((outputs.ood_score > thresholds.out_of_distribution).sum())
+
+
+def test_so_many_are_doubted_and_turned_away_as_may_be() -> None:
+    outputs, labels = said(np.random.default_rng(0), 2_000)
+    found = fit_thresholds(outputs, labels, "ab", abstain_share=0.1, turned_away_share=0.05, sensitivity=0.9)
+    assert shares(outputs, found) == (200, 100)
+    assert found.by_class == choose_thresholds(outputs.probabilities, labels, "ab", sensitivity=0.9)
+    none = fit_thresholds(outputs, labels, "ab", abstain_share=0, turned_away_share=0, sensitivity=None)
+    assert shares(outputs, none) == (0, 0)
+    assert (none.sensitivity, none.by_class) == (None, {})
+
+
+@pytest.mark.parametrize("images", [37, 320])
+def test_another_graph_of_the_model_doubts_and_turns_away_as_many(images: int) -> None:
+    """Its scores may lie elsewhere altogether; a threshold of the one would turn away all of the other's images."""
+    outputs, labels = said(np.random.default_rng(1), images)
+    given = fit_thresholds(outputs, labels, "ab", abstain_share=0.1, turned_away_share=0.05, sensitivity=0.8)
+    other = replace(outputs, probabilities=outputs.probabilities**0.5 / 2, ood_score=3 * outputs.ood_score + 40)
+    assert shares(other, given)[1] == images
+    found = carried_over(given, outputs, other, labels, "ab")
+    assert shares(other, found) == shares(outputs, given)
+    assert found.by_class == choose_thresholds(other.probabilities, labels, "ab", sensitivity=0.8)
+
+
+def test_a_limit_that_val_does_not_reach_stays_where_it_is() -> None:
+    outputs, labels = said(np.random.default_rng(1), 50)
+    given = Thresholds(abstain=0.01, out_of_distribution=99.0)
+    assert carried_over(given, outputs, replace(outputs, ood_score=2 * outputs.ood_score), labels, "ab") == given
 
 
 def test_what_is_reached_is_told_with_its_interval() -> None:

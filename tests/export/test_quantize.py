@@ -21,6 +21,7 @@ from secondread.data.versions.dataset import DatasetVersion
 from secondread.data.versions.version import write_dataset_version
 from secondread.errors import InputError, IntegrityError
 from secondread.evaluation.calibration import ece
+from secondread.evaluation.thresholds import choose_thresholds
 from secondread.export import quantize as module
 from secondread.export.latency import Latency
 from secondread.export.onnx import ServedGraph, export_onnx
@@ -257,6 +258,26 @@ def test_the_drift_reference_is_that_of_the_served_graph(
     assert set(frame["predicted"]) <= set(dataset.taxonomy.names)
     assert list(frame.columns) == list(before.columns)
     assert list(frame["label"]) == list(before["label"])
+
+
+def test_the_thresholds_are_those_of_the_served_graph(
+    trained: tuple[ModelFolder, DatasetVersion], tmp_path: Path, int8_wins: None
+) -> None:
+    """It turns away as large a share of val as fp32 did, by its own scores."""
+    model, dataset = trained
+    images = dataset.split("val").images
+    scored = GraphSession(model.graph_path()).run(images).ood_score
+    given = replace(model.config, thresholds=Thresholds(0.5, float(np.quantile(scored, 0.8)), sensitivity=0.8))
+    shutil.copytree(model.root, tmp_path / "model")
+    given.write(tmp_path / "model")
+    result = quantize(ModelFolder.open(tmp_path / "model"), dataset, tmp_path / "quantized", QUICK)
+    assert result.graph == INT8_GRAPH
+    served = GraphSession(tmp_path / "quantized" / INT8_GRAPH).run(images)
+    found = ModelFolder.open(tmp_path / "quantized").config.thresholds
+    assert found.out_of_distribution != given.thresholds.out_of_distribution
+    assert (served.ood_score > found.out_of_distribution).sum() == (scored > given.thresholds.out_of_distribution).sum()
+    names, labels = dataset.taxonomy.names, dataset.split("val").labels
+    assert found.by_class == choose_thresholds(served.probabilities, labels, names, sensitivity=0.8)
 
 
 def test_a_reference_of_other_images_is_refused(

@@ -15,7 +15,7 @@ from secondread.data.versions.dataset import DatasetVersion
 from secondread.model.folder import WEIGHTS_FILE
 from secondread.model.out_of_distribution import Strangeness
 from secondread.model.vit import ViT, ViTConfig
-from secondread.training.out_of_distribution import fit_strangeness, threshold
+from secondread.training.out_of_distribution import fit_strangeness
 from secondread.training.train import train
 
 
@@ -75,9 +75,3 @@ def test_the_same_images_give_the_same_score_again(model: ViT, fitted: Strangene
     again = fit_strangeness(model, dataset.split("train"), dataset.split("val"), seed=0)
     for name, value in fitted.state_dict().items():
         assert torch.equal(value, again.state_dict()[name]), name
-
-
-def test_the_threshold_turns_away_the_share_it_may() -> None:
-    scores = np.random.default_rng(0).gamma(3, size=2000)
-    assert (scores > threshold(scores, share=0.05)).mean() == pytest.approx(0.05, abs=0.001)
-    assert (scores > threshold(scores, share=0)).sum() == 0
