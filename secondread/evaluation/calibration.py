@@ -148,21 +148,27 @@ def reliability(
     )
 
 
-def without_temperature(probabilities: FloatArray, temperature: float) -> npt.NDArray[np.float64]:
-    """What the network said before its logits were divided by the temperature: softmax(T ln p).
+def without_scaling(
+    probabilities: FloatArray, *, temperature: float, margin_power: float = 1.0
+) -> npt.NDArray[np.float64]:
+    """What the network said before the margins of its logits were scaled: softmax(-T m ** (1 / a)), m = ln(p_top / p).
 
     Args:
-        probabilities: float (images, classes), softmax(logits / T); what was rounded to 0 is taken for 1.2e-38.
+        probabilities: float (images, classes), softmax(-((z_top - z) / T) ** a); what was rounded to 0 is taken for
+            1.2e-38.
         temperature: T, above 0.
+        margin_power: a, above 0.
     Returns:
-        float64 (images, classes), rows sum to 1: softmax(logits).
+        float64 (images, classes), rows sum to 1: softmax(z).
     Raises:
-        InputError: the temperature is not above 0.
+        InputError: one of the two is not above 0.
     """
-    if not temperature > 0:
-        raise InputError(f"the temperature is {temperature}; it must be above 0.")
-    logits = temperature * np.log(np.maximum(probabilities.astype(np.float64), _SMALLEST))
-    odds = np.exp(logits - logits.max(axis=1, keepdims=True))
+    for name, value in (("temperature", temperature), ("margin power", margin_power)):
+        if not value > 0:
+            raise InputError(f"the {name} is {value}; it must be above 0.")
+    logarithms = np.log(np.maximum(probabilities.astype(np.float64), _SMALLEST))
+    margins = logarithms.max(axis=1, keepdims=True) - logarithms
+    odds = np.exp(-temperature * margins ** (1 / margin_power))
     return np.asarray(odds / odds.sum(axis=1, keepdims=True))
 
 

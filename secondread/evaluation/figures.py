@@ -150,7 +150,7 @@ def reliability_svg(bins: Sequence[ReliabilityBin], before: Sequence[Reliability
 
     Args:
         bins: of as many images each; a grey bar says where chance would put each of a perfectly calibrated model.
-        before: of the same images with the temperature undone, as hollow points.
+        before: of the same images with the scaling undone, as hollow points.
     """
     every = (*bins, *before)
     least = min(min(item.confidence, item.accuracy) for item in every)

@@ -71,7 +71,7 @@ def measure(
         roc_micro=curves.roc_micro(probabilities, labels),
         pr=dict(zip(classes, curves.pr_by_class(probabilities, labels), strict=True)),
         reliability=calibration.reliability(probabilities, labels, likely=bounds.gaps_if_calibrated),
-        calibration=_calibration(model.config.temperature, probabilities, labels, data.groups, bounds, config),
+        calibration=_calibration(model.config, probabilities, labels, data.groups, bounds, config),
         chosen_sensitivity=model.config.thresholds.sensitivity,
         thresholds=_thresholds(model.config, probabilities, labels, data.groups, config),
         evidence=evidence,
@@ -98,19 +98,20 @@ def _class_figures(plain: metrics.Measured, bounds: bootstrap.Intervals, index: 
 
 
 def _calibration(
-    temperature: float,
+    model: ModelConfigFile,
     probabilities: FloatArray,
     labels: IntArray,
     groups: npt.NDArray[Any],
     bounds: bootstrap.Intervals,
     config: EvaluateConfig,
 ) -> Calibration:
-    """The same images with the temperature undone, and what a perfectly calibrated model would show."""
-    before = calibration.without_temperature(probabilities, temperature)
+    """The same images with the scaling undone, and what a perfectly calibrated model would show."""
+    scaling = {"temperature": model.temperature, "margin_power": model.margin_power}
+    before = calibration.without_scaling(probabilities, **scaling)
     likely = bootstrap.calibration_intervals(before, labels, groups, **drawn(config))
     values, _ = metrics.measure_calibration(before, labels, once(len(labels)))
     return Calibration(
-        temperature=temperature,
+        **scaling,
         before={name: _figure(draws[0], likely[name]) for name, draws in values.items()},
         reliability_before=calibration.reliability(before, labels),
         ece_if_calibrated=bounds.ece_if_calibrated,

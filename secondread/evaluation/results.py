@@ -55,16 +55,18 @@ class ClassThreshold:
 
 @dataclass(frozen=True)
 class Calibration:
-    """What the temperature did, and what chance alone would do.
+    """What scaling the logits did, and what chance alone would do.
 
     Attributes:
-        temperature: by which the graph divides the logits.
-        before: `nll`, `brier` and `ece` with the temperature undone.
-        reliability_before: confidence against accuracy with the temperature undone.
+        temperature: by which the graph divides the margins of the logits.
+        margin_power: that it raises them to.
+        before: `nll`, `brier` and `ece` with both undone.
+        reliability_before: confidence against accuracy with both undone.
         ece_if_calibrated: where the calibration error of a perfectly calibrated model would lie on as many images.
     """
 
     temperature: float
+    margin_power: float
     before: Mapping[str, Estimate]
     reliability_before: tuple[ReliabilityBin, ...]
     ece_if_calibrated: Interval
@@ -94,7 +96,7 @@ class Evaluation:
         roc_micro: one curve for all pairs of image and class.
         pr: precision-recall curve of each class; None where it is not defined.
         reliability: confidence against accuracy.
-        calibration: what the temperature did, and what chance alone would do.
+        calibration: what scaling the logits did, and what chance alone would do.
         chosen_sensitivity: that the model's thresholds were chosen for on val; None where it has none.
         thresholds: of each class that val had enough images of.
         evidence: for whom the model is worse, what breaks it, what it is worth; None where it was not gathered.

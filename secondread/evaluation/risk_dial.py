@@ -177,8 +177,8 @@ def risk_dial(
     """Find each position's threshold on the calibration, and what it does on the test.
 
     Args:
-        calibration: studies that the model has not learned from, such as val; where its temperature was fitted on them
-            the promise is nearly kept, as one number hardly bends to them.
+        calibration: studies that the model has not learned from, such as val; where its scaling was fitted on them
+            the promise is nearly kept, as two numbers hardly bend to them.
         test: studies of other patients.
         policy: accepted share, and audit.
         config: of resampling.

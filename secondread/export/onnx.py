@@ -1,6 +1,6 @@
 """The served graphs: pixels in, calibrated probabilities out, as one ONNX file; and the one that says where it looked.
 
-Normalisation, softmax, temperature and the out-of-distribution score are inside, so that no client can get them wrong.
+Normalisation, scaling, softmax and the out-of-distribution score are inside, so that no client can get them wrong.
 """
 
 from __future__ import annotations
@@ -34,16 +34,19 @@ class ServedGraph(nn.Module):
 
     Args:
         model: trained classifier.
-        temperature: above 0; divides the logits.
+        temperature: above 0; divides the margins, z_top - z, that logits are below the largest one of their image.
+        margin_power: above 0; that these are raised to. 1: a temperature alone.
         strangeness: the out-of-distribution score.
     """
 
-    def __init__(self, model: ViT, *, temperature: float, strangeness: Strangeness) -> None:
+    def __init__(self, model: ViT, *, temperature: float, strangeness: Strangeness, margin_power: float = 1.0) -> None:
         super().__init__()
-        if temperature <= 0:
-            raise InputError(f"the temperature is {temperature}; it must be above 0.")
+        for name, value in (("temperature", temperature), ("margin power", margin_power)):
+            if not value > 0:
+                raise InputError(f"the {name} is {value}; it must be above 0.")
         self.model = model
         self.temperature = temperature
+        self.margin_power = margin_power
         self.strangeness = strangeness
         self.eval()
 
@@ -59,7 +62,8 @@ class ServedGraph(nn.Module):
 
     def answer(self, prediction: Prediction, description: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """The answer, of what `ViT.describe` gives."""
-        probabilities = torch.softmax(prediction.logits / self.temperature, dim=1)
+        margins = prediction.logits.amax(dim=1, keepdim=True) - prediction.logits
+        probabilities = torch.softmax(-((margins / self.temperature) ** self.margin_power), dim=1)
         return probabilities, prediction.embedding, self.strangeness(description)
 
 

@@ -62,11 +62,12 @@ class ModelConfigFile:
         architecture: settings of the network, enough to build it again.
         taxonomy: classes in the order of the outputs.
         preprocessing: how bytes become the graph's pixels.
-        temperature: by which the graph divides the logits; above 0.
+        temperature: by which the graph divides the margins of the logits, z_top - z; above 0.
         dataset_version: name (content hash) of the dataset version it was trained on.
         graph: file name of the graph to serve.
         synthetic: trained on generated images.
         library_version: of SecondRead, that wrote the folder.
+        margin_power: that the graph raises these margins to; above 0. Older folders do not say it, and have 1.
     """
 
     name: str
@@ -79,6 +80,7 @@ class ModelConfigFile:
     graph: str
     synthetic: bool
     library_version: str
+    margin_power: float = 1.0
 
     def to_dict(self) -> dict[str, Any]:
         """As JSON."""
@@ -94,6 +96,7 @@ class ModelConfigFile:
             IntegrityError: a field is missing, not known, or holds what cannot be.
         """
         try:
+            document = {"margin_power": 1.0, **document}
             values = {item.name: document[item.name] for item in fields(cls)}
             values["taxonomy"] = Taxonomy.from_dict(values["taxonomy"])
             values["preprocessing"] = Preprocessing.from_dict(values["preprocessing"])
@@ -112,7 +115,8 @@ class ModelConfigFile:
         """What must be true of it, whoever wrote the file."""
         limits, names = self.thresholds, self.taxonomy.names
         yield "graph is no plain file name", isinstance(self.graph, str) and Path(self.graph).name == self.graph != ""
-        yield "temperature is no number above 0", _is_number(self.temperature) and self.temperature > 0
+        for name, value in (("temperature", self.temperature), ("margin_power", self.margin_power)):
+            yield f"{name} is no number above 0", _is_number(value) and value > 0
         yield "thresholds.abstain is no number from 0 to 1", _is_number(limits.abstain) and 0 <= limits.abstain <= 1
         yield "thresholds.out_of_distribution is no number", _is_number(limits.out_of_distribution)
         yield "thresholds.by_class is no mapping", isinstance(limits.by_class, Mapping)

@@ -23,7 +23,7 @@ class Outputs:
     """What the graph says of some images.
 
     Attributes:
-        probabilities: float32 (images, classes), rows sum to 1, temperature-scaled.
+        probabilities: float32 (images, classes), rows sum to 1, calibrated on val.
         embedding: float32 (images, dim).
         ood_score: float32 (images,), larger is farther from the training images.
     """

@@ -163,7 +163,7 @@ class Prediction(NamedTuple):
     """What the classifier says of a batch.
 
     Attributes:
-        logits: float32 (batch, classes), before softmax and temperature.
+        logits: float32 (batch, classes), before scaling and softmax.
         embedding: float32 (batch, dim), the normalised [CLS] token that the last linear layer sees.
     """
 

@@ -42,10 +42,10 @@ from secondread.training.fit import Fitted, architecture_for
 from secondread.training.out_of_distribution import fit_strangeness
 from secondread.training.record import training_record
 from secondread.training.run_folder import empty_folder, run_folder, run_key
+from secondread.training.scaling import fit_scaling
 from secondread.training.start import Start, open_start
 from secondread.training.strategies.job import Job
 from secondread.training.strategies.strategy import fit_with_strategy
-from secondread.training.temperature import fit_temperature
 from secondread.training.tracked import open_tracker, tell_end, tell_start
 
 if TYPE_CHECKING:
@@ -148,10 +148,10 @@ def _write_folder(
     # not save_file, which lets nobody but its owner read the file
     (folder / WEIGHTS_FILE).write_bytes(save(fitted.state))
 
-    temperature = fit_temperature(_logits(model, val), val.labels)
+    scaling = fit_scaling(_logits(model, val), val.labels)
     strangeness = fit_strangeness(model, train_split, val, seed=config.seed)
     # what is judged is what is served
-    served = ServedGraph(model, temperature=temperature, strangeness=strangeness)
+    served = ServedGraph(model, **asdict(scaling), strangeness=strangeness)
     export_onnx(served, folder / FP32_GRAPH)
     if config.explain:
         export_onnx(ExplainingGraph(served), folder / EXPLAIN_GRAPH)
@@ -162,7 +162,7 @@ def _write_folder(
         architecture=model.config.to_dict(),
         taxonomy=dataset.taxonomy,
         preprocessing=dataset.preprocessing,
-        temperature=temperature,
+        **asdict(scaling),
         thresholds=fit_thresholds(
             outputs,
             val.labels,
@@ -177,7 +177,7 @@ def _write_folder(
         library_version=__version__,
     )
     metrics = _metrics(outputs, val.labels, fitted) | {
-        "temperature": temperature,
+        **asdict(scaling),
         "parameters": parameter_count(model.config),
     }
     document.write(folder)

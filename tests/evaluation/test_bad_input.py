@@ -90,6 +90,9 @@ CASES: dict[str, tuple[Callable[[Path, Path], object], str]] = {
     "a threshold for a class that there is none of": (
         config(lambda document: document["thresholds"].update(by_class={"cxr-flu": 0.5})), "names cxr-flu"
     ),
+    "margins to no power": (
+        config(lambda document: document.update(margin_power=0)), "margin_power is no number above 0"
+    ),
     "a temperature that turns answers round": (
         config(lambda document: document.update(temperature=-1.0)), "temperature is no number above 0"
     ),

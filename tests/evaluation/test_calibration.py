@@ -8,7 +8,7 @@ import torch
 from sklearn.metrics import brier_score_loss, log_loss
 
 from secondread.errors import InputError
-from secondread.evaluation.calibration import brier, ece, gaps, nll, reliability, without_temperature
+from secondread.evaluation.calibration import brier, ece, gaps, nll, reliability, without_scaling
 
 
 @pytest.fixture
@@ -99,20 +99,31 @@ def test_the_mean_gap_of_the_bins_is_the_calibration_error(guesses: tuple[np.nda
 
 
 @pytest.mark.parametrize("temperature", [0.4, 1.0, 2.5])
-def test_the_temperature_can_be_undone(temperature: float) -> None:
+@pytest.mark.parametrize("margin_power", [0.6, 1.0, 1.8])
+def test_the_scaling_can_be_undone(temperature: float, margin_power: float) -> None:
+    logits = torch.from_numpy(np.random.default_rng(2).normal(size=(50, 4)))
+    margins = logits.max(dim=1, keepdim=True).values - logits
+    served = torch.softmax(-((margins / temperature) ** margin_power), dim=1).numpy()
+    found = without_scaling(served, temperature=temperature, margin_power=margin_power)
+    np.testing.assert_allclose(found, torch.softmax(logits, dim=1).numpy(), atol=1e-6)
+
+
+def test_a_power_of_1_is_a_temperature() -> None:
     logits = np.random.default_rng(2).normal(size=(50, 4)) * 3
-    served = torch.softmax(torch.from_numpy(logits / temperature).float(), dim=1).numpy()
+    served = torch.softmax(torch.from_numpy(logits / 1.7).float(), dim=1).numpy()
     expected = torch.softmax(torch.from_numpy(logits), dim=1).numpy()
-    np.testing.assert_allclose(without_temperature(served, temperature), expected, atol=2e-6)
+    np.testing.assert_allclose(without_scaling(served, temperature=1.7), expected, atol=2e-6)
 
 
-def test_what_was_rounded_to_0_stays_next_to_0_without_a_temperature() -> None:
-    found = without_temperature(np.array([[1.0, 0.0]], dtype=np.float32), 1.5)
+def test_what_was_rounded_to_0_stays_next_to_0_without_scaling() -> None:
+    found = without_scaling(np.array([[1.0, 0.0]], dtype=np.float32), temperature=1.5)
     assert found[0, 1] == pytest.approx(0, abs=1e-30)
     assert found.sum() == pytest.approx(1)
 
 
-@pytest.mark.parametrize("temperature", [0.0, -1.0, float("nan")])
-def test_no_temperature_below_0_is_undone(temperature: float) -> None:
-    with pytest.raises(InputError, match="above 0"):
-        without_temperature(np.array([[0.5, 0.5]]), temperature)
+@pytest.mark.parametrize("number", [0.0, -1.0, float("nan")])
+def test_no_scaling_by_what_is_not_above_0_is_undone(number: float) -> None:
+    with pytest.raises(InputError, match=r"the temperature is .* above 0"):
+        without_scaling(np.array([[0.5, 0.5]]), temperature=number)
+    with pytest.raises(InputError, match=r"the margin power is .* above 0"):
+        without_scaling(np.array([[0.5, 0.5]]), temperature=1.0, margin_power=number)

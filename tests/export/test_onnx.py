@@ -16,7 +16,7 @@ from secondread.model.out_of_distribution import Axes, Probe, Scale, Strangeness
 from secondread.model.session import GraphSession
 from secondread.model.vit import PRESETS, ViT
 
-TEMPERATURE = 1.7
+TEMPERATURE, POWER = 1.7, 1.4
 CONFIG = PRESETS["vit-64"].fit_to(image_size=48, classes=5)
 
 
@@ -32,7 +32,7 @@ def served() -> ServedGraph:
         for _ in range(3):
             model(torch.rand(8, 1, 48, 48))
     model.eval()
-    return ServedGraph(model, temperature=TEMPERATURE, strangeness=strangeness_of(model))
+    return ServedGraph(model, temperature=TEMPERATURE, margin_power=POWER, strangeness=strangeness_of(model))
 
 
 def strangeness_of(model: ViT) -> Strangeness:
@@ -85,12 +85,13 @@ def test_torch_and_onnxruntime_agree(served: ServedGraph, graph_file: Path, batc
         np.testing.assert_allclose(theirs, ours.numpy(), atol=1e-4, rtol=0)
 
 
-def test_normalisation_temperature_and_score_are_inside(served: ServedGraph, graph_file: Path) -> None:
+def test_normalisation_scaling_and_score_are_inside(served: ServedGraph, graph_file: Path) -> None:
     images = pixels(6)
     outputs = GraphSession(graph_file, threads=1).run(images)
     with torch.inference_mode():
         prediction, description = served.model.describe(torch.from_numpy(images).float() / 255)
-    scaled = prediction.logits.numpy().astype(np.float64) / TEMPERATURE
+    logits = prediction.logits.numpy().astype(np.float64)
+    scaled = -(((logits.max(axis=1, keepdims=True) - logits) / TEMPERATURE) ** POWER)
     chances = np.exp(scaled) / np.exp(scaled).sum(axis=1, keepdims=True)
     np.testing.assert_allclose(outputs.probabilities, chances, atol=1e-5)
     assert outputs.probabilities.std() > 0.05
@@ -166,3 +167,5 @@ def test_the_graph_that_explains_holds_the_weights_once(graph_file: Path, explai
 def test_a_temperature_of_zero_is_refused(served: ServedGraph) -> None:
     with pytest.raises(InputError, match="above 0"):
         ServedGraph(served.model, temperature=0.0, strangeness=served.strangeness)
+    with pytest.raises(InputError, match="margin power is 0"):
+        ServedGraph(served.model, temperature=1.0, margin_power=0.0, strangeness=served.strangeness)

@@ -151,7 +151,8 @@ def test_torch_onnxruntime_and_triton_agree(
     network.load_state_dict(load_file(model.root / WEIGHTS_FILE))
     with torch.inference_mode():
         logits = network(torch.from_numpy(pixels).float() / 255).logits
-        torch_says = torch.softmax(logits / model.config.temperature, dim=1).numpy()
+        margins = (logits.amax(dim=1, keepdim=True) - logits) / model.config.temperature
+        torch_says = torch.softmax(-(margins**model.config.margin_power), dim=1).numpy()
     onnx_says = GraphSession(model.graph_path()).run(pixels).probabilities
     triton_says, _ = ask(GRPC, served, judged, tmp_path)
     np.testing.assert_allclose(onnx_says, torch_says, atol=1e-4)

@@ -54,7 +54,8 @@ def test_the_weights_make_the_graph(trained: TrainResult, dataset: DatasetVersio
     with torch.inference_mode():
         logits = model(torch.from_numpy(np.array(images)).float() / 255).logits
     outputs = GraphSession(trained.model.graph_path(), threads=1).run(images)
-    expected = torch.softmax(logits / config.temperature, dim=1).numpy()
+    margins = (logits.amax(dim=1, keepdim=True) - logits) / config.temperature
+    expected = torch.softmax(-(margins**config.margin_power), dim=1).numpy()
     np.testing.assert_allclose(outputs.probabilities, expected, atol=1e-4)
 
 
@@ -80,7 +81,8 @@ def test_the_metrics_are_those_of_the_graph_on_val(trained: TrainResult, dataset
     assert metrics["epochs"] == 6
     assert metrics["seconds"] > 0
     assert metrics["images_per_second"] > 0
-    assert metrics["temperature"] == trained.model.config.temperature
+    config = trained.model.config
+    assert (metrics["temperature"], metrics["margin_power"]) == (config.temperature, config.margin_power)
 
 
 def test_the_reference_is_val_and_the_thresholds_are_its_quantiles(

@@ -83,7 +83,7 @@ def _weights(run_id: str, folder: Path, environment: Environment) -> None:
     with tempfile.TemporaryDirectory(prefix="secondread-champion-") as fetched:
         trained = fetch_model(environment.mlflow_tracking_uri, run_id, Path(fetched))
         theirs, ours = (ModelConfigFile.read(place / CONFIG_FILE) for place in (trained, folder))
-        for field in ("architecture", "dataset_version", "temperature"):
+        for field in ("architecture", "dataset_version", "temperature", "margin_power"):
             if getattr(theirs, field) != getattr(ours, field):
                 raise IntegrityError(
                     f"run {run_id} in MLflow holds another model than the one that is served: its {field} differs. "

@@ -40,7 +40,7 @@ def over_folds(folds: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, float 
 def pooled(predictions: pd.DataFrame, classes: Sequence[str], *, seed: int) -> dict[str, Any]:
     """Figures of all held-out predictions as one set, with intervals from drawing whole groups (patients) again.
 
-    AUROC then compares scores of different models; their temperatures make that possible, and cost a little. Here alone
+    AUROC then compares scores of different models; their scaling makes that possible, and costs a little. Here alone
     are there images enough to tell the calibration error, which stands beside that of a perfectly calibrated model.
 
     Args:
