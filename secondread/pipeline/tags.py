@@ -11,7 +11,7 @@ from secondread.config.environment import Environment
 from secondread.data.versions.dataset import DatasetVersion
 from secondread.model.folder import ModelFolder
 from secondread.pipeline.code import code_fingerprint, git_revision
-from secondread.tracking.gate_tags import gate_tags, line_tags
+from secondread.tracking.gate_tags import MODEL_CARD, gate_tags, line_tags
 
 
 def model_tags(model: ModelFolder, environment: Environment) -> dict[str, str]:
@@ -45,7 +45,7 @@ def verdict_tags(verdict: Mapping[str, Any], *, card: str = "") -> dict[str, str
         card: URI of the model card with that evaluation; empty where MLflow has none.
     """
     reasons = "; ".join(verdict["reasons"])
-    where = {"model_card": card} if card else {}
+    where = {MODEL_CARD: card} if card else {}
     return {**gate_tags(verdict), **where, "registered_by": "pipeline train", "registered_because": reasons}
 
 

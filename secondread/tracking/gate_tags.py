@@ -15,7 +15,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 GATE = "gate."
-_PASSED = f"{GATE}passed"
+PASSED = f"{GATE}passed"
+MODEL_CARD = "model_card"  # where the card with the evaluation is
 _ANSWERS = ("passed: ", "failed: ")
 
 
@@ -27,7 +28,7 @@ def gate_tags(verdict: Mapping[str, Any]) -> dict[str, str]:
     """
     known = {name: figure["value"] for name, figure in verdict["metrics"].items() if figure["value"] is not None}
     figures = {f"{GATE}{name}": f"{value:.6f}" for name, value in known.items()}
-    return {**figures, **line_tags(verdict["lines"]), _PASSED: str(verdict["passed"]).lower()}
+    return {**figures, **line_tags(verdict["lines"]), PASSED: str(verdict["passed"]).lower()}
 
 
 def line_tags(lines: Iterable[Mapping[str, Any]]) -> dict[str, str]:

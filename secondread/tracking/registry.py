@@ -28,6 +28,7 @@ from secondread.export.deliver import deliver, repository_uri
 from secondread.export.signing_key import signing_key
 from secondread.model.folder import ModelFolder
 from secondread.tracking.aliases import CHALLENGER, CHAMPION, Aliases
+from secondread.tracking.gate_tags import GATE, MODEL_CARD, PASSED
 from secondread.tracking.model_file import MODEL_FILE, model_file, model_signature, signature_tags
 from secondread.tracking.origin import ORIGIN_FILE, Origin
 from secondread.tracking.runs import is_missing, mlflow_errors, open_client
@@ -99,7 +100,8 @@ class Registry:
         """Sign a model, put its Triton repository under its digest, and register it.
 
         The first version of a name becomes `champion`, a later one `challenger`. A model that is registered already
-        keeps its version and its tags; what an interrupted call left undone is done, and a damaged repository mended.
+        keeps its version and its tags, but for a gate's verdict, which is the last one's; what an interrupted call left
+        undone is done, and a damaged repository mended.
 
         The repository comes first, then the version with all of its tags in one call, then the alias: whatever goes
         down in between, no version is half registered, and no alias points to one.
@@ -140,6 +142,8 @@ class Registry:
         if int(version.version) != number:  # somebody registered another model meanwhile
             put(int(version.version))
         with mlflow_errors(self.client):
+            if known:
+                self._judge_anew(known, tags)
             self._complete(version, {**facts, _REPOSITORY_VERSION: str(version.version)})
             self._give_alias(name, str(version.version))
         return self.get(name, str(version.version))
@@ -151,6 +155,16 @@ class Registry:
     def _create(self, name: str, source: str, origin: Origin, tags: Mapping[str, str]) -> ModelVersion:
         self._ensure_model(name)
         return self.client.create_model_version(name, source=source, run_id=origin.run_id or None, tags=dict(tags))
+
+    def _judge_anew(self, version: ModelVersion, tags: Mapping[str, str]) -> None:
+        """Give a version a new verdict, where there is one, and no line of the one before; whether it passed last."""
+        verdict = {name: text for name, text in tags.items() if name.startswith(GATE) or name == MODEL_CARD}
+        if PASSED not in verdict:
+            return
+        for name in version.tags:
+            if name.startswith(GATE) and name not in verdict:
+                self.client.delete_model_version_tag(version.name, str(version.version), name)
+        self._complete(version, {name: verdict[name] for name in sorted(verdict, key=lambda name: name == PASSED)})
 
     def _complete(self, version: ModelVersion, facts: Mapping[str, str]) -> None:
         """Write what differs; the number of the repository last, which makes it a version."""

@@ -57,6 +57,23 @@ def test_the_same_model_is_registered_once(uri: str, tmp_path: Path, tiny_model:
     assert len(registry.versions("cxr")) == 1
 
 
+def test_a_version_that_is_judged_again_has_the_last_verdict_and_no_other_tag_is_changed(
+    uri: str, tmp_path: Path, tiny_model: ModelFolder
+) -> None:
+    """Registered by hand first, it could not be promoted for want of a gate, however often a pipeline judged it."""
+    registry = Registry(uri)
+    register(registry, tiny_model, tmp_path, registered_by="Ada")
+    first = {"gate.passed": "true", "gate.accuracy": "0.9", "gate.ece_below": "passed: 0.02", "model_card": "runs:/1"}
+    register(registry, tiny_model, tmp_path, registered_by="pipeline", **first)
+    assert {**registry.record("cxr", "1").tags, **first, "registered_by": "Ada"} == registry.record("cxr", "1").tags
+    then = {"gate.passed": "true", "gate.accuracy": "0.8", "gate.accuracy_above": "passed: 0.8"}
+    register(registry, tiny_model, tmp_path, **then)
+    register(registry, tiny_model, tmp_path)
+    tags = registry.record("cxr", "1").tags
+    assert {name: text for name, text in tags.items() if name.startswith("gate.")} == then
+    assert len(registry.versions("cxr")) == 1
+
+
 def test_what_an_interrupted_registration_left_undone_is_done(
     uri: str, tmp_path: Path, tiny_model: ModelFolder
 ) -> None:
