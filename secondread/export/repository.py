@@ -274,6 +274,6 @@ def _check_is_local(folder: Path) -> None:
     uri = _URI.match(str(folder))
     if uri and not folder.is_dir():
         raise InputError(
-            f"{uri[1]}://{uri[2]} is on no disk of this machine, and a remote repository is not opened yet: "
-            "copy it to a folder here, such as with `aws s3 cp --recursive`, and name that folder."
+            f"{uri[1]}://{uri[2]} is on no disk of this machine: copy it to a folder here, such as with `aws s3 cp "
+            "--recursive`, and name that folder."
         )

@@ -1,11 +1,12 @@
-"""An evaluation, added to the run that trained the model: figures with their bounds, and the pages for people.
+"""What was found of a model, added to the run that trained it: figures with their bounds, and the pages for people.
 
 The run has ended by then; its status and times stay as they are. As in training, all of it is written down on disk
-first, so that an evaluation neither fails nor is lost because MLflow is away.
+first, so that a step neither fails nor is lost because MLflow is away.
 """
 
 from __future__ import annotations
 
+import re
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
@@ -40,7 +41,7 @@ def metrics_of(figures: Figures, split: str) -> dict[str, float]:
     prefix = _PREFIXES.get(split, f"{split}_")
     ends = {"value": "", "low": "_low", "high": "_high"}
     return {
-        f"{prefix}{name}{ends[end]}": value
+        re.sub(r"[^\w.\- :/]", "_", f"{prefix}{name}{ends[end]}"): value  # what MLflow takes in a name
         for name, figure in figures.items()
         for end, value in figure.items()
         if value is not None
@@ -48,23 +49,37 @@ def metrics_of(figures: Figures, split: str) -> dict[str, float]:
 
 
 def add_evaluation(uri: str, run_id: str, folder: Path, *, figures: Figures, split: str, left: Path) -> bool:
-    """Add an evaluation to a run. Doing it again changes nothing but when the figures were told.
+    """Add an evaluation to a run: see `add_to_run`.
+
+    Args:
+        uri: as there.
+        run_id: as there.
+        folder: that the evaluation wrote.
+        figures: as in `metrics_of`.
+        split: that was evaluated.
+        left: as there.
+    """
+    files = {f"{artifact_folder(split)}/{name}": folder / name for name in FILES}
+    return add_to_run(uri, run_id, metrics=metrics_of(figures, split), files=files, left=left)
+
+
+def add_to_run(uri: str, run_id: str, *, metrics: Mapping[str, float], files: Mapping[str, Path], left: Path) -> bool:
+    """Add figures and files to a run that has ended. Doing it again changes nothing but when the figures were told.
 
     Args:
         uri: of MLflow.
         run_id: of the run that trained the model.
-        folder: that the evaluation wrote.
-        figures: as in `metrics_of`.
-        split: that was evaluated.
+        metrics: by name.
+        files: by their place among the run's artifacts.
         left: folder for the record; it is there afterwards only where MLflow lacks some of it, to be sent with
             `secondread train track --complete`.
     Returns:
         Whether MLflow has everything. It is asked three times, for some seconds.
     """
     record = RunRecord.create(left, run_id=run_id, place=without_password(uri), addition=True)
-    record.add_metrics(metrics_of(figures, split), step=0)
-    for name in FILES:
-        record.add_file(f"{artifact_folder(split)}/{name}", (folder / name).read_bytes())
+    record.add_metrics(dict(metrics), step=0)
+    for name, path in files.items():
+        record.add_file(name, path.read_bytes())
     whole = Sender(lambda: open_client(uri), record).close(patient=True)
     if whole and record.is_sent():
         shutil.rmtree(left)

@@ -352,5 +352,8 @@ def test_what_is_known_beyond_the_figures_is_on_the_page(
     assert "<td>this set</td>" in page, "it learned from another version: to turn an image away may be right"
     assert "its own (false alarms)" in render_html(replace(found, own_version=True), Gallery())
     assert "could not be run" in page, "no modality is known: the side marker cannot be asked about"
+    labels = [value for name, value in Page(page).attributes if name == "aria-label"]
+    for figure in ("accuracy", "ece"):
+        assert any(label.startswith(f"{figure} over the strength of each corruption") for label in labels)
     bare = render_html(replace(found, evidence=None), Gallery())
     assert "What breaks it" not in bare

@@ -78,6 +78,10 @@ def test_mlflow_has_the_evaluation_on_test_with_its_intervals_and_pages(first_ru
     ]
     kept = {Path(item.path).name for item in client.list_artifacts(first_run.mlflow_run, "evaluation/test")}
     assert kept == {"evaluation.json", "report.html", "summary.md", "MODEL_CARD.md"}
+    assert {"recall/cxr-covid", "recall/cxr-covid_low", "turned_away/these", "latency_p99_ms"} <= set(told)
+    compared = {Path(item.path).name for item in client.list_artifacts(first_run.mlflow_run, "quantization")}
+    assert compared == {"quantize.json", "quantize.html"}
+    assert {"quantized_agreement", "quantized_size_share", "quantized_speedup_batch_1"} <= set(told)
     tags = client.get_model_version("tiny", "1").tags
     assert tags["gate.images_at_least"].startswith("passed: ")
     assert tags["model_card"] == f"runs:/{first_run.mlflow_run}/evaluation/test/MODEL_CARD.md"

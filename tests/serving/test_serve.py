@@ -164,7 +164,7 @@ def test_a_damaged_graph_is_never_served(repository: Path, trusted: Path, tmp_pa
 
 
 def test_a_remote_repository_is_said_to_be_one() -> None:
-    with pytest.raises(InputError, match=r"^s3://bucket/secondread/12ab .*not opened yet: copy it to a folder here"):
+    with pytest.raises(InputError, match=r"^s3://bucket/secondread/12ab .*on no disk of this machine: copy it"):
         serve(Path("s3://bucket/secondread/12ab"), ServeConfig(), home=Path("/nowhere"), trusted=Path("/nowhere"))
 
 

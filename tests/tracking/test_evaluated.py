@@ -72,6 +72,11 @@ def test_figures_with_bounds_and_the_pages_are_with_the_run(
     assert not (tmp_path / "evaluation.tracking").exists()
 
 
+def test_a_name_that_mlflow_does_not_take_is_made_one_that_it_does() -> None:
+    figures = {"recall/cxr-état (früh)": {"value": 0.5, "low": None, "high": None}}
+    assert list(metrics_of(figures, "test")) == ["recall/cxr-état _früh_"]
+
+
 def test_figures_of_val_do_not_stand_for_those_of_test_or_of_an_epoch() -> None:
     assert set(metrics_of(FIGURES, "val")) == {
         "served_val_accuracy",

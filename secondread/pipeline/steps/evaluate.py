@@ -14,6 +14,7 @@ from secondread.config.mapping import from_mapping
 from secondread.data.versions.dataset import DatasetVersion
 from secondread.evaluation.evaluate import evaluate as run_evaluate
 from secondread.evaluation.labelled_images import LabelledImages
+from secondread.evaluation.nulls import null_for_nan
 from secondread.evaluation.results import Evaluation
 from secondread.model.folder import ModelFolder
 from secondread.pipeline.steps.begin import Settings, begin
@@ -59,6 +60,7 @@ def evaluate(
             "reasons": list(result.gate.reasons),
             "lines": [asdict(line) for line in result.gate.lines],
             "metrics": result.to_json()["metrics"],
+            "figures": {name: null_for_nan(asdict(figure)) for name, figure in result.figures().items()},
             "n": result.n,
         }
         facts["in_mlflow"] = tell_mlflow(Path(model), folder, facts, environment)
@@ -87,7 +89,7 @@ def tell_mlflow(model: Path, evaluation: Path, facts: Mapping[str, Any], environ
         environment.mlflow_tracking_uri,
         origin.run_id,
         evaluation,
-        figures=facts["metrics"],
+        figures=facts["figures"],
         split=facts["split"],
         left=evaluation.with_name(f"{evaluation.name}.tracking"),
     )
