@@ -19,7 +19,7 @@ from secondread.errors import InputError
 from secondread.evaluation.evaluate import evaluate
 from secondread.evaluation.evidence import Evidence
 from secondread.evaluation.labelled_images import LabelledImages
-from secondread.model.folder import REFERENCE_FILE, ModelFolder
+from secondread.model.folder import REFERENCE_FILE, ModelFolder, Thresholds
 
 EVERYTHING = EvaluateConfig(resamples=100, stress_images=40, strange_images=3, timed_runs=5)
 NOTHING = EvaluateConfig(resamples=100, stress_images=0, strange_images=0, timed_runs=0)
@@ -208,6 +208,60 @@ def test_behaviour_tests_are_those_of_the_file_that_is_named_and_the_champion_sa
     assert alone is not None
     assert alone.behaviour is not None
     assert "no reference model" in alone.behaviour.results[0].reason
+
+
+@pytest.mark.parametrize(
+    ("line", "limits"),
+    [
+        ("latency_p99_ms_below", (1e-6, 1e6)),
+        ("other_fields_above", (0.99, 0.0)),
+        ("false_alarms_below", (0.0, 1.0)),
+    ],
+)
+def test_a_line_of_the_gate_is_answered_by_what_was_gathered_of_this_model(
+    quarters: Callable[..., ModelFolder],
+    pictures: Callable[..., LabelledImages],
+    line: str,
+    limits: tuple[float, float],
+) -> None:
+    """One limit that this model misses, and one that it keeps."""
+    asked = EvaluateConfig(resamples=100, stress_images=0, strange_images=5, timed_runs=5)
+    # about half of its own images, and of others, have a quarter that is brighter
+    model = quarters(thresholds=Thresholds(abstain=0.3, out_of_distribution=150.0))
+    policies = [GateConfig(accuracy_above=None, **{line: limit}) for limit in limits]
+    verdicts = [evaluate(model, pictures(), config=asked, policy=policy).gate for policy in policies]
+    assert [(each.passed, each.tripped) for each in verdicts] == [(False, (line,)), (True, ())], verdicts
+
+
+@pytest.mark.parametrize("worse_for_men", [True, False])
+def test_a_group_that_is_read_worse_is_a_line_of_the_gate(
+    quarters: Callable[..., ModelFolder], pictures: Callable[..., LabelledImages], worse_for_men: bool
+) -> None:
+    data, places = pictures(400), np.arange(400)
+    men = (places % 5 == 0) | (places % 2 == 1) if worse_for_men else places // 20 % 2 == 0
+    data = replace(data, factors={"sex": np.where(men, "M", "F").astype(object)}, groups=data.image_ids)
+    policy = GateConfig(accuracy_above=None, subgroup_gap_points_below=5.0)
+    gate = evaluate(quarters(), data, config=NOTHING, policy=policy).gate
+    assert gate.tripped == (("subgroup_gap_points_below",) if worse_for_men else ())
+    assert ("sex M is read worse" in gate.reasons[0]) is worse_for_men
+
+
+def test_behaviour_that_fails_is_a_line_of_the_gate(
+    quarters: Callable[..., ModelFolder], pictures: Callable[..., LabelledImages], tmp_path: Path
+) -> None:
+    """The model goes by the grey of the quarters: a lit one changes its answer, and a brighter film does not."""
+    asked = {
+        "brighter": "{kind: brightness, by: 0.02}",
+        "lit": "{kind: opacity, x: 0.25, y: 0.25, radius: 0.3, by: 0.9}",
+    }
+    model, tripped = quarters(), {}
+    for name, change in asked.items():
+        path = tmp_path / f"{name}.yaml"
+        path.write_text(f"invariance:\n  - {{name: {name}, asks: It is no finding., change: {change}}}\n")
+        config = replace(NOTHING, stress_images=200, behaviour=str(path))
+        policy = GateConfig(accuracy_above=None, behaviour_tests=True)
+        tripped[name] = evaluate(model, pictures(200), config=config, policy=policy).gate.tripped
+    assert tripped == {"brighter": (), "lit": ("behaviour_tests",)}
 
 
 def test_a_model_is_held_against_the_champion_on_the_same_images(

@@ -138,6 +138,48 @@ def test_what_is_called_another_class_stands_in_its_column() -> None:
     assert metrics.confusion(probabilities, np.array([0, 1, 0])).tolist() == [[1, 1], [0, 1]]
 
 
+def degenerate(kind: str) -> tuple[np.ndarray, np.ndarray]:
+    probabilities, labels = cases(seed=7)
+    if kind == "a class is absent":
+        chosen = labels != 2
+        return probabilities[chosen], labels[chosen]
+    if kind == "all wrong":
+        return np.roll(np.eye(CLASSES)[labels] * 0.6 + 0.1, 1, axis=1).astype(np.float32), labels
+    if kind == "one answer for all":
+        return np.tile(np.float32([0.1, 0.4, 0.3, 0.2]), (len(labels), 1)), labels
+    if kind == "a class is never called":
+        return (probabilities * np.float32([1, 1, 1, 0.01])) / (probabilities * [1, 1, 1, 0.01]).sum(1)[:, None], labels
+    return probabilities.round(1) / probabilities.round(1).sum(axis=1, keepdims=True), labels  # a few values only
+
+
+@pytest.mark.parametrize(
+    "kind", ["a class is absent", "all wrong", "one answer for all", "a class is never called", "ties"]
+)
+def test_degenerate_figures_agree_with_scikit_learn_over_the_classes_that_are_there(kind: str) -> None:
+    probabilities, labels = degenerate(kind)
+    said, present, every = probabilities.argmax(axis=1), np.unique(labels), np.arange(CLASSES)
+    found, overall = plain(probabilities, labels).by_class, metrics.overall(probabilities, labels)
+    precision, recall, *_ = precision_recall_fscore_support(labels, said, labels=every, zero_division=np.nan)
+    for index in present:
+        truth, scores = labels == index, probabilities[:, index]
+        for name, expected in (
+            ("precision", precision[index]),
+            ("recall", recall[index]),
+            ("auroc", roc_auc_score(truth, scores)),
+            ("average_precision", average_precision_score(truth, scores)),
+        ):
+            np.testing.assert_allclose(found[name][0, index], expected, atol=1e-6, err_msg=f"{name} of {index}")
+    assert overall["accuracy"] == pytest.approx(accuracy_score(labels, said))
+    assert overall["balanced_accuracy"] == pytest.approx(np.mean(recall[present]))
+    assert overall["auroc_macro"] == pytest.approx(
+        np.mean([roc_auc_score(labels == index, probabilities[:, index]) for index in present]), abs=1e-6
+    )
+    sums = probabilities / probabilities.sum(axis=1, keepdims=True)
+    assert overall["nll"] == pytest.approx(log_loss(labels, sums, labels=every), abs=1e-5)
+    squares = ((probabilities - np.eye(CLASSES)[labels]) ** 2).sum(axis=1)
+    assert overall["brier"] == pytest.approx(squares.mean(), abs=1e-6)
+
+
 def test_a_class_without_images_has_no_recall_and_is_left_out_of_means() -> None:
     probabilities, labels = cases(seed=4)
     probabilities, labels = probabilities[labels != 2], labels[labels != 2]
