@@ -1,22 +1,14 @@
-"""An evaluation, added to the run that trained the model: figures with their bounds, and the pages for people.
-
-The run has ended by then; its status and times stay as they are. As in training, all of it is written down on disk
-first, so that an evaluation neither fails nor is lost because MLflow is away.
-"""
+"""An evaluation, added to the run that trained the model: figures with their bounds, and the pages for people."""
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
 from secondread.evaluation.folder import REPORT_FILE, SUMMARY_FILE
 from secondread.evaluation.results import EVALUATION_FILE
 from secondread.model.folder import CARD_FILE
-from secondread.tracking.record import RunRecord
-from secondread.tracking.runs import open_client, without_password
-from secondread.tracking.sender import Sender
-from secondread.tracking.training_run import tell_how_to_complete
+from secondread.tracking.addition import add_to_run
 
 FILES = (EVALUATION_FILE, REPORT_FILE, SUMMARY_FILE, CARD_FILE)
 # The verdict of record has the plain names; on val, training has told the values under these already
@@ -61,13 +53,5 @@ def add_evaluation(uri: str, run_id: str, folder: Path, *, figures: Figures, spl
     Returns:
         Whether MLflow has everything. It is asked three times, for some seconds.
     """
-    record = RunRecord.create(left, run_id=run_id, place=without_password(uri), addition=True)
-    record.add_metrics(metrics_of(figures, split), step=0)
-    for name in FILES:
-        record.add_file(f"{artifact_folder(split)}/{name}", (folder / name).read_bytes())
-    whole = Sender(lambda: open_client(uri), record).close(patient=True)
-    if whole and record.is_sent():
-        shutil.rmtree(left)
-        return True
-    tell_how_to_complete(record, left)
-    return False
+    files = {f"{artifact_folder(split)}/{name}": (folder / name).read_bytes() for name in FILES}
+    return add_to_run(uri, run_id, metrics=metrics_of(figures, split), files=files, left=left)

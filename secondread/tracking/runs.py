@@ -7,7 +7,7 @@ import logging
 import os
 import re
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -113,12 +113,6 @@ class MlflowRun:
         """Keep a folder's files with the run."""
         with mlflow_errors(self._client):
             self._client.log_artifacts(self.run_id, str(path), artifact_path=path.name)
-
-    def log_files(self, folder: str, paths: Iterable[Path]) -> None:
-        """Keep files with the run, below a folder of that name."""
-        with mlflow_errors(self._client):
-            for path in paths:
-                self._client.log_artifact(self.run_id, str(path), artifact_path=folder)
 
     def set_tags(self, tags: Mapping[str, str]) -> None:
         """Put tags on the run."""
