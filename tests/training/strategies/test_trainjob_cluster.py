@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 import threading
@@ -33,6 +34,7 @@ from secondread.training.strategies.job import Job, write_fitted
 from secondread.training.strategies.trainjob import fit_with_trainjob
 from secondread.training.strategies.trainjob_node import meeting_of
 
+MANUAL = Path(__file__).parents[3] / "docs" / "clusters.md"
 TIME = "2026-01-01T00:00:00Z"
 RUNTIME = {
     "apiVersion": "trainer.kubeflow.org/v1alpha1",
@@ -67,6 +69,7 @@ class Cluster(ThreadingHTTPServer):
         code: exit code of jobs that do not run; None while they train.
         away: it answers no question about a job.
         lingers: looks that a job is there after it was deleted, as long as its pods end.
+        asked: of the cluster's roles or a namespace's, each verb and resource that was asked for.
     """
 
     def __init__(self, *, runs: bool) -> None:
@@ -78,6 +81,7 @@ class Cluster(ThreadingHTTPServer):
         self.code: int | None = 1
         self.away = False
         self.lingers = 0
+        self.asked: set[tuple[str, str, str]] = set()
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
 
     def create(self, job: dict[str, Any]) -> dict[str, Any]:
@@ -118,6 +122,7 @@ class _Handler(BaseHTTPRequestHandler):
     server: Cluster
 
     def do_GET(self) -> None:
+        self._note("get", "list")
         what, _, name = self.path.partition("?")[0].rpartition("/")
         if what.endswith("/trainjobs"):
             self._answer(None if self.server.away else self.server.get(name), 503 if self.server.away else 404)
@@ -129,11 +134,21 @@ class _Handler(BaseHTTPRequestHandler):
             self._answer(None)
 
     def do_POST(self) -> None:
+        self._note("create", "create")
         self._answer(self.server.create(json.loads(self.rfile.read(int(self.headers["Content-Length"])))))
 
     def do_DELETE(self) -> None:
+        self._note("delete", "deletecollection")
         path, _, how = self.path.partition("?")
         self._answer(self.server.delete(path.rpartition("/")[2], how))
+
+    def _note(self, of_one: str, of_many: str) -> None:
+        path = self.path.partition("?")[0]
+        place = re.fullmatch(r"/apis?(?:/([\w.]+))?/v\w+(/namespaces/[\w-]+)?/(\w+)(/.+)?", path)
+        assert place, path
+        group, namespace, resource, name = place.groups()
+        role = "role" if namespace else "clusterrole"
+        self.server.asked.add((role, of_one if name else of_many, f"{resource}.{group}" if group else resource))
 
     def _answer(self, document: dict[str, Any] | None, code: int = 404) -> None:
         data = json.dumps(document or {"kind": "Status", "status": "Failure"}).encode()
@@ -337,6 +352,31 @@ def test_a_job_that_somebody_deletes_ends_the_run(
     monkeypatch.setattr(trainjob, "job_left", deleted)
     with pytest.raises(DependencyError, match=rf"^TrainJob {server.created[0]} was deleted\. The same command"):
         fit_with_trainjob(job, settings)
+
+
+def test_the_roles_of_the_manual_allow_what_is_asked_of_the_cluster(
+    cluster: Callable[..., Cluster], make_job: Callable[..., Job], settings: TrainJobSettings
+) -> None:
+    server = cluster(runs=False)
+    with pytest.raises(DependencyError, match="failed, as did 1 before it"):
+        fit_with_trainjob(make_job(max_failures=1), settings)
+    manual = MANUAL.read_text(encoding="utf-8").replace("\\\n", " ")
+    roles = re.findall(r"kubectl (.*)create (\w+) ([\w-]+) --verb ([\w,]+)\s+--resource ([\w.,]+)", manual)
+    bound = re.findall(r"create \w+binding [\w-]+ --((?:cluster)?role) ([\w-]+)\s+--serviceaccount", manual)
+    assert sorted(bound) == sorted((kind, name) for _, kind, name, _, _ in roles)
+    assert all(("--namespace" in scope) == (kind == "role") for scope, kind, *_ in roles)
+    allowed = {
+        (kind, verb, resource)
+        for _, kind, _, verbs, resources in roles
+        for verb in verbs.split(",")
+        for resource in resources.split(",")
+    }
+    version_of_trainer = ("role", "get", "configmaps")  # the SDK does without
+    assert server.asked - {version_of_trainer} <= allowed
+    assert allowed - server.asked == {
+        ("role", "get", "pods"),
+        ("role", "list", "trainingruntimes.trainer.kubeflow.org"),
+    }
 
 
 def test_a_cluster_that_does_not_answer_is_named(
