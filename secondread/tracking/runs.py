@@ -264,5 +264,8 @@ def _make_folder(folder: Path) -> None:
 
 
 def without_password(text: str) -> str:
-    """The text without the user and password of any URI in it: what is down often quotes how it was asked."""
-    return re.sub(r"://[^/\s]*@", "://", text)
+    """The text without what stands before the host, and after a question mark, of any URI in it.
+
+    What is down often quotes how it was asked, and `postgresql://host/name?user=...&password=...` is an address too.
+    """
+    return re.sub(r"://\S*@", "://", re.sub(r"(://[^\s?]*)\?\S*", r"\1", text))
