@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 import time
 from collections.abc import Callable
@@ -20,6 +21,8 @@ from secondread.training.strategies.job import Job
 from secondread.training.strategies.strategy import fit_with_strategy
 
 Fit = Callable[..., Fitted]
+
+GONE_ON = re.compile(r"going on where a run was cut: epoch \d+ of 8")
 
 
 @pytest.fixture
@@ -60,13 +63,16 @@ def test_two_workers_come_to_the_weights_of_ddp(
 
 
 @pytest.mark.full
-def test_a_killed_worker_is_replaced_and_nothing_is_lost(fit: Fit, work: Path, ray_cluster, same_as_ddp) -> None:
+def test_a_killed_worker_is_replaced_and_nothing_is_lost(
+    fit: Fit, work: Path, ray_cluster, same_as_ddp, caplog: pytest.LogCaptureFixture
+) -> None:
     killed: list[int] = []
     with ThreadPoolExecutor(1) as other:
         done = other.submit(kill_a_worker, ray_cluster.pid, work, killed)
         fitted = fit(strategy="ray", ray_address=ray_cluster.address, epochs=8)
         done.result()
     assert killed
+    assert GONE_ON.search(caplog.text)
     same_as_ddp(fitted, epochs=8)
 
 
