@@ -35,7 +35,7 @@ setup: $(SETUP) ## the two environments, .venv and .venv-triton
 demo: $(SETUP) ## images to a served answer: phantoms, or yours with DATA=folder
 	@scripts/demo.sh "$$DATA"
 
-test: $(SETUP) ## what fits in half an hour, with a real Triton, KFP and MLflow
+test: $(SETUP) ## some 20 minutes, with a real Triton, KFP and MLflow
 	@scripts/debian-packages.sh test
 	@$(MAKE) --no-print-directory lint type
 	$(TESTS) -m "not full"

@@ -7,7 +7,7 @@ import logging
 import os
 import re
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -113,12 +113,6 @@ class MlflowRun:
         """Keep a folder's files with the run."""
         with mlflow_errors(self._client):
             self._client.log_artifacts(self.run_id, str(path), artifact_path=path.name)
-
-    def log_files(self, folder: str, paths: Iterable[Path]) -> None:
-        """Keep files with the run, below a folder of that name."""
-        with mlflow_errors(self._client):
-            for path in paths:
-                self._client.log_artifact(self.run_id, str(path), artifact_path=folder)
 
     def set_tags(self, tags: Mapping[str, str]) -> None:
         """Put tags on the run."""
@@ -270,5 +264,8 @@ def _make_folder(folder: Path) -> None:
 
 
 def without_password(text: str) -> str:
-    """The text without the user and password of any URI in it: what is down often quotes how it was asked."""
-    return re.sub(r"://[^/\s]*@", "://", text)
+    """The text without what stands before the host, and after a question mark, of any URI in it.
+
+    What is down often quotes how it was asked, and `postgresql://host/name?user=...&password=...` is an address too.
+    """
+    return re.sub(r"://\S*@", "://", re.sub(r"(://[^\s?]*)\?\S*", r"\1", text))

@@ -68,7 +68,7 @@ class Checkpoints(Callback):
         self._kept = kept
         self._found = found
         self._minutes = minutes
-        self._stop = StopRequest()
+        self._stop = StopRequest(folder.root if folder else None)
         self._started = self._written = time.monotonic()
         self._skipped = 0  # steps of the running epoch that an earlier run did
         if found:
@@ -122,7 +122,7 @@ class Checkpoints(Callback):
     ) -> None:
         """Write a checkpoint if it is time to, or if this or another process was asked to end."""
         due = self._folder is not None and time.monotonic() - self._written >= self._minutes * 60
-        due, stop = _any_process(trainer, due, bool(self._stop.name))
+        due, stop = _any_process(trainer, due, self._stop.heard())
         done = trainer.fit_loop.batch_idx + 1
         if (due or stop) and done < len(self._kept.order):  # else the end of the epoch is near, and writes its own
             self._write(trainer, pl_module, epoch=trainer.current_epoch, step=done)
@@ -133,7 +133,7 @@ class Checkpoints(Callback):
         """Write a checkpoint."""
         epoch = trainer.current_epoch + 1
         self._write(trainer, pl_module, epoch=epoch, step=0)
-        _, stop = _any_process(trainer, False, bool(self._stop.name))
+        _, stop = _any_process(trainer, False, self._stop.heard())
         if stop:
             self._end(f"after epoch {epoch}")
 

@@ -25,6 +25,7 @@ from secondread.data.store.open import is_stored
 from secondread.errors import DependencyError, GateRefused, InputError, SecondReadError
 from secondread.logging import get_logger
 
+_MLFLOW = "MLFLOW_TRACKING_URI"
 _SECONDS_TO_ANSWER = 5.0
 _POLL_SECONDS = 1.0
 _UNANSWERED = 60  # polls in a row that may fail: the head may be busy
@@ -191,18 +192,23 @@ class JobServer:
 def variables_for(order: Order, environment: Mapping[str, str]) -> dict[str, str]:
     """Variables that go along with a job; anyone who sees the cluster's dashboard sees them.
 
+    An MLflow in a file of this machine is none for the cluster, which writes its run down as if no address were set.
+
     Raises:
-        InputError: MLflow's address has a password, or a token for a name.
+        InputError: MLflow's address has a password, a token for a name, or options, among which a password may be.
     """
     variables = {"SECONDREAD_HOME": str(Path(order.output).parent / "var")}
-    for name in ("SECONDREAD_LOG", "SECONDREAD_REVISION", "MLFLOW_TRACKING_URI"):
+    for name in ("SECONDREAD_LOG", "SECONDREAD_REVISION", _MLFLOW):
         if environment.get(name):
             variables[name] = environment[name]
-    uri = urlsplit(variables.get("MLFLOW_TRACKING_URI", ""))
+    uri = variables.get(_MLFLOW, "")
+    if uri.startswith("sqlite:"):
+        log.warning("%s names a file of this machine: the cluster writes its run down in its own MLflow", _MLFLOW)
+        del variables[_MLFLOW]
     require(
-        "@" not in uri.netloc,
-        "MLFLOW_TRACKING_URI has a name or password in it, which everyone who sees the cluster's dashboard would see. "
-        "Unset it here, and set it in the environment of the cluster's pods.",
+        "@" not in uri and "?" not in uri,
+        f"{_MLFLOW} has a name or password in it, or options, and everyone who sees the cluster's dashboard would see "
+        "them. Unset it here, and set it in the environment of the cluster's pods.",
     )
     return variables
 

@@ -255,7 +255,10 @@ def test_a_store_of_files_that_fails_keeps_no_figure_back(
     [
         ("http://user:hunter2@127.0.0.1:9", r"MLflow at http://127\.0\.0\.1:9 does not answer \(Connection refused\)"),
         ("postgresql://user:hunter2@127.0.0.1:9/runs", r"postgresql\+psycopg://127\.0\.0\.1:9/runs does not answer"),
+        ("postgresql://127.0.0.1:9/runs?user=me&password=hunter2", r"psycopg://127\.0\.0\.1:9/runs does not answer"),
         ("htp://user:hunter2@mlflow", "MLFLOW_TRACKING_URI is htp://mlflow, which is no address"),
+        ("htp://user:hunter2/x@mlflow", "MLFLOW_TRACKING_URI is htp://mlflow, which is no address"),
+        ("htp://mlflow/runs?password=hunter2", "MLFLOW_TRACKING_URI is htp://mlflow/runs, which is no address"),
     ],
 )
 def test_a_wrong_address_is_an_error_at_once(

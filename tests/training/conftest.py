@@ -8,6 +8,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from mlflow import MlflowClient
+from mlflow.exceptions import MlflowException
 from PIL import Image
 
 from secondread.config.ingest import IngestConfig
@@ -16,6 +18,8 @@ from secondread.config.train import TrainConfig
 from secondread.data.ingest import ingest
 from secondread.data.versions.dataset import DatasetVersion
 from secondread.data.versions.version import write_dataset_version
+from secondread.tracking import sender
+from secondread.tracking.record import RunRecord
 
 SIZE = 32
 CLASSES = ("cxr-bright", "cxr-dark", "cxr-striped")
@@ -64,6 +68,22 @@ def quick() -> Callable[..., TrainConfig]:
         return TrainConfig(**{**defaults, **without, **settings})  # type: ignore[arg-type]
 
     return make
+
+
+@pytest.fixture
+def mlflow_gone_with_the_first_figure() -> Iterator[pytest.MonkeyPatch]:
+    """MLflow takes a run's settings, and is away once there is a figure; until the patch that this gives is undone."""
+    real = sender.deliver
+
+    def deliver(client: MlflowClient, record: RunRecord) -> bool:
+        if record.told():
+            raise MlflowException("Connection refused")
+        return real(client, record)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sender, "deliver", deliver)
+        patch.setattr(sender, "_LAST_PAUSES", (0.0,))
+        yield patch
 
 
 @pytest.fixture(autouse=True)

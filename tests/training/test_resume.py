@@ -15,7 +15,7 @@ from lightning.pytorch.callbacks import Callback
 from secondread.config.train import TrainConfig
 from secondread.data.versions.dataset import DatasetVersion
 from secondread.errors import DependencyError, StoppedError
-from secondread.training import resume
+from secondread.training import resume, stop
 from secondread.training.batches import Share
 from secondread.training.fit import Fitted, fit
 from secondread.training.trainer import TrainerParts
@@ -93,6 +93,20 @@ def test_a_run_that_is_asked_to_end_finishes_its_step_and_goes_on_later(
     with pytest.raises(StoppedError, match=message):
         run(dataset, config, tmp_path, Send(number, 1, 5))
     assert [signal.getsignal(heard) for heard in (signal.SIGTERM, signal.SIGINT)] == before
+    assert_same(run(dataset, config, tmp_path), run(dataset, config, None))
+
+
+def test_where_no_signal_comes_a_file_asks_for_the_same(
+    dataset: DatasetVersion, quick: Quick, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stop, "_LOOK_SECONDS", 0.0)
+    config = quick(epochs=2)
+    asks = tmp_path / "checkpoints" / "stop"
+    asks.parent.mkdir()
+    asks.write_text("SIGTERM")
+    with pytest.raises(StoppedError, match=r"stopped in epoch 1 after step 1 by SIGTERM\. The same command"):
+        run(dataset, config, tmp_path)
+    asks.unlink()
     assert_same(run(dataset, config, tmp_path), run(dataset, config, None))
 
 

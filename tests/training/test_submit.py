@@ -62,7 +62,20 @@ def test_only_what_is_no_secret_goes_along() -> None:
     }
 
 
-@pytest.mark.parametrize("address", ["postgresql://user:hush@db/mlflow", "https://hush@mlflow"])
+def test_an_mlflow_in_a_file_of_this_machine_stays_here(caplog: pytest.LogCaptureFixture) -> None:
+    assert "MLFLOW_TRACKING_URI" not in variables_for(ORDER, {"MLFLOW_TRACKING_URI": "sqlite:////home/me/mlflow.db"})
+    assert "MLFLOW_TRACKING_URI names a file of this machine" in caplog.text
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "postgresql://user:hush@db/mlflow",
+        "postgresql://user:hu/sh@db/mlflow",
+        "postgresql://db/mlflow?user=me&password=hush",
+        "https://hush@mlflow",
+    ],
+)
 def test_a_password_or_token_in_mlflows_address_stays_here(address: str) -> None:
     with pytest.raises(InputError, match="has a name or password in it") as caught:
         variables_for(ORDER, {"MLFLOW_TRACKING_URI": address})

@@ -38,13 +38,13 @@ def quantize(model: str, dataset: str, output: str, *, settings: Settings) -> di
         origin = Origin.read(source)
         if origin.run_id:
             # MLflow takes seconds to import, which a model of no run should not pay
-            from secondread.tracking.evaluated import add_to_run
+            from secondread.tracking.addition import add_to_run
 
             facts["in_mlflow"] = add_to_run(
                 environment.mlflow_tracking_uri,
                 origin.run_id,
                 metrics=_metrics(result),
-                files={f"quantization/{name}": folder / name for name in (QUANTIZE_FILE, QUANTIZE_PAGE)},
+                files={f"quantization/{name}": (folder / name).read_bytes() for name in (QUANTIZE_FILE, QUANTIZE_PAGE)},
                 left=folder.with_name(f"{folder.name}.tracking"),
             )
         write_success(folder, step="quantize", inputs={"model": source, "dataset": data}, facts=facts)

@@ -28,7 +28,7 @@ from secondread.progress import track
 from secondread.training.comparison.footprint import watch
 from secondread.training.comparison.page import comparison_page
 from secondread.training.comparison.summary import by_strategy
-from secondread.training.comparison.tracked import Tracked
+from secondread.training.comparison.tracked import Tracked, tell_left
 from secondread.training.fit import preset_name
 from secondread.training.interval import LEVEL
 from secondread.training.strategies.interrupted import stopped_by_sigterm
@@ -101,7 +101,7 @@ def compare(
     Returns:
         What `comparison.json` says: `strategies`, each with means and intervals; and `runs`.
     Raises:
-        DependencyError: a strategy's package is not installed.
+        DependencyError: a strategy's package is not installed, or MLflow does not answer when a training begins.
         InputError: a training refuses the recipe or the images, or `retrain_on` has judged images in train.
         StoppedError: the process was asked to end.
     """
@@ -121,7 +121,11 @@ def compare(
     key = resume_key("comparison", about, version("torch"))
     inputs = [dataset.root, retrain_on.root]
     tracked = Tracked(tracking_uri, config.name, name=f"compare {dataset.name}", tags=tags)
-    with stopped_by_sigterm(), resumable_folder(output, marker=RECORD_FILE, key=key, inputs=inputs) as folder:
+    with (
+        stopped_by_sigterm(),
+        resumable_folder(output, marker=RECORD_FILE, key=key, inputs=inputs) as folder,
+        tracked.opened(about, folder, output=output, storage=config.storage),
+    ):
         jobs = list(_jobs(dataset, retrain_on, config, comparison, folder, tracked))
         runs = [_done(job, folder, tracked) for job in track(jobs, "trainings", total=len(jobs))]
         # through JSON, so that whoever calls sees what whoever reads the file sees
@@ -130,7 +134,8 @@ def compare(
         )
         write_json(folder / RECORD_FILE, record)
         (folder / PAGE_FILE).write_text(comparison_page(record), encoding="utf-8")
-        tracked.write(record, [folder / RECORD_FILE, folder / PAGE_FILE])
+        tracked.tell_end(record, [folder / RECORD_FILE, folder / PAGE_FILE])
+    tell_left(output)
     return record
 
 
@@ -202,6 +207,7 @@ def _done(job: Mapping[str, Any], folder: Path, tracked: Tracked) -> dict[str, A
         child.stop()
     measured = {**result, **asdict(footprint)}
     write_json(own / _MEASURED_FILE, measured)
+    tracked.add_cost(measured, own)
     _tell(measured)
     return measured
 

@@ -19,7 +19,7 @@ from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
 from queue import SimpleQueue
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
@@ -34,14 +34,18 @@ from secondread.data.versions.folds import deal_folds, divided
 from secondread.errors import InputError
 from secondread.logging import get_logger
 from secondread.progress import track
-from secondread.tracking.runs import TrackingConfig, open_client
 from secondread.training.cross_validation.schedule import Machine, Schedule, schedule
 from secondread.training.cross_validation.summary import PREDICTIONS_FILE, over_folds, pooled, quantized
-from secondread.training.cross_validation.tracked import write_down
+from secondread.training.cross_validation.tracked import tell_end, tell_start
 from secondread.training.fit import preset_name
 from secondread.training.interval import LEVEL
 from secondread.training.start import open_start
 from secondread.training.strategies.interrupted import stopped_by_sigterm
+from secondread.training.tracked import open_tracker
+
+if TYPE_CHECKING:
+    # MLflow is no dependency of training
+    from secondread.tracking.runs import TrackingConfig
 
 RECORD_FILE = "cross-validation.json"
 _SCHEDULE_FILE = "schedule.json"
@@ -91,7 +95,7 @@ def cross_validate(
         at_once: folds that train at the same time; 0: as many as the machine allows.
         start: folder of a model or a pre-training, whose weights each fold begins with; None for random ones.
         quantize: quantize each fold's model too, and say what the graph that would be served loses.
-        tracking: where the cross-validation is written down when it is done; None for nowhere.
+        tracking: where the cross-validation is written down, as one run; None for nowhere.
     Returns:
         What `cross-validation.json` says: `folds`, `metrics` (mean over folds with t interval), `pooled` (of all
         held-out predictions, intervals by group), and how the images were dealt; with `quantize` also `quantized`, by
@@ -101,8 +105,6 @@ def cross_validate(
         DependencyError: MLflow does not answer at the start.
         StoppedError: the process was asked to end.
     """
-    if tracking:
-        open_client(tracking.uri)  # said before anything is trained
     began = _began(start, dataset, config)
     dealt = deal_folds(dataset.manifest, **asdict(plan))
     about = {
@@ -117,7 +119,13 @@ def cross_validate(
     # of everything that decides what the folds come to
     key = resume_key("cross-validation", about, plan.folds, quantize, version("torch"))
     inputs = [dataset.root]
-    with stopped_by_sigterm(), resumable_folder(output, marker=RECORD_FILE, key=key, inputs=inputs) as folder:
+    with (
+        stopped_by_sigterm(),
+        resumable_folder(output, marker=RECORD_FILE, key=key, inputs=inputs) as folder,
+        open_tracker(tracking, folder, output=output, storage=config.storage) as tracker,
+    ):
+        if tracker:
+            tell_start(tracker, about, folds=plan.folds)
         planned = _planned(folder, config, plan.folds, image_size=dataset.image_size, at_once=at_once)
         jobs = [
             {
@@ -140,8 +148,8 @@ def cross_validate(
         if quantize:
             record["quantized"] = quantized(predictions, dataset.taxonomy.names, seed=plan.seed)
         write_json(folder / RECORD_FILE, record)
-    if tracking:
-        write_down(record, [output / RECORD_FILE, output / PREDICTIONS_FILE], tracking)
+        if tracker:
+            tell_end(tracker, record, [folder / RECORD_FILE, folder / PREDICTIONS_FILE])
     return record
 
 

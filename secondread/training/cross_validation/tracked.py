@@ -4,49 +4,61 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from secondread.errors import DependencyError, InputError
 from secondread.logging import get_logger
-from secondread.tracking.runs import TrackingConfig, open_run
+
+if TYPE_CHECKING:
+    # MLflow is no dependency of training
+    from secondread.tracking.runs import RunTracker
 
 log = get_logger(__name__)
 
 
-def write_down(record: Mapping[str, Any], files: Sequence[Path], tracking: TrackingConfig) -> None:
-    """Write down what a cross-validation came to. If MLflow is gone by then, it is not lost for that: it is only said.
+def tell_start(tracker: RunTracker, about: Mapping[str, Any], *, folds: int) -> None:
+    """Write down what is about to be judged, and make sure that it arrives: nobody should train for hours otherwise.
+
+    Args:
+        tracker: of the run.
+        about: what decides what the folds come to.
+        folds: how many.
+    Raises:
+        DependencyError: the tracker does not answer.
+    """
+    tracker.log_params({"folds": folds, **_settings(about)})
+    tracker.confirm()
+    log.info("it is run %s in MLflow", tracker.run_id)
+
+
+def tell_end(tracker: RunTracker, record: Mapping[str, Any], files: Sequence[Path]) -> None:
+    """Write down what it came to.
 
     Metrics: `accuracy`, ... of the held-out images, with the fold as the step; `mean/accuracy`, ... over folds, and
     `pooled/accuracy`, ... of all held-out images together, each with `.../low` and `.../high` where it has an interval;
     `quantized_less_trained/accuracy`, ... where the models were quantized.
 
     Args:
+        tracker: of the run.
         record: as `cross_validate` gives.
         files: to keep with the run.
-        tracking: where.
     """
-    try:
-        with open_run(tracking) as run:
-            run.log_params(_settings(record))
-            for fold in record["folds"]:
-                run.log_metrics(_known(fold["metrics"]), fold["fold"])
-            run.log_metrics(_with_bounds("mean", record["metrics"]), 0)
-            run.log_metrics(_with_bounds("pooled", record["pooled"]["metrics"]), 0)
-            if "quantized" in record:
-                run.log_metrics(_with_bounds("quantized_less_trained", record["quantized"]["differences"]), 0)
-                run.log_metrics({"quantized/agreement": record["quantized"]["agreement"]}, 0)
-            run.log_files("cross-validation", files)
-            log.info("written down in MLflow as run %s", run.run_id)
-    except (DependencyError, InputError) as error:
-        log.warning("the cross-validation is not in MLflow: %s", error)
+    for fold in record["folds"]:
+        tracker.log_metrics(_known(fold["metrics"]), fold["fold"])
+    tracker.log_metrics(_with_bounds("mean", record["metrics"]), 0)
+    tracker.log_metrics(_with_bounds("pooled", record["pooled"]["metrics"]), 0)
+    if "quantized" in record:
+        tracker.log_metrics(_with_bounds("quantized_less_trained", record["quantized"]["differences"]), 0)
+        tracker.log_metrics({"quantized/agreement": record["quantized"]["agreement"]}, 0)
+    for path in files:
+        tracker.log_file(f"cross-validation/{path.name}", path.read_bytes())
 
 
-def _settings(record: Mapping[str, Any]) -> dict[str, object]:
+def _settings(about: Mapping[str, Any]) -> dict[str, object]:
     """How images were dealt, and below `train.` the recipe: both have a seed."""
-    dealt = {name: record[name] for name in ("group", "seed", "groups_in_several_folds", "dataset_version")}
-    start = {f"start.{name}": value for name, value in record["start"].items()}
-    recipe = {f"train.{name}": value for name, value in record["recipe"].items()}
-    return {"folds": len(record["folds"]), **dealt, **start, **recipe}
+    dealt = {name: about[name] for name in ("group", "seed", "groups_in_several_folds", "dataset_version")}
+    start = {f"start.{name}": value for name, value in about["start"].items()}
+    recipe = {f"train.{name}": value for name, value in about["recipe"].items()}
+    return {**dealt, **start, **recipe}
 
 
 def _known(figures: Mapping[str, float | None]) -> dict[str, float]:

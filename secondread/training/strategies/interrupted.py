@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from secondread.errors import StoppedError
@@ -38,4 +38,32 @@ def stopped_by_sigterm() -> Iterator[None]:
             "training was stopped by SIGTERM. The same command, run again, goes on from what is done."
         ) from None
     finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+@contextmanager
+def asked_first(ask: Callable[[], object], *, seconds: int) -> Iterator[None]:
+    """Let the first SIGTERM do nothing but ask others to end, who may need some time to.
+
+    Args:
+        ask: asks them.
+        seconds: that they have. After them, or with the second SIGTERM, whoever heard it before the block does.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before, alarm = signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGALRM)
+
+    def first(*_: object) -> None:
+        signal.signal(signal.SIGTERM, before)
+        signal.signal(signal.SIGALRM, before)
+        signal.alarm(seconds)
+        ask()
+
+    signal.signal(signal.SIGTERM, first)
+    try:
+        yield
+    finally:
+        signal.alarm(0)
+        signal.signal(signal.SIGALRM, alarm)
         signal.signal(signal.SIGTERM, before)

@@ -2,7 +2,8 @@
 
 They do what the processes of DDP do, with the same batches in the same order. When a worker dies, Ray ends the others
 and starts them all anew: they go on from the last checkpoint, which lies in the job's work folder. That folder and the
-dataset's must be the same on every machine of the cluster.
+dataset's must be the same on every machine of the cluster. No signal reaches a worker: a file in the work folder asks
+them all to write a checkpoint and end.
 """
 
 from __future__ import annotations
@@ -27,9 +28,10 @@ from secondread.errors import DependencyError, SecondReadError
 from secondread.logging import ROOT, get_logger
 from secondread.ray_cluster import installation, lost, other_code, ray, ray_cluster
 from secondread.training.batches import Share
-from secondread.training.fit import Fitted
+from secondread.training.fit import CHECKPOINTS, Fitted
 from secondread.training.preflight import Machine, check_gpus, check_shared_memory
-from secondread.training.strategies.interrupted import stopped_by_sigterm
+from secondread.training.stop import STOP_FILE
+from secondread.training.strategies.interrupted import asked_first, stopped_by_sigterm
 from secondread.training.strategies.job import ERROR_FILE, Job, error_from, read_fitted
 from secondread.training.strategies.worker import run
 from secondread.training.trainer import TrainerParts
@@ -37,6 +39,7 @@ from secondread.training.trainer import TrainerParts
 log = get_logger(__name__)
 
 _STORAGE = "ray"  # folder in the job's work folder where Ray keeps its own record of the run
+_SECONDS_TO_STOP = 20  # for the workers' last checkpoint; a pod that is told to end has 30
 _SECONDS_TO_START = "600"  # that workers may take to come: an autoscaler starts pods first
 # Ray Train's own settings, read where it starts
 _SETTINGS = {
@@ -81,10 +84,14 @@ def fit_with_ray(job: Job) -> Fitted:
     )
     (work / ERROR_FILE).unlink(missing_ok=True)  # of an earlier try, as is Ray's record of it
     shutil.rmtree(work / _STORAGE, ignore_errors=True)
+    stop = work / CHECKPOINTS / STOP_FILE
+    stop.parent.mkdir(exist_ok=True)
+    stop.unlink(missing_ok=True)
     with (
         stopped_by_sigterm(),  # and put back what was before it
         ray_cluster(address, instead="use the strategy 'ddp'", cpus=config.world_size),
         stopped_by_sigterm(),  # again: Ray comes with a handler of its own, which aborts
+        asked_first(lambda: stop.write_text("SIGTERM", encoding="utf-8"), seconds=_SECONDS_TO_STOP),
         _log_lines() as lines,
     ):
         trouble = _train(_Order(asdict(job), installation(), code_fingerprint(), lines), config, work)

@@ -27,6 +27,7 @@ from secondread.logging import get_logger
 from secondread.training.fit import Fitted
 from secondread.training.strategies.interrupted import stopped_by_sigterm
 from secondread.training.strategies.job import ERROR_FILE, RESULT_FILE, Job, error_from, read_fitted
+from secondread.training.strategies.trainjob_left import delete, is_gone, job_left, new_name
 from secondread.training.strategies.trainjob_node import LOG_FILE, PID_FILE
 
 _NODE = "secondread.training.strategies.trainjob_node"
@@ -40,12 +41,15 @@ log = get_logger(__name__)
 def fit_with_trainjob(job: Job, settings: TrainJobSettings | None = None) -> Fitted:
     """Train with `processes` processes on each of `nodes` nodes.
 
+    A job that an earlier run started, and that still trains or is done, is waited for; another is started only when the
+    one before is gone.
+
     Args:
         job: what every process is told; results and checkpoints go into its work folder.
         settings: of the cluster; None: those of the environment.
     Raises:
         SecondReadError: the one that a process raised.
-        DependencyError: the cluster does not answer, or the job failed more than `max_failures` times.
+        DependencyError: the cluster does not answer, the job failed more than `max_failures` times, or was deleted.
         InputError: the nodes would not see the data or the work folder.
     """
     settings = settings or Environment.read().trainjob
@@ -55,11 +59,14 @@ def fit_with_trainjob(job: Job, settings: TrainJobSettings | None = None) -> Fit
     with stopped_by_sigterm():
         client = _client(settings)
         for failures in range(config.max_failures + 1):
-            _forget(work)
             with _in_one_line(settings):
                 name, status = _run(client, job_file, config, settings)
             if status == "Complete":
-                return _result(name, work, config)
+                fitted = _result(name, work, config)
+                if settings.backend != "local":
+                    with suppress(RuntimeError):  # it is in nobody's way
+                        delete(client, name)
+                return fitted
             error = error_from(read_json(work / ERROR_FILE)) if (work / ERROR_FILE).is_file() else None
             if error and not isinstance(error, StoppedError):  # a node that was drained stops its processes
                 raise error
@@ -121,33 +128,58 @@ def _in_one_line(settings: TrainJobSettings) -> Iterator[None]:
 
 def _run(client: Any, job_file: Path, config: TrainConfig, settings: TrainJobSettings) -> tuple[str, str]:
     """Run a TrainJob to its end; gives its name and `Complete` or `Failed`."""
-    here, before = settings.backend == "local", Path.cwd()
-    name = (_start_here if here else start_on_cluster)(client, job_file, config, settings)
+    if settings.backend == "local":
+        return _run_here(client, job_file)
+    name = job_left(client, job_file.parent)
+    if not name:
+        _forget(job_file.parent)
+        name = start_on_cluster(client, job_file, config, settings)
+        log.info("TrainJob %s", name)
+    try:
+        return name, _wait(client, name, show=_shown(job_file.with_name(LOG_FILE)))
+    except KeyboardInterrupt:
+        with suppress(RuntimeError):  # then the next run finds it
+            delete(client, name)
+        raise
+
+
+def _run_here(client: Any, job_file: Path) -> tuple[str, str]:
+    """The same with processes of this machine, which end with this one."""
+    before = Path.cwd()
+    _forget(job_file.parent)
+    name = _start_here(client, job_file)
     log.info("TrainJob %s", name)
     try:
         return name, _wait(client, name, show=_shown(job_file.with_name(LOG_FILE)))
     except KeyboardInterrupt:
-        if here:
-            _end(job_file.with_name(PID_FILE))
+        _end(job_file.with_name(PID_FILE))
         client.delete_job(name)
         raise
     finally:
-        if here:
-            # the SDK's thread works in a folder of its own, which makes that the folder of the whole process
-            for thread in threading.enumerate():
-                if thread.name == f"{name}-train":
-                    thread.join()
-            os.chdir(before)
+        # the SDK's thread works in a folder of its own, which makes that the folder of the whole process
+        for thread in threading.enumerate():
+            if thread.name == f"{name}-train":
+                thread.join()
+        os.chdir(before)
 
 
 def _wait(client: Any, name: str, *, show: Callable[[], None]) -> str:
-    """`Complete` or `Failed`."""
+    """`Complete` or `Failed`.
+
+    Raises:
+        DependencyError: somebody deleted the job.
+        RuntimeError, TimeoutError: the cluster does not answer for minutes.
+    """
     status, unanswered = "", 0
     while status not in ("Complete", "Failed"):
         time.sleep(_POLL_SECONDS)
         try:
             status, unanswered = client.get_job(name).status, 0
-        except (RuntimeError, TimeoutError):
+        except (RuntimeError, TimeoutError) as error:
+            if is_gone(client, name):
+                raise DependencyError(
+                    f"TrainJob {name} was deleted. The same command, run again, goes on from the last checkpoint."
+                ) from error
             unanswered += 1
             if unanswered > _UNANSWERED:
                 raise
@@ -155,7 +187,7 @@ def _wait(client: Any, name: str, *, show: Callable[[], None]) -> str:
     return status
 
 
-def _start_here(client: Any, job_file: Path, config: TrainConfig, settings: TrainJobSettings) -> str:  # noqa: ARG001
+def _start_here(client: Any, job_file: Path) -> str:
     from kubeflow.trainer import CustomTrainer
 
     runtime = client.get_runtime("torch-distributed")
@@ -179,7 +211,7 @@ def _become(settings):  # type: ignore[no-untyped-def]
 
 
 def start_on_cluster(client: Any, job_file: Path, config: TrainConfig, settings: TrainJobSettings) -> str:
-    """Create the TrainJob; gives its name.
+    """Create the TrainJob; gives its name, which is in the work folder before.
 
     Args:
         client: of the SDK.
@@ -188,7 +220,7 @@ def start_on_cluster(client: Any, job_file: Path, config: TrainConfig, settings:
         settings: of the cluster.
     """
     from kubeflow.trainer import CustomTrainerContainer
-    from kubeflow.trainer.options import TrainerCommand
+    from kubeflow.trainer.options import Name, TrainerCommand
 
     resources: dict[str, Any] = {"cpu": settings.cpu, "memory": settings.memory}
     if config.accelerator != "cpu" and (settings.gpu or config.accelerator == "gpu"):
@@ -199,11 +231,9 @@ def start_on_cluster(client: Any, job_file: Path, config: TrainConfig, settings:
         resources_per_node=resources,
         env={"SECONDREAD_LOG": "json"} if Environment.read().log_json else None,
     )
-    name: str = client.train(
-        runtime=settings.runtime,
-        trainer=trainer,
-        options=[TrainerCommand(["python", "-m", _NODE, str(job_file)]), _pod_patch(settings)],
-    )
+    name = new_name(job_file.parent)
+    command = TrainerCommand(["python", "-m", _NODE, str(job_file)])
+    client.train(runtime=settings.runtime, trainer=trainer, options=[Name(name), command, _pod_patch(settings)])
     return name
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -19,6 +19,7 @@ from secondread.data.versions.version import write_dataset_version
 from secondread.errors import DependencyError, InputError
 from secondread.model.folder import ModelFolder
 from secondread.tracking.runs import open_client
+from secondread.tracking.training_run import complete
 from secondread.training.comparison.compare import Comparison, compare
 from secondread.training.judge import judge
 
@@ -91,6 +92,33 @@ def test_the_trainings_are_runs_below_the_comparisons_run(compared: tuple) -> No
         assert (run.data.tags["strategy"], run.data.tags["seed"]) == (one["strategy"], "3")
         assert run.data.metrics["peak_memory_mib"] == pytest.approx(one["peak_memory_mib"])
     assert len(runs) == 3
+
+
+def test_an_mlflow_that_goes_away_is_told_of_the_comparison_later(
+    dataset: DatasetVersion,
+    quick: Callable[..., TrainConfig],
+    mlflow_uri: str,
+    tmp_path: Path,
+    mlflow_gone_with_the_first_figure: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    output, chosen = tmp_path / "out", Comparison(("single",), (0,))
+    record = compare(dataset, output, quick(epochs=1), chosen, tracking_uri=mlflow_uri)
+    (whole,) = tmp_path.glob("out.tracking-*")
+    cost = output / "single-0" / "measured.tracking"  # of a training that ended while MLflow was there
+    for left in (whole, cost):
+        assert f"complete it with `secondread train track --complete {left}`" in caplog.text
+
+    mlflow_gone_with_the_first_figure.undo()  # it is back
+    parent, training = (complete(left, mlflow_uri) for left in (whole, cost))
+    client = open_client(mlflow_uri)
+    told = client.get_run(parent.run_id)
+    assert (told.info.status, parent.ended) == ("FINISHED", True)
+    assert told.data.metrics["single_accuracy"] == pytest.approx(record["runs"][0]["metrics"]["accuracy"])
+    assert training.run_id == record["runs"][0]["run_id"]
+    run = client.get_run(training.run_id)
+    assert run.data.tags["mlflow.parentRunId"] == parent.run_id
+    assert run.data.metrics["wall_seconds"] == pytest.approx(record["runs"][0]["wall_seconds"])
 
 
 def test_the_address_of_mlflow_is_in_no_file(compared: tuple) -> None:

@@ -16,8 +16,10 @@ import pandas as pd
 import psutil
 import pytest
 from safetensors.numpy import load_file
+from typer.testing import CliRunner
 
 from secondread.child import Child
+from secondread.cli.main import app
 from secondread.config.pretrain import PretrainConfig
 from secondread.config.train import TrainConfig
 from secondread.data.versions.dataset import DatasetVersion
@@ -26,8 +28,9 @@ from secondread.model.folder import ModelFolder
 from secondread.model.session import GraphSession
 from secondread.tracking.runs import TrackingConfig, open_client
 from secondread.training.cross_validation.cross_validate import Plan, cross_validate
-from secondread.training.cross_validation.tracked import write_down
+from secondread.training.cross_validation.tracked import tell_end, tell_start
 from secondread.training.pretraining.pretrain import pretrain
+from secondread.training.tracked import open_tracker
 from secondread.training.train import train
 
 SETTINGS = ("preset=vit-test-32", "epochs=2", "batch_size=8", "learning_rate=0.01", "threads=1")
@@ -69,6 +72,7 @@ def killed_and_done(
         finally:
             first.kill()
             first.wait()
+    assert list(output.parent.glob(".out.resume-*/tracking/run.json"))  # what MLflow is told of it outlives it
     (done,) = output.parent.glob(".out.resume-*/fold-1/result.json")
     when = done.stat().st_mtime
     psutil.wait_procs(children, timeout=60)
@@ -145,7 +149,7 @@ def test_it_is_one_run_in_mlflow_whose_steps_are_the_folds(killed_and_done: tupl
     output, record, _, _ = killed_and_done
     client = open_client(mlflow_of(output))
     experiment = client.get_experiment_by_name("secondread")
-    (run,) = client.search_runs([experiment.experiment_id])  # the one that was killed has left none
+    (run,) = client.search_runs([experiment.experiment_id])  # the one that was killed and stopped went on as the same
     assert run.info.status == "FINISHED"
     told = {entry.step: entry.value for entry in client.get_metric_history(run.info.run_id, "accuracy")}
     assert told == pytest.approx({fold["fold"]: fold["metrics"]["accuracy"] for fold in record["folds"]})
@@ -167,12 +171,37 @@ def test_an_mlflow_that_is_down_is_said_before_anything_is_trained(dataset: Data
     assert not list(tmp_path.iterdir())
 
 
-def test_one_that_goes_away_while_folds_train_does_not_take_the_figures_with_it(
-    killed_and_done: tuple, tmp_path: Path, caplog: pytest.LogCaptureFixture
+def test_one_that_goes_away_while_folds_train_is_told_later(
+    killed_and_done: tuple,
+    mlflow_uri: str,
+    tmp_path: Path,
+    mlflow_gone_with_the_first_figure: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
-    _, record, _, _ = killed_and_done
-    write_down(record, [], TrackingConfig("http://127.0.0.1:9", "secondread", {}))
-    assert "the cross-validation is not in MLflow" in caplog.text
+    output, record, _, _ = killed_and_done
+    tracking = TrackingConfig(mlflow_uri, "secondread", {})
+    with open_tracker(tracking, tmp_path / "work", output=tmp_path / "out") as tracker:
+        tell_start(tracker, record, folds=2)
+        tell_end(tracker, record, [output / "cross-validation.json", output / "predictions.parquet"])
+    (left,) = tmp_path.glob("out.tracking-*")
+    assert f"complete it with `secondread train track --complete {left}`" in caplog.text
+    client = open_client(mlflow_uri)
+    experiment = client.get_experiment_by_name("secondread")
+    (run,) = client.search_runs([experiment.experiment_id])
+    assert run.info.status == "RUNNING"
+    assert not run.data.metrics
+
+    mlflow_gone_with_the_first_figure.undo()  # it is back
+    mlflow_gone_with_the_first_figure.setenv("MLFLOW_TRACKING_URI", mlflow_uri)
+    done = CliRunner().invoke(app, ["train", "track", "--complete", str(left)])
+    assert done.exit_code == 0, done.output
+    run = client.get_run(run.info.run_id)
+    assert run.info.status == "FINISHED"
+    assert run.data.metrics["mean/accuracy"] == pytest.approx(record["metrics"]["accuracy"]["value"])
+    assert len(client.get_metric_history(run.info.run_id, "accuracy")) == 2
+    files = {Path(item.path).name for item in client.list_artifacts(run.info.run_id, "cross-validation")}
+    assert files == {"cross-validation.json", "predictions.parquet"}
+    assert not left.exists()
 
 
 def test_folds_begin_with_weights_that_were_learned_from_other_images(

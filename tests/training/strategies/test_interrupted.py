@@ -9,7 +9,7 @@ import threading
 import pytest
 
 from secondread.errors import StoppedError
-from secondread.training.strategies.interrupted import stopped_by_sigterm
+from secondread.training.strategies.interrupted import asked_first, stopped_by_sigterm
 
 
 def test_sigterm_ends_the_block_with_one_line() -> None:
@@ -36,3 +36,23 @@ def test_in_a_thread_nothing_changes() -> None:
     thread.start()
     thread.join()
     assert done
+
+
+def test_others_are_asked_first_and_have_some_time_to_end() -> None:
+    asked, before = threading.Event(), [signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGALRM)]
+    with stopped_by_sigterm(), asked_first(asked.set, seconds=60):
+        os.kill(os.getpid(), signal.SIGTERM)
+        assert asked.wait(10)  # and they have ended by now
+    assert signal.alarm(0) == 0
+    with pytest.raises(StoppedError), stopped_by_sigterm(), asked_first(asked.clear, seconds=1):
+        os.kill(os.getpid(), signal.SIGTERM)
+        threading.Event().wait(10)  # they do not end
+    assert not asked.is_set()
+    assert [signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGALRM)] == before
+
+
+def test_who_asks_twice_does_not_wait() -> None:
+    with pytest.raises(StoppedError), stopped_by_sigterm(), asked_first(lambda: None, seconds=60):
+        os.kill(os.getpid(), signal.SIGTERM)
+        os.kill(os.getpid(), signal.SIGTERM)
+        threading.Event().wait(10)

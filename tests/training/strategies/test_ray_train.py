@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -14,12 +17,14 @@ import pytest
 
 from secondread.config.train import TrainConfig
 from secondread.data.versions.dataset import DatasetVersion
-from secondread.errors import DependencyError, InputError
+from secondread.errors import DependencyError, InputError, StoppedError
 from secondread.training.fit import Fitted
 from secondread.training.strategies.job import Job
 from secondread.training.strategies.strategy import fit_with_strategy
 
 Fit = Callable[..., Fitted]
+
+GONE_ON = re.compile(r"going on where a run was cut: epoch \d+ of 8")
 
 
 @pytest.fixture
@@ -60,14 +65,54 @@ def test_two_workers_come_to_the_weights_of_ddp(
 
 
 @pytest.mark.full
-def test_a_killed_worker_is_replaced_and_nothing_is_lost(fit: Fit, work: Path, ray_cluster, same_as_ddp) -> None:
+def test_a_killed_worker_is_replaced_and_nothing_is_lost(
+    fit: Fit, work: Path, ray_cluster, same_as_ddp, caplog: pytest.LogCaptureFixture
+) -> None:
     killed: list[int] = []
     with ThreadPoolExecutor(1) as other:
         done = other.submit(kill_a_worker, ray_cluster.pid, work, killed)
         fitted = fit(strategy="ray", ray_address=ray_cluster.address, epochs=8)
         done.result()
     assert killed
+    assert GONE_ON.search(caplog.text)
     same_as_ddp(fitted, epochs=8)
+
+
+_TRAINS = """
+import sys
+from pathlib import Path
+from secondread.data.versions.dataset import DatasetVersion
+from secondread.errors import StoppedError
+from secondread.training.strategies.job import Job
+from secondread.training.strategies.strategy import fit_with_strategy
+job = Job.read(Path(sys.argv[1]))
+try:
+    fit_with_strategy(job, DatasetVersion.open(job.dataset), tracker=None)
+except StoppedError as error:
+    print(error)
+    sys.exit(error.exit_code)
+"""
+
+
+@pytest.mark.full
+def test_workers_of_a_run_that_is_told_to_end_write_a_checkpoint_first(
+    dataset: DatasetVersion, quick: Callable[..., TrainConfig], work: Path, ray_cluster
+) -> None:
+    settings = {"strategy": "ray", "ray_address": ray_cluster.address, "epochs": 200, "processes": 2, "threads": 2}
+    job = Job(str(dataset.root), asdict(quick(**settings)), str(work)).write()
+    told = psutil.Popen([sys.executable, "-c", _TRAINS, str(job)], stdout=subprocess.PIPE, text=True)
+    pause, deadline = threading.Event(), time.monotonic() + 180
+    while not list(work.rglob("checkpoint-*.pt")):
+        assert told.poll() is None
+        assert time.monotonic() < deadline
+        pause.wait(0.05)
+    told.terminate()
+    said = told.communicate(timeout=60)[0]
+    assert told.returncode == StoppedError.exit_code == 3
+    last = sorted(work.rglob("checkpoint-*.pt"))[-1].name
+    epochs, step = map(int, re.findall(r"\d+", last))
+    where = f"in epoch {epochs + 1} after step {step}" if step else f"after epoch {epochs}"
+    assert said.startswith(f"training was stopped {where}"), said
 
 
 @pytest.mark.full

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 import threading
@@ -26,10 +27,15 @@ from secondread.config.train import TrainConfig
 from secondread.config.trainjob import TrainJobSettings
 from secondread.data.versions.dataset import DatasetVersion
 from secondread.errors import DependencyError, InputError
-from secondread.training.strategies.job import Job
+from secondread.training.epochs import EpochFigures
+from secondread.training.fit import Fitted
+from secondread.training.strategies import trainjob, trainjob_left
+from secondread.training.strategies.job import Job, write_fitted
 from secondread.training.strategies.trainjob import fit_with_trainjob
 from secondread.training.strategies.trainjob_node import meeting_of
 
+MANUAL = Path(__file__).parents[3] / "docs" / "clusters.md"
+TIME = "2026-01-01T00:00:00Z"
 RUNTIME = {
     "apiVersion": "trainer.kubeflow.org/v1alpha1",
     "kind": "ClusterTrainingRuntime",
@@ -54,53 +60,99 @@ RUNTIME = {
 
 
 class Cluster(ThreadingHTTPServer):
-    """Keeps TrainJobs, and runs them where `runs` says so."""
+    """Keeps TrainJobs, and runs them where `runs` says so; else each fails when it is looked at.
+
+    Attributes:
+        jobs: by name, those that are there.
+        created: names of all that ever were.
+        most: that were there at the same time.
+        code: exit code of jobs that do not run; None while they train.
+        away: it answers no question about a job.
+        lingers: looks that a job is there after it was deleted, as long as its pods end.
+        asked: of the cluster's roles or a namespace's, each verb and resource that was asked for.
+    """
 
     def __init__(self, *, runs: bool) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)
         self.runs = runs
-        self.jobs: list[dict[str, Any]] = []
+        self.jobs: dict[str, dict[str, Any]] = {}
+        self.created: list[str] = []
+        self.most = 0
+        self.code: int | None = 1
+        self.away = False
+        self.lingers = 0
+        self.asked: set[tuple[str, str, str]] = set()
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
 
     def create(self, job: dict[str, Any]) -> dict[str, Any]:
-        job["metadata"] |= {"namespace": "default", "creationTimestamp": "2026-01-01T00:00:00Z"}
-        self.jobs.append(job)
+        job["metadata"] |= {"namespace": "default", "creationTimestamp": TIME}
+        name = job["metadata"]["name"]
+        self.jobs[name] = job
+        self.created.append(name)
+        self.most = max(self.most, len(self.jobs))
         if self.runs:
             command = [sys.executable, *job["spec"]["trainer"]["command"][1:]]
             variables = {**os.environ, "PET_NNODES": "1", "PET_NPROC_PER_NODE": "auto"}
-            process = subprocess.Popen(command, env=variables, stderr=subprocess.DEVNULL)
-            self.processes[job["metadata"]["name"]] = process
+            self.processes[name] = subprocess.Popen(command, env=variables, stderr=subprocess.DEVNULL)
         return job
 
-    def get(self, name: str) -> dict[str, Any]:
-        (job,) = [job for job in self.jobs if job["metadata"]["name"] == name]
-        code = self.processes[name].poll() if self.runs else 1
+    def get(self, name: str) -> dict[str, Any] | None:
+        job = self.jobs.get(name)
+        if job is None:
+            return None
+        code = self.processes[name].poll() if self.runs else self.code
         if code is not None:
             condition = {"type": "Failed" if code else "Complete", "status": "True", "message": "", "reason": "Ended"}
-            job["status"] = {"conditions": [{**condition, "lastTransitionTime": "2026-01-01T00:00:00Z"}]}
+            job["status"] = {"conditions": [{**condition, "lastTransitionTime": TIME}]}
+        if "deletionTimestamp" in job["metadata"]:
+            self.lingers -= 1
+            if self.lingers < 0:
+                del self.jobs[name]
+                return None
         return job
+
+    def delete(self, name: str, how: str) -> dict[str, Any] | None:
+        assert how == "propagationPolicy=Foreground", "else it is gone before its pods are"
+        if name in self.jobs:
+            self.jobs[name]["metadata"]["deletionTimestamp"] = TIME
+        return self.get(name)
 
 
 class _Handler(BaseHTTPRequestHandler):
     server: Cluster
 
     def do_GET(self) -> None:
+        self._note("get", "list")
         what, _, name = self.path.partition("?")[0].rpartition("/")
         if what.endswith("/trainjobs"):
-            self._answer(self.server.get(name))
+            self._answer(None if self.server.away else self.server.get(name), 503 if self.server.away else 404)
         elif what.endswith("/clustertrainingruntimes"):
             self._answer(RUNTIME)
         elif name == "pods":
             self._answer({"kind": "PodList", "apiVersion": "v1", "metadata": {}, "items": []})
         else:
-            self._answer({"kind": "Status", "status": "Failure"}, 404)
+            self._answer(None)
 
     def do_POST(self) -> None:
+        self._note("create", "create")
         self._answer(self.server.create(json.loads(self.rfile.read(int(self.headers["Content-Length"])))))
 
-    def _answer(self, document: dict[str, Any], code: int = 200) -> None:
-        data = json.dumps(document).encode()
-        self.send_response(code)
+    def do_DELETE(self) -> None:
+        self._note("delete", "deletecollection")
+        path, _, how = self.path.partition("?")
+        self._answer(self.server.delete(path.rpartition("/")[2], how))
+
+    def _note(self, of_one: str, of_many: str) -> None:
+        path = self.path.partition("?")[0]
+        place = re.fullmatch(r"/apis?(?:/([\w.]+))?/v\w+(/namespaces/[\w-]+)?/(\w+)(/.+)?", path)
+        assert place, path
+        group, namespace, resource, name = place.groups()
+        role = "role" if namespace else "clusterrole"
+        self.server.asked.add((role, of_one if name else of_many, f"{resource}.{group}" if group else resource))
+
+    def _answer(self, document: dict[str, Any] | None, code: int = 404) -> None:
+        data = json.dumps(document or {"kind": "Status", "status": "Failure"}).encode()
+        self.send_response(200 if document else code)
         self.send_header("Content-Type", "application/json")
         self.send_header("Content-Length", str(len(data)))
         self.end_headers()
@@ -177,7 +229,8 @@ def test_the_node_of_a_cluster_hands_its_weights_over(
     fitted = fit_with_trainjob(make_job(accelerator="cpu"), settings)
     assert len(fitted.epochs) == 2
     assert all(torch.isfinite(tensor).all() for tensor in fitted.state.values())
-    assert len(server.jobs) == 1
+    assert len(server.created) == 1
+    assert not server.jobs  # it is done, and its results are here
 
 
 def test_what_is_asked_of_the_cluster_is_what_the_sdk_knows(
@@ -189,7 +242,7 @@ def test_what_is_asked_of_the_cluster_is_what_the_sdk_knows(
     job = make_job(processes=4, nodes=2, batch_size=16)
     with pytest.raises(DependencyError, match=r"^TrainJob \w+ failed, as did 0 before it\. Its nodes said nothing"):
         fit_with_trainjob(job, settings)
-    (asked,) = server.jobs
+    (asked,) = server.jobs.values()  # one that failed stays, to be looked at
     del asked["status"]
     parsed = models.TrainerV1alpha1TrainJob.from_dict(asked)
     assert parsed is not None
@@ -215,13 +268,115 @@ def test_what_is_asked_of_the_cluster_is_what_the_sdk_knows(
     }
 
 
-def test_a_job_that_fails_is_started_again(
+def test_a_job_that_fails_is_started_again_when_its_pods_have_ended(
+    cluster: Callable[..., Cluster], make_job: Callable[..., Job], settings: TrainJobSettings
+) -> None:
+    server = cluster(runs=False)
+    server.lingers = 1
+    with pytest.raises(DependencyError, match="failed, as did 1 before it"):
+        fit_with_trainjob(make_job(max_failures=1), settings)
+    assert len(server.created) == 2
+    assert server.most == 1
+
+
+@pytest.fixture
+def left(
+    cluster: Callable[..., Cluster],
+    make_job: Callable[..., Job],
+    settings: TrainJobSettings,
+    monkeypatch: pytest.MonkeyPatch,
+) -> tuple[Cluster, Job]:
+    """A cluster with a job that trains on, since whoever waited for it saw the cluster no more."""
+    monkeypatch.setattr(trainjob, "_UNANSWERED", 0)
+    server, job = cluster(runs=False), make_job()
+    server.code, server.away = None, True
+    with pytest.raises(DependencyError, match="Kubeflow Trainer does not answer"):
+        fit_with_trainjob(job, settings)
+    server.away = False
+    return server, job
+
+
+def test_a_job_that_was_left_is_waited_for_and_deleted_when_it_is_done(
+    left: tuple[Cluster, Job], settings: TrainJobSettings, caplog: pytest.LogCaptureFixture
+) -> None:
+    server, job = left
+    server.code = 0
+    figures = EpochFigures(1, 0.5, 0.4, 0.9, 1e-3, 100.0)
+    write_fitted(Fitted({"weight": torch.ones(2)}, 1, [figures], 1.0), Path(job.work), rank=0)
+    with caplog.at_level("INFO"):
+        fitted = fit_with_trainjob(job, settings)
+    assert torch.equal(fitted.state["weight"], torch.ones(2))
+    assert f"TrainJob {server.created[0]}, which an earlier run started, is waited for" in caplog.text
+    assert len(server.created) == 1
+    assert not server.jobs
+
+
+@pytest.mark.parametrize("ended", ["failed", "deleted"])
+def test_one_that_failed_or_is_deleted_is_gone_before_another_starts(
+    ended: str, left: tuple[Cluster, Job], settings: TrainJobSettings
+) -> None:
+    server, job = left
+    if ended == "deleted":
+        server.lingers = 2
+        server.delete(server.created[0], "propagationPolicy=Foreground")
+    server.code = 1
+    with pytest.raises(DependencyError, match="failed, as did 0 before it"):
+        fit_with_trainjob(job, settings)
+    assert len(server.created) == 2
+    assert server.most == 1
+
+
+def test_one_that_does_not_go_away_lets_no_other_start(
+    left: tuple[Cluster, Job], settings: TrainJobSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(trainjob_left, "_GONE_SECONDS", 0.0)
+    server, job = left
+    server.code, server.lingers = 1, 100
+    name = server.created[0]
+    with pytest.raises(DependencyError, match=rf"^TrainJob {name} does not go away, .*jobset-name={name}; of a node"):
+        fit_with_trainjob(job, settings)
+    assert len(server.created) == 1
+
+
+def test_a_job_that_somebody_deletes_ends_the_run(
+    left: tuple[Cluster, Job], settings: TrainJobSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server, job = left
+    real = trainjob_left.job_left
+
+    def deleted(client: Any, work: Path) -> str:
+        name = real(client, work)
+        server.delete(name, "propagationPolicy=Foreground")
+        return name
+
+    monkeypatch.setattr(trainjob, "job_left", deleted)
+    with pytest.raises(DependencyError, match=rf"^TrainJob {server.created[0]} was deleted\. The same command"):
+        fit_with_trainjob(job, settings)
+
+
+def test_the_roles_of_the_manual_allow_what_is_asked_of_the_cluster(
     cluster: Callable[..., Cluster], make_job: Callable[..., Job], settings: TrainJobSettings
 ) -> None:
     server = cluster(runs=False)
     with pytest.raises(DependencyError, match="failed, as did 1 before it"):
         fit_with_trainjob(make_job(max_failures=1), settings)
-    assert len({job["metadata"]["name"] for job in server.jobs}) == 2
+    manual = MANUAL.read_text(encoding="utf-8").replace("\\\n", " ")
+    roles = re.findall(r"kubectl (.*)create (\w+) ([\w-]+) --verb ([\w,]+)\s+--resource ([\w.,]+)", manual)
+    bound = re.findall(r"create \w+binding [\w-]+ --((?:cluster)?role) ([\w-]+)\s+--serviceaccount", manual)
+    assert sorted(bound) == sorted((kind, name) for _, kind, name, _, _ in roles)
+    assert all(("--namespace" in scope) == (kind == "role") for scope, kind, *_ in roles)
+    allowed = {
+        (kind, verb, resource)
+        for _, kind, _, verbs, resources in roles
+        for verb in verbs.split(",")
+        for resource in resources.split(",")
+    }
+    version_of_trainer = ("role", "get", "configmaps")  # the SDK does without
+    assert server.asked - {version_of_trainer} <= allowed
+    assert allowed - server.asked == {
+        ("role", "get", "pods"),
+        ("role", "list", "trainingruntimes.trainer.kubeflow.org"),
+    }
 
 
 def test_a_cluster_that_does_not_answer_is_named(
