@@ -162,6 +162,9 @@ def test_weights_that_changed_on_their_way_are_refused(tmp_path: Path) -> None:
     save_file({"weight": torch.zeros(2)}, tmp_path / WEIGHTS_FILE)
     with pytest.raises(IntegrityError, match=r"weights\.safetensors is not what the training wrote"):
         read_fitted(tmp_path, processes=1)
+    (tmp_path / WEIGHTS_FILE).write_bytes(b"cut o")
+    with pytest.raises(IntegrityError, match=r"weights\.safetensors is not what the training wrote"):
+        read_fitted(tmp_path, processes=1)
 
 
 def test_an_error_of_the_input_crosses_the_process_border(
