@@ -112,7 +112,7 @@ def fit(
         parts: what the strategy gives Lightning; None: as for this process alone or under `torch.distributed.run`.
         start: weights to begin with; None: random ones.
     Raises:
-        InputError: the loss is no number any more, or a class has no training image.
+        InputError: the loss or its gradient is no number any more, or a class has no training image.
     """
     train, val = dataset.split("train"), dataset.split("val")
     architecture = architecture_for(dataset, config)
@@ -150,7 +150,7 @@ def fit(
         try:
             trainer.fit(module, batches, even_batches(val, batch_size=_VAL_BATCH_SIZE, share=share))
         except LossError as error:
-            positions = order.batch(error.epoch, error.step)
+            positions = (order.whole_batch if error.shared else order.batch)(error.epoch, error.step)
             raise InputError(_with_a_way_out(error, train.rows["image_id"].iloc[positions].tolist(), config)) from None
         except (RuntimeError, MemoryError) as error:
             if _is_out_of_memory(error):

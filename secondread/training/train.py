@@ -96,8 +96,8 @@ def train(
         resume: go on from what a run with the same data, recipe, code and start left when it was cut.
         start: model folder whose weights to begin with; None for random ones.
     Raises:
-        InputError: `start` is of other classes or another architecture, the loss is no number any more, a class has no
-            training image, or `output` cannot be written.
+        InputError: `start` is of other classes or another architecture, the loss or its gradient is no number any more,
+            a class has no training image, or `output` cannot be written.
         StoppedError: the process was asked to end.
         DependencyError: the tracker does not answer, or memory ran out.
     """

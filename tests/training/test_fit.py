@@ -8,6 +8,7 @@ from dataclasses import replace
 from itertools import count
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -23,7 +24,7 @@ from secondread.errors import DependencyError, InputError
 from secondread.model.vit import ViT
 from secondread.training.batches import Share, TrainOrder
 from secondread.training.fit import Fitted, architecture_for, epochs_for, fit, preset_name, run_parameters
-from secondread.training.module import Classifier
+from secondread.training.module import Classifier, smoothed_cross_entropy
 from secondread.training.trainer import precision_for
 
 
@@ -105,20 +106,47 @@ def test_the_same_seed_gives_the_same_bits(
     assert not torch.equal(first.state["head.weight"], other.state["head.weight"])
 
 
+def images_of(dataset: DatasetVersion, config: TrainConfig, epoch: int, step: int) -> list[str]:
+    """Of a batch; both counted from 0."""
+    train = dataset.split("train")
+    order = TrainOrder(len(train.labels), batch_size=config.batch_size, seed=config.seed, share=Share())
+    named: list[str] = train.rows["image_id"].iloc[order.batch(epoch, step)].tolist()
+    return named
+
+
 def test_a_loss_that_is_no_number_stops_and_names_the_batch(
     dataset: DatasetVersion, quick: Callable[..., TrainConfig]
 ) -> None:
-    message = (
-        r"the loss is nan in epoch (\d+), step (\d+)\. Lower learning_rate \(now 1e\+18\), .* of the batch: (.*)\."
-    )
+    message = r"is (nan|inf) in epoch (\d+), step (\d+)\. Lower learning_rate \(now 1e\+18\), .* of the batch: (.*)\."
     config = quick(learning_rate=1e18, precision="32-true", warmup_share=0.0)
     with pytest.raises(InputError, match=message) as raised:
         train_alone(dataset, config)
-    epoch, step, named = re.search(message, str(raised.value)).groups()
-    train = dataset.split("train")
-    order = TrainOrder(len(train.labels), batch_size=config.batch_size, seed=config.seed, share=Share())
-    batch = train.rows["image_id"].iloc[order.batch(int(epoch) - 1, int(step) - 1)]
-    assert named.split(", ") == batch.tolist()
+    _, epoch, step, named = re.search(message, str(raised.value)).groups()
+    assert int(epoch) == 1
+    assert int(step) > 1  # the first one is what ruined the weights
+    assert named.split(", ") == images_of(dataset, config, int(epoch) - 1, int(step) - 1)
+
+
+@pytest.mark.parametrize("accumulate", [1, 4])
+def test_a_batch_whose_loss_is_a_number_and_whose_gradient_is_none_is_named_itself(
+    dataset: DatasetVersion, quick: Callable[..., TrainConfig], monkeypatch: pytest.MonkeyPatch, accumulate: int
+) -> None:
+    config = quick(accumulate=accumulate)
+    steps = len(dataset.split("train").labels) // config.batch_size
+    losses = count()
+
+    def poisoned(logits: torch.Tensor, *others: Any) -> torch.Tensor:
+        loss = smoothed_cross_entropy(logits, *others)
+        first_part = next(losses) == (steps + 4) * accumulate  # of the fifth step of the second epoch
+        return loss + (0 * logits.sum()).sqrt() if first_part else loss  # adds 0, which has no slope
+
+    monkeypatch.setattr("secondread.training.module.smoothed_cross_entropy", poisoned)
+    named = ", ".join(images_of(dataset, config, 1, 4))
+    message = (
+        rf"the norm of the gradient is nan in epoch 2, step 5\. Lower .* look at the images of the batch: {named}\."
+    )
+    with pytest.raises(InputError, match=message):
+        train_alone(dataset, config)
 
 
 @pytest.mark.parametrize(

@@ -22,6 +22,7 @@ from secondread.config.train import TrainConfig
 from secondread.data.versions.dataset import DatasetVersion
 from secondread.errors import InputError, IntegrityError, StoppedError
 from secondread.tracking.runs import TrackingConfig
+from secondread.training.batches import Share, TrainOrder
 from secondread.training.fit import Fitted
 from secondread.training.module import Classifier
 from secondread.training.strategies import torchrun, worker
@@ -133,6 +134,43 @@ def test_two_processes_do_the_steps_that_one_does(
     single, ddp = (load_file(made.model.root / "model.safetensors") for made in models.values())
     for name, tensor in single.items():
         torch.testing.assert_close(ddp[name], tensor, rtol=1e-3, atol=1e-4)
+
+
+POISONED = """
+import os, sys
+from secondread.training import module
+from secondread.training.strategies import worker
+
+real, losses = module.smoothed_cross_entropy, iter(range(1000))
+
+def poisoned(logits, *others):
+    loss = real(logits, *others)
+    return loss + (0 * logits.sum()).sqrt() if next(losses) == 3 and os.environ["RANK"] == "1" else loss
+
+if __name__ == "__main__":
+    module.smoothed_cross_entropy = poisoned
+    sys.exit(worker.main(sys.argv[1:]))
+"""
+
+
+@pytest.mark.parametrize("strategy", ["ddp", "fsdp"])
+def test_a_gradient_that_is_no_number_is_put_down_to_the_images_of_all_processes(
+    dataset: DatasetVersion,
+    quick: Callable[..., TrainConfig],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    strategy: str,
+) -> None:
+    """It is summed up before anybody can look at it."""
+    (script := tmp_path / "poisoned.py").write_text(POISONED)
+    real = torchrun._command
+    monkeypatch.setattr(torchrun, "_command", lambda *told: [*real(*told)[:-3], str(script), str(told[0])])
+    config = quick(**RECIPE, strategy=strategy)
+    images = dataset.split("train")
+    order = TrainOrder(len(images.labels), batch_size=config.batch_size, seed=config.seed, share=Share())
+    named = ", ".join(images.rows["image_id"].iloc[order.batch(0, 3)])
+    with pytest.raises(InputError, match=rf"norm of the gradient is nan in epoch 1, step 4\. .* the batch: {named}\."):
+        train(dataset, tmp_path / "model", config)
 
 
 def test_weights_that_are_spread_over_processes_become_the_model_of_ddp(
