@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import asdict
 from pathlib import Path
 
 import torch
 
-from secondread.atomic import one_at_a_time, sha256_file
+from secondread.atomic import one_at_a_time, room_in, sha256_file
 from secondread.config.train import TrainConfig
 from secondread.data.engines.journal import resume_key
 from secondread.data.versions.dataset import DatasetVersion
@@ -47,7 +47,7 @@ def run_folder(beside: Path, storage: str, key: str, *, resume: bool = True) -> 
         resume: False: remove what an earlier run left.
     Raises:
         InputError: the storage cannot be written.
-        DependencyError: another run works in it.
+        DependencyError: another run works in it, or the storage is full.
     """
     work = Path(storage) / f"train-{key[:_KEY_DIGITS]}" if storage else beside / ".work"
     try:
@@ -62,7 +62,8 @@ def run_folder(beside: Path, storage: str, key: str, *, resume: bool = True) -> 
         work.mkdir(exist_ok=True)  # a run that has just ended may have taken it away
         continued = any(work.iterdir())
         try:
-            yield work
+            with room_in(Path(storage)) if storage else nullcontext():  # else it is the output's disk
+                yield work
         except InputError:
             if not continued:
                 shutil.rmtree(work)

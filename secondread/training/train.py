@@ -16,7 +16,7 @@ import torch
 from safetensors.torch import save
 
 from secondread import __version__
-from secondread.atomic import resumable_folder, write_json
+from secondread.atomic import resumable_folder, room_in, write_json
 from secondread.config.train import TrainConfig
 from secondread.data.versions.dataset import DatasetVersion, SplitData
 from secondread.evaluation.card import model_card
@@ -133,8 +133,9 @@ def train(
             metrics = _write_folder(made, dataset, config, opened, fitted)
             if tracker:
                 tell_end(tracker, dataset, made, metrics=metrics, fitted=fitted, work=work)
-        for path in made.iterdir():
-            shutil.move(path, folder / path.name)
+        with room_in(output):
+            for path in made.iterdir():
+                shutil.move(path, folder / path.name)
     return TrainResult(ModelFolder.open(output), metrics, run_id)
 
 

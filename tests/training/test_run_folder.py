@@ -65,6 +65,14 @@ def test_a_storage_that_cannot_be_written_is_named(tmp_path: Path) -> None:
         pytest.fail("the block must not be entered")
 
 
+def test_a_full_storage_is_named_itself_and_what_is_done_stays(cut: Path, tmp_path: Path) -> None:
+    message = r"no room is left for .*/storage\. Free space and start the run again: it goes on from there"
+    with pytest.raises(DependencyError, match=message), run_folder(tmp_path, str(cut), KEY):
+        Path("/dev/full").write_text("a byte")
+    with run_folder(tmp_path, str(cut), KEY) as work:
+        assert (work / "checkpoint").is_file()
+
+
 def test_only_what_decides_on_the_model_decides_on_the_folder(dataset: DatasetVersion) -> None:
     config = TrainConfig()
     elsewhere = replace(

@@ -15,6 +15,7 @@ from sklearn.metrics import accuracy_score, roc_auc_score
 
 from secondread.config.train import TrainConfig
 from secondread.data.versions.dataset import DatasetVersion
+from secondread.errors import DependencyError
 from secondread.model.folder import ModelFolder
 from secondread.model.session import GraphSession
 from secondread.model.training_record import TrainingRecord
@@ -166,3 +167,11 @@ def test_a_failure_spares_what_was_there_and_the_next_run_need_not_train_again(
     result = train(dataset, tmp_path / "model", quick(epochs=1))
     assert result.metrics["epochs"] == 1
     assert [path.name for path in tmp_path.iterdir()] == ["model"]
+
+
+def test_an_output_that_is_full_is_named_and_not_the_storage(
+    dataset: DatasetVersion, quick: Callable[..., TrainConfig], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module.shutil, "move", lambda *_: Path("/dev/full").write_text("a byte"))
+    with pytest.raises(DependencyError, match=r"no room is left for .*/model\. Free space and start the run again"):
+        train(dataset, tmp_path / "model", quick(epochs=1, storage=str(tmp_path / "storage")))

@@ -102,8 +102,13 @@ def digest_file(work: Path, rank: int) -> Path:
     return work / f"weights-{rank}.sha256"
 
 
+def leave_error(error: SecondReadError, work: Path) -> None:
+    """Write an error down for whoever started the processes."""
+    write_json(work / ERROR_FILE, {"kind": type(error).__name__, "message": str(error)})
+
+
 def error_from(document: Mapping[str, str]) -> SecondReadError:
-    """The error that a process left behind as `ERROR_FILE`, of the class it had there."""
+    """The error that a process left with `leave_error`, of the class it had there."""
     kind = getattr(errors, document["kind"], SecondReadError)
     made = kind(document["message"])
     return made if isinstance(made, SecondReadError) else SecondReadError(document["message"])

@@ -18,15 +18,25 @@ import torch
 from mlflow import MlflowClient
 from safetensors.torch import load_file, save_file
 
+from secondread.atomic import read_json
 from secondread.config.train import TrainConfig
 from secondread.data.versions.dataset import DatasetVersion
-from secondread.errors import InputError, IntegrityError, StoppedError
+from secondread.errors import DependencyError, InputError, IntegrityError, StoppedError
 from secondread.tracking.runs import TrackingConfig
 from secondread.training.batches import Share, TrainOrder
 from secondread.training.fit import Fitted
 from secondread.training.module import Classifier
 from secondread.training.strategies import torchrun, worker
-from secondread.training.strategies.job import JOB_FILE, WEIGHTS_FILE, Job, digest_file, read_fitted, write_fitted
+from secondread.training.strategies.job import (
+    ERROR_FILE,
+    JOB_FILE,
+    WEIGHTS_FILE,
+    Job,
+    digest_file,
+    error_from,
+    read_fitted,
+    write_fitted,
+)
 from secondread.training.train import TrainResult, train
 
 RECIPE = {"processes": 2, "epochs": 3, "threads": 2, "precision": "32-true"}
@@ -221,6 +231,29 @@ def test_an_error_of_the_input_crosses_the_process_border(
     monkeypatch.setattr(torchrun, "_run", left_before)
     with pytest.raises(InputError, match="there is no preset 'nonsense'"):
         torchrun.fit_distributed(job)
+
+
+@pytest.mark.parametrize("storage", ["", "volume"])
+def test_a_disk_that_is_full_is_named_by_the_process_that_meets_it(
+    dataset: DatasetVersion,
+    quick: Callable[..., TrainConfig],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    storage: str,
+) -> None:
+    def full(*_: object) -> None:
+        Path("/dev/full").write_text("a byte")
+
+    monkeypatch.setattr("secondread.training.checkpoint.write_checkpoint", full)
+    monkeypatch.setenv("RANK", "0")
+    monkeypatch.setenv("WORLD_SIZE", "1")
+    named = str(tmp_path / storage) if storage else ""
+    job = Job(str(dataset.root), asdict(quick(epochs=1, storage=named)), str(tmp_path / "work"))
+    Path(job.work).mkdir()
+    assert worker.main([str(job.write())]) == DependencyError.exit_code
+    left = error_from(read_json(Path(job.work) / ERROR_FILE))
+    assert isinstance(left, DependencyError)
+    assert f"no room is left for {named or job.work}. Free space and start the run again" in str(left)
 
 
 def test_only_our_own_log_lines_are_passed_on(capsys: pytest.CaptureFixture[str]) -> None:
