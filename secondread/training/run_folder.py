@@ -19,17 +19,19 @@ from secondread.errors import InputError
 _KEY_DIGITS = 16  # hex digits of a key in a name
 # of a recipe, what says where and how a training runs, and not what comes of it
 _CIRCUMSTANCES = frozenset({"name", "storage", "ray_address", "max_failures", "checkpoint_minutes"})
+# and what is done with the weights that came of it: seconds, and done anew by every run
+_AFTERWARDS = frozenset({"explain", "audit_images", "abstain_share", "out_of_distribution_share", "class_sensitivity"})
 
 
 def run_key(dataset: DatasetVersion, config: TrainConfig, start: str) -> str:
-    """A hash, hex, of all that decides what a training comes to.
+    """A hash, hex, of all that decides which weights a training comes to.
 
     Args:
         dataset: that is trained on.
         config: recipe.
         start: file of weights to begin with; empty for random ones.
     """
-    recipe = {name: value for name, value in asdict(config).items() if name not in _CIRCUMSTANCES}
+    recipe = {name: value for name, value in asdict(config).items() if name not in _CIRCUMSTANCES | _AFTERWARDS}
     return resume_key(dataset.content_hash, recipe, sha256_file(start) if start else "", torch.__version__)
 
 

@@ -73,10 +73,19 @@ def test_a_full_storage_is_named_itself_and_what_is_done_stays(cut: Path, tmp_pa
         assert (work / "checkpoint").is_file()
 
 
-def test_only_what_decides_on_the_model_decides_on_the_folder(dataset: DatasetVersion) -> None:
+def test_only_what_decides_on_the_weights_decides_on_the_folder(dataset: DatasetVersion) -> None:
     config = TrainConfig()
     elsewhere = replace(
         config, name="other", storage="/mnt", ray_address="head:6379", max_failures=5, checkpoint_minutes=1.0
     )
     assert run_key(dataset, elsewhere, "") == run_key(dataset, config, "")
+    afterwards = replace(
+        config,
+        explain=False,
+        audit_images=0,
+        abstain_share=0.2,
+        out_of_distribution_share=0.1,
+        class_sensitivity=0.8,
+    )
+    assert run_key(dataset, afterwards, "") == run_key(dataset, config, "")
     assert run_key(dataset, replace(config, learning_rate=1e-4), "") != run_key(dataset, config, "")
