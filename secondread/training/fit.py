@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import lightning
 import torch
@@ -25,6 +25,7 @@ from secondread.training.best import KeepBest
 from secondread.training.checkpoint import CheckpointFolder
 from secondread.training.ema import WeightAverage
 from secondread.training.epochs import EpochBar, EpochFigures, EpochLog
+from secondread.training.memory import is_out_of_memory
 from secondread.training.module import Classifier, LossError, class_weights
 from secondread.training.resume import Checkpoints, Kept
 from secondread.training.trainer import TrainerParts, contained, make_trainer, parts_for
@@ -153,7 +154,7 @@ def fit(
             positions = (order.whole_batch if error.shared else order.batch)(error.epoch, error.step)
             raise InputError(_with_a_way_out(error, train.rows["image_id"].iloc[positions].tolist(), config)) from None
         except (RuntimeError, MemoryError) as error:
-            if _is_out_of_memory(error):
+            if is_out_of_memory(error):
                 raise _out_of_memory(config) from error
             if config.compile and _is_of_the_compiler(error):
                 raise DependencyError(
@@ -200,10 +201,6 @@ def _with_a_way_out(error: LossError, images: list[str], config: TrainConfig) ->
     )
 
 
-def _is_out_of_memory(error: BaseException) -> bool:
-    return isinstance(error, torch.OutOfMemoryError | MemoryError) or "DefaultCPUAllocator" in str(error)
-
-
 def _is_of_the_compiler(error: BaseException) -> bool:
     from torch._dynamo.exc import BackendCompilerFailed  # takes a second to import, and is loaded where it is raised
 
@@ -212,11 +209,26 @@ def _is_of_the_compiler(error: BaseException) -> bool:
 
 def _out_of_memory(config: TrainConfig) -> DependencyError:
     per_step = config.batch_size // config.world_size
+    parts, images = 2 * config.accumulate, max(2, config.batch_size // 2)
+    ways = []
+    if _allowed(config, accumulate=parts):
+        ways.append(f"train.accumulate={parts} for the same step in less memory")
+    if images < config.batch_size and _allowed(config, batch_size=images):
+        ways.append(f"train.batch_size={images}")
+    advice = f"Set {', or '.join(ways)}." if ways else "Train on smaller images, with a smaller preset or more memory."
     return DependencyError(
         f"out of memory with {per_step} images a step in each process, computed in {config.accumulate} "
-        f"part{'s' * (config.accumulate > 1)}. Set train.accumulate={2 * config.accumulate} for the same step in less "
-        f"memory, or train.batch_size={max(2, config.batch_size // 2)}."
+        f"part{'s' * (config.accumulate > 1)}. {advice}"
     )
+
+
+def _allowed(config: TrainConfig, **changes: Any) -> bool:
+    """Whether the recipe may be changed so."""
+    try:
+        replace(config, **changes)
+    except InputError:
+        return False
+    return True
 
 
 @contextmanager

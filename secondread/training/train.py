@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,6 +20,7 @@ from secondread import __version__
 from secondread.atomic import resumable_folder, room_in, write_json
 from secondread.config.train import TrainConfig
 from secondread.data.versions.dataset import DatasetVersion, SplitData
+from secondread.errors import DependencyError
 from secondread.evaluation.card import model_card
 from secondread.evaluation.metrics import overall
 from secondread.evaluation.thresholds import choose_thresholds
@@ -40,6 +42,7 @@ from secondread.model.session import GraphSession, Outputs
 from secondread.model.vit import ViT, parameter_count
 from secondread.training.batches import Share, even_batches
 from secondread.training.fit import Fitted, architecture_for
+from secondread.training.memory import is_out_of_memory
 from secondread.training.out_of_distribution import fit_strangeness, threshold
 from secondread.training.record import training_record
 from secondread.training.run_folder import empty_folder, run_folder, run_key
@@ -130,13 +133,34 @@ def train(
             fitted = fit_with_strategy(job, dataset, tracker=tracker)
             made = work / "model" / output.name  # the tracker keeps it under its own name
             empty_folder(made)
-            metrics = _write_folder(made, dataset, config, opened, fitted)
+            with _enough_memory(config):
+                metrics = _write_folder(made, dataset, config, opened, fitted)
             if tracker:
                 tell_end(tracker, dataset, made, metrics=metrics, fitted=fitted, work=work)
         with room_in(output):
+            for path in folder.iterdir():
+                if path.is_file():  # of a run that was cut here, and may have written others
+                    path.unlink()
             for path in made.iterdir():
                 shutil.move(path, folder / path.name)
     return TrainResult(ModelFolder.open(output), metrics, run_id)
+
+
+@contextmanager
+def _enough_memory(config: TrainConfig) -> Iterator[None]:
+    """Say of memory that ran out after the training that nothing of it is lost."""
+    try:
+        yield
+    except Exception as error:
+        if not is_out_of_memory(error):
+            raise
+        less = ["train.explain=false"] if config.explain else []
+        less += ["train.audit_images=0"] if config.audit_images else []
+        advice = f"Free some, or set {' and '.join(less)}" if less else "Free some"
+        raise DependencyError(
+            f"out of memory after the training, while its model is calibrated and exported. {advice}, and start the "
+            "run again: it goes on from there."
+        ) from error
 
 
 def _write_folder(

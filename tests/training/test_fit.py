@@ -168,6 +168,40 @@ def test_too_little_memory_says_what_to_set(
         train_alone(dataset, quick())
 
 
+@pytest.mark.parametrize(
+    ("settings", "advice"),
+    [
+        ({"batch_size": 64, "accumulate": 4}, r"Set train\.accumulate=8 .*, or train\.batch_size=32\.$"),
+        (
+            {"batch_size": 66, "strategy": "ddp", "accumulate": 8},
+            r"Set train\.accumulate=16 .*, or train\.batch_size=33\.$",
+        ),
+        ({"batch_size": 3}, r"Set train\.batch_size=2\.$"),  # in two parts, one would be of one image
+        (
+            {"batch_size": 64, "strategy": "ddp", "accumulate": 16},
+            r"smaller images, with a smaller preset or more memory",
+        ),
+        ({"batch_size": 2}, r"smaller images, with a smaller preset or more memory"),
+    ],
+)
+def test_what_it_says_to_set_may_be_set(
+    dataset: DatasetVersion,
+    quick: Callable[..., TrainConfig],
+    monkeypatch: pytest.MonkeyPatch,
+    settings: Mapping[str, Any],
+    advice: str,
+) -> None:
+    def full(*_: object) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr(Classifier, "training_step", full)
+    config = quick(**settings)
+    with pytest.raises(DependencyError, match=advice) as told:
+        train_alone(dataset, config)
+    for name, value in re.findall(r"train\.(\w+)=(\d+)", str(told.value)):
+        replace(config, **{name: int(value)})
+
+
 def test_a_step_in_parts_is_the_same_step(
     dataset: DatasetVersion, quick: Callable[..., TrainConfig], monkeypatch: pytest.MonkeyPatch
 ) -> None:

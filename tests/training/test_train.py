@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -175,3 +176,37 @@ def test_an_output_that_is_full_is_named_and_not_the_storage(
     monkeypatch.setattr(module.shutil, "move", lambda *_: Path("/dev/full").write_text("a byte"))
     with pytest.raises(DependencyError, match=r"no room is left for .*/model\. Free space and start the run again"):
         train(dataset, tmp_path / "model", quick(epochs=1, storage=str(tmp_path / "storage")))
+
+
+def test_memory_that_runs_out_after_the_training_costs_none_of_it(
+    dataset: DatasetVersion, quick: Callable[..., TrainConfig], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise MemoryError
+
+    with monkeypatch.context() as patch:
+        patch.setattr(module, "export_onnx", full)
+        advice = r"Free some, or set train\.explain=false, and start the run again: it goes on from there"
+        with pytest.raises(DependencyError, match=advice):
+            train(dataset, tmp_path / "model", quick(epochs=1, explain=True))
+    monkeypatch.setattr(Classifier, "training_step", full)
+    result = train(dataset, tmp_path / "model", quick(epochs=1, explain=False))  # as it was advised to
+    assert result.model.explain_path() is None
+
+
+def test_a_run_that_was_cut_in_its_last_moment_leaves_no_file_that_the_next_would_not_write(
+    dataset: DatasetVersion, quick: Callable[..., TrainConfig], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    move = shutil.move
+
+    def move_and_end(source: Path, target: Path) -> None:
+        move(source, target)
+        if target.name == "explain.onnx":
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(module.shutil, "move", move_and_end)
+        with pytest.raises(KeyboardInterrupt):
+            train(dataset, tmp_path / "model", quick(epochs=1, explain=True))
+    train(dataset, tmp_path / "model", quick(epochs=1, explain=False))
+    assert not (tmp_path / "model" / "explain.onnx").exists()
