@@ -132,16 +132,20 @@ def fit(
     order = batches.sampler
     assert isinstance(order, TrainOrder)  # noqa: S101 - it was made so
     folder = CheckpointFolder(work / CHECKPOINTS) if work else None
+    found = folder.latest() if folder else None
+    if found:
+        config = replace(config, precision=found["precision"])
+    threads = found["threads"][share.rank] if found else _threads_for(config, share)
     checkpoints = Checkpoints(
         folder,
         Kept(order, epoch_log, best, average),
-        found=folder.latest() if folder else None,
+        found=found,
         minutes=config.checkpoint_minutes,
     )
     callbacks: list[Callback] = [*([average] if average else []), epoch_log, best, checkpoints]
     if sys.stderr.isatty() and share.rank == 0:
         callbacks.append(EpochBar(epoch_log))
-    with _threads(config, share), contained():
+    with _threads(threads), contained():
         trainer = make_trainer(
             config,
             parts or parts_for(config, share),
@@ -231,12 +235,17 @@ def _allowed(config: TrainConfig, **changes: Any) -> bool:
     return True
 
 
-@contextmanager
-def _threads(config: TrainConfig, share: Share) -> Iterator[None]:
-    """Give torch this process's part of the CPUs, and put the caller's setting back."""
-    before = torch.get_num_threads()
+def _threads_for(config: TrainConfig, share: Share) -> int:
+    """This process's part of the CPUs."""
     on_this_machine = min(share.processes, config.processes)
-    torch.set_num_threads(max(1, (config.threads or cpu_limit()) // on_this_machine))
+    return max(1, (config.threads or cpu_limit()) // on_this_machine)
+
+
+@contextmanager
+def _threads(count: int) -> Iterator[None]:
+    """Let torch compute with so many, and put the caller's setting back."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
     try:
         yield
     finally:
