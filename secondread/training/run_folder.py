@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import asdict
 from pathlib import Path
@@ -36,7 +36,7 @@ def run_key(dataset: DatasetVersion, config: TrainConfig, start: str) -> str:
 
 
 @contextmanager
-def run_folder(beside: Path, storage: str, key: str, *, resume: bool = True) -> Iterator[Path]:
+def run_folder(beside: Path, storage: str, key: str, *, forget: Callable[[Path], None] | None = None) -> Iterator[Path]:
     """Give the folder of a run, with what an earlier one left in it.
 
     It is removed when the block ends well. After an `InputError`, which the same run would meet again, it is removed
@@ -46,7 +46,7 @@ def run_folder(beside: Path, storage: str, key: str, *, resume: bool = True) -> 
         beside: folder whose hidden folder `.work` it is where there is no storage.
         storage: folder on a volume, for runs that lose what is beside; empty for none.
         key: of the run.
-        resume: False: remove what an earlier run left.
+        forget: is given the folder before what an earlier run left in it is removed; None: it is gone on with.
     Raises:
         InputError: the storage cannot be written.
         DependencyError: another run works in it, or the storage is full.
@@ -59,7 +59,8 @@ def run_folder(beside: Path, storage: str, key: str, *, resume: bool = True) -> 
             f"cannot write {work}: {error.strerror}. Set train.storage to a folder that you may write to."
         ) from error
     with one_at_a_time(work, wait=False):
-        if not resume:
+        if forget:
+            forget(work)
             empty_folder(work)
         work.mkdir(exist_ok=True)  # a run that has just ended may have taken it away
         continued = any(work.iterdir())

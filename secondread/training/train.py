@@ -7,6 +7,7 @@ import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -50,7 +51,7 @@ from secondread.training.start import Start, open_start
 from secondread.training.strategies.job import Job
 from secondread.training.strategies.strategy import fit_with_strategy
 from secondread.training.temperature import fit_temperature
-from secondread.training.tracked import open_tracker, tell_end, tell_start
+from secondread.training.tracked import abandon_tracker, open_tracker, tell_end, tell_start
 
 if TYPE_CHECKING:
     # MLflow is no dependency of training
@@ -115,9 +116,10 @@ def train(
         )
     weights = opened.weights if opened else ""
     key = run_key(dataset, config, weights)
+    forget = partial(abandon_tracker, tracking, output=output, storage=config.storage)
     with (
         resumable_folder(output, marker=CONFIG_FILE, key=key, inputs=[dataset.root]) as folder,
-        run_folder(folder, config.storage, key, resume=resume) as work,
+        run_folder(folder, config.storage, key, forget=None if resume else forget) as work,
     ):
         with open_tracker(tracking, work, output=output, storage=config.storage) as tracker:
             run_id = tracker.run_id if tracker else ""

@@ -30,9 +30,15 @@ def test_what_was_cut_is_found_again_on_the_volume_and_gone_in_the_end(cut: Path
     assert not list(cut.iterdir())
 
 
-def test_a_run_that_begins_anew_finds_nothing(cut: Path, tmp_path: Path) -> None:
-    with run_folder(tmp_path, str(cut), KEY, resume=False) as work:
+def test_a_run_that_begins_anew_finds_nothing_once_it_has_looked_at_what_it_forgets(cut: Path, tmp_path: Path) -> None:
+    looked_at: list[str] = []
+
+    def forget(work: Path) -> None:
+        looked_at.extend(path.name for path in work.iterdir())
+
+    with run_folder(tmp_path, str(cut), KEY, forget=forget) as work:
         assert not list(work.iterdir())
+    assert looked_at == ["checkpoint"]
 
 
 def test_a_mistake_in_how_it_is_called_again_costs_no_checkpoint(cut: Path, tmp_path: Path) -> None:
