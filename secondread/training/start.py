@@ -9,12 +9,16 @@ import torch
 from safetensors import SafetensorError, safe_open
 
 from secondread.config.train import TrainConfig
+from secondread.data.pixels.preprocess import Preprocessing
 from secondread.data.versions.dataset import DatasetVersion
 from secondread.errors import InputError, IntegrityError
+from secondread.logging import get_logger
 from secondread.model.folder import WEIGHTS_FILE, ModelFolder
 from secondread.model.vit import ViT, ViTConfig
 from secondread.training.fit import architecture_for, preset_name
 from secondread.training.pretraining.folder import PRETRAINED_FILE, read_pretrained
+
+log = get_logger(__name__)
 
 
 @dataclass(frozen=True)
@@ -43,6 +47,8 @@ class Start:
 def open_start(folder: Path | None, dataset: DatasetVersion, config: TrainConfig) -> Start | None:
     """The weights to begin with; None for random ones.
 
+    Those of images that were preprocessed otherwise are taken, with a warning: most of what they know holds.
+
     Args:
         folder: of a model, or one that `train pretrain` wrote, which has all weights but the head's.
         dataset: that will be trained on.
@@ -56,10 +62,11 @@ def open_start(folder: Path | None, dataset: DatasetVersion, config: TrainConfig
     labelled = not (folder / PRETRAINED_FILE).is_file()
     if labelled:
         model = _model(folder, dataset).config
-        theirs, version = model.architecture, model.dataset_version
+        theirs, version, seen = model.architecture, model.dataset_version, model.preprocessing
     else:
         document = read_pretrained(folder).document
         theirs, version = document["architecture"], document["dataset_version"]
+        seen = Preprocessing.from_dict(document["preprocessing"])
     architecture = ViTConfig.from_dict(theirs)
     _check_weights(folder / WEIGHTS_FILE, architecture, labelled=labelled)
     if _shape(architecture) != _shape(architecture_for(dataset, config)):
@@ -67,6 +74,12 @@ def open_start(folder: Path | None, dataset: DatasetVersion, config: TrainConfig
             f"the weights in {folder} are not of preset {preset_name(dataset, config)} for images of "
             f"{dataset.image_size} pixels. Choose the preset that they were trained with, and a dataset of the same "
             "image size."
+        )
+    if seen != dataset.preprocessing:
+        log.warning(
+            "the weights in %s learned from images of %s, and those of %s are of %s: they are begun with, but know "
+            "images that look otherwise",
+            *(folder, seen, dataset.root, dataset.preprocessing),
         )
     return Start(str((folder / WEIGHTS_FILE).resolve()), str(version), labelled=labelled)
 

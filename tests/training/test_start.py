@@ -96,6 +96,29 @@ def test_a_start_of_another_preset_or_other_classes_is_refused(
         train(dataset, tmp_path / "model", quick(), start=other)
 
 
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [({"contrast": "clahe"}, "contrast clahe"), ({"trim_borders": True}, "borders trimmed"), ({}, "")],
+)
+def test_weights_of_images_that_were_preprocessed_otherwise_are_taken_with_a_warning(
+    dataset: DatasetVersion,
+    quick: Callable[..., TrainConfig],
+    trained: TrainResult,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+    change: dict[str, object],
+    said: str,
+) -> None:
+    shutil.copytree(trained.model.root, tmp_path / "start")
+    document = trained.model.config.to_dict()
+    document["preprocessing"] |= change
+    (tmp_path / "start" / "config.json").write_text(json.dumps(document))
+    with caplog.at_level(logging.WARNING):
+        assert open_start(tmp_path / "start", dataset, quick()) is not None
+    warnings = [text for record in caplog.records if "look otherwise" in (text := record.getMessage())]
+    assert [said in text for text in warnings] == [True] * bool(change)
+
+
 def truncate(weights: Path) -> None:
     weights.write_bytes(weights.read_bytes()[:-1])
 
@@ -132,7 +155,11 @@ def test_a_pre_training_is_begun_with_if_it_has_all_but_the_head(
     dataset: DatasetVersion, quick: Callable[..., TrainConfig], trained: TrainResult, tmp_path: Path
 ) -> None:
     tensors = load_file(trained.model.root / "model.safetensors")
-    document = {"architecture": trained.model.config.architecture, "dataset_version": "a" * 64}
+    document = {
+        "architecture": trained.model.config.architecture,
+        "dataset_version": "a" * 64,
+        "preprocessing": dataset.preprocessing.to_dict(),
+    }
     Pretrained(document, {name: value for name, value in tensors.items() if "head." not in name}).write(tmp_path)
     assert open_start(tmp_path, dataset, quick()) is not None
     forget_a_tensor(tmp_path / "model.safetensors")
