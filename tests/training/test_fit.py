@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from lightning.pytorch.callbacks import Callback
 
 from secondread.config.ingest import IngestConfig
 from secondread.config.preprocess import PreprocessConfig
@@ -25,7 +26,7 @@ from secondread.model.vit import ViT
 from secondread.training.batches import Share, TrainOrder
 from secondread.training.fit import Fitted, architecture_for, epochs_for, fit, preset_name, run_parameters
 from secondread.training.module import Classifier, smoothed_cross_entropy
-from secondread.training.trainer import precision_for
+from secondread.training.trainer import TrainerParts, precision_for
 
 
 class Notes:
@@ -219,6 +220,30 @@ def test_a_step_in_parts_is_the_same_step(
     assert parts.epochs[0].train_loss == pytest.approx(whole.epochs[0].train_loss, rel=1e-4)
     for name, tensor in whole.state.items():
         torch.testing.assert_close(parts.state[name], tensor, rtol=1e-3, atol=1e-4)
+
+
+class Layouts(Callback):
+    """Sees how the weights of convolutions lie in memory while a training goes on."""
+
+    def __init__(self) -> None:
+        self.channels_last: set[bool] = set()
+
+    def on_train_batch_end(self, trainer: object, pl_module: Classifier, *_: object) -> None:  # noqa: ARG002
+        convolutions = (layer for layer in pl_module.model.modules() if isinstance(layer, torch.nn.Conv2d))
+        for weight in (layer.weight for layer in convolutions):
+            if weight.shape[1] > 1 and weight.shape[2] > 1:  # else both layouts are one
+                self.channels_last.add(
+                    weight.is_contiguous(memory_format=torch.channels_last) and not weight.is_contiguous()
+                )
+
+
+def test_convolutions_are_trained_with_the_channels_last_in_memory(
+    dataset: DatasetVersion, quick: Callable[..., TrainConfig]
+) -> None:
+    layouts = Layouts()
+    parts = TrainerParts(accelerator="cpu", callbacks=[layouts])
+    fit(dataset, quick(epochs=1), share=Share(), tracker=None, parts=parts)
+    assert layouts.channels_last == {True}
 
 
 def test_without_a_better_loss_it_ends_early(dataset: DatasetVersion, quick: Callable[..., TrainConfig]) -> None:

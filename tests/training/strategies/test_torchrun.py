@@ -133,17 +133,18 @@ if __name__ == "__main__":
 def test_two_processes_do_the_steps_that_one_does(
     dataset: DatasetVersion, quick: Callable[..., TrainConfig], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Up to the order of sums, where no process draws for itself, and batch normalisation uses fixed figures."""
+    """Whole or in parts, up to the order of sums: where no process draws for itself, and normalisation is fixed."""
     (script := tmp_path / "fixed_normalisation.py").write_text(FIXED_NORMALISATION)
     real = torchrun._command
     monkeypatch.setattr(torchrun, "_command", lambda *told: [*real(*told)[:-3], str(script), str(told[0])])
     monkeypatch.setattr(Classifier, "on_train_start", runpy.run_path(str(script))["fix"], raising=False)
-    models = {}
-    for strategy in ("single", "ddp"):
-        models[strategy] = train(dataset, tmp_path / strategy, quick(**(RECIPE | WITHOUT_CHANCE), strategy=strategy))
-    single, ddp = (load_file(made.model.root / "model.safetensors") for made in models.values())
-    for name, tensor in single.items():
-        torch.testing.assert_close(ddp[name], tensor, rtol=1e-3, atol=1e-4)
+    weights = {}
+    for name, settings in {"single": {}, "ddp": {}, "parts": {"strategy": "ddp", "accumulate": 2}}.items():
+        recipe = RECIPE | WITHOUT_CHANCE | {"strategy": name} | settings
+        weights[name] = load_file(train(dataset, tmp_path / name, quick(**recipe)).model.root / "model.safetensors")
+    for name, tensor in weights["single"].items():
+        torch.testing.assert_close(weights["ddp"][name], tensor, rtol=1e-3, atol=1e-4)
+        torch.testing.assert_close(weights["parts"][name], tensor, rtol=1e-3, atol=1e-4)
 
 
 POISONED = """
