@@ -128,6 +128,23 @@ def one_at_a_time(path: Path, *, wait: bool = True) -> Iterator[None]:
         yield
 
 
+@contextlib.contextmanager
+def room_in(folder: Path) -> Iterator[None]:
+    """Say of a full disk which folder lies on it.
+
+    Args:
+        folder: that the block writes to.
+    Raises:
+        DependencyError: no room is left.
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.errno in _FULL:
+            raise _cannot_write(folder, error) from error
+        raise
+
+
 def _holds_files(folder: Path) -> bool:
     return any(path.is_file() for path in folder.rglob("*"))
 

@@ -12,16 +12,17 @@ from secondread.config.train import AUTO
 class PretrainConfig:
     """Masked image modelling. Augmentation is that of training, without covered rectangles."""
 
-    preset: str = AUTO  # architecture, the one to be trained afterwards
+    preset: str = AUTO  # architecture, the one to be trained afterwards: weights fit no other
     image_presentations: int = 60_000  # images shown in all, repeats counted: about 4 minutes of two idle cores
+    # batches and optimiser are those of training, for the same reasons
     batch_size: int = 64  # images a step
     learning_rate: float = 1e-3  # peak, of AdamW
     weight_decay: float = 0.05  # of AdamW, on matrices only
     warmup_share: float = 0.1  # share of the steps in which the rate rises to its peak; half a cosine follows
-    masked_share: float = 0.6  # share of the tokens whose pixels are hidden (Xie et al. 2022: 0.6 at small grids)
     gradient_clip: float = 1.0  # norm that a step's gradient is cut to
+    masked_share: float = 0.6  # share of the tokens whose pixels are hidden (Xie et al. 2022: 0.6 at small grids)
     precision: str = AUTO  # `32-true`, `bf16-mixed`, or `auto`: bf16 where the processor computes with it
-    threads: int = 0  # 0: the CPUs of the container
+    threads: int = 0  # 0: the CPUs of the container, as more would wait for each other
     seed: int = 0  # of weights, order, augmentation and masks
 
     def __post_init__(self) -> None:

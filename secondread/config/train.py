@@ -22,26 +22,28 @@ class TrainConfig:
     image_presentations: int = 90_000  # images shown in all, repeats counted: about 5 minutes of two cores at 96 px
     epochs: int = 0  # passes over the train split; 0: as many as `image_presentations` gives, at least `min_epochs`
     min_epochs: int = 10  # passes that even a large set gets
-    batch_size: int = 64  # images a step, all processes together
-    learning_rate: float = 1e-3  # peak, of AdamW
+    batch_size: int = 64  # images a step, all processes together: a thousand images still give 15 an epoch
+    learning_rate: float = 1e-3  # peak, of AdamW: what is usual for small ViTs; twice that was no better
     weight_decay: float = 0.05  # of AdamW, on matrices only: gains and biases have no reason to shrink
-    warmup_share: float = 0.1  # share of the steps in which the rate rises to its peak; half a cosine follows
+    # share of the steps in which the rate rises to its peak, as AdamW's first estimates are of few steps; half a cosine
+    # follows
+    warmup_share: float = 0.1
     label_smoothing: float = 0.1  # share of the target spread over all classes: labels mined from reports are noisy
     class_balance: float = 0.5  # exponent of inverse class frequency in the loss; 0: as they come, 1: all classes alike
-    gradient_clip: float = 1.0  # norm that a step's gradient is cut to
+    gradient_clip: float = 1.0  # norm that a step's gradient is cut to, so that no odd batch undoes many steps
     move_share: float = 0.8  # share of images that are rotated, zoomed and shifted; the others look as they will in use
     rotate_degrees: float = 10.0  # degrees either way; more than a patient stands askew
-    zoom_share: float = 0.15  # share of the size, either way
-    shift_share: float = 0.06  # share of the side, either way
+    zoom_share: float = 0.15  # share of the size, either way: patients and distances to the detector differ
+    shift_share: float = 0.06  # share of the side, either way: farther, and findings at the edge would leave it
     contrast_share: float = 0.25  # share, either way, of contrast and of gamma: detectors differ by more
-    brightness_share: float = 0.1  # share of full white, either way
+    brightness_share: float = 0.1  # share of full white, either way: exposure differs, and says nothing of a finding
     sharpness_share: float = 0.0  # share of images that are blurred or sharpened; 0.5 where their quality varies
     sharpness_radius: float = 0.02  # share of the side: greatest deviation of that blur, drawn anew for each image
     noise_share: float = 0.0  # share of images with noise; 0.3 gives a steadier model that reads its own films worse
     noise_spread: float = 0.05  # share of full white: greatest deviation of that noise, drawn anew for each image
-    erase_share: float = 0.25  # share of images with a covered rectangle
+    erase_share: float = 0.25  # share of images with a covered rectangle: no answer may hang on a single place
     frame_share: float = 0.1  # share of images with a narrow black or white frame, of a scanner or a viewer
-    mixup_alpha: float = 0.3  # of the Beta distribution that images are blended by; 0: none
+    mixup_alpha: float = 0.3  # of the Beta distribution that images are blended by, against learning by heart; 0: none
     out_of_distribution_share: float = 0.05  # share of val that the out-of-distribution threshold may turn away
     abstain_share: float = 0.10  # share of val, the least confident, that is below the threshold for abstention
     class_sensitivity: float = (

@@ -153,6 +153,23 @@ def join_training_run(folder: Path) -> TrainingRun:
     return TrainingRun(RunRecord.open(folder))
 
 
+def abandon_training_run(config: TrackingConfig | None, folder: Path, *, left: Path) -> None:
+    """End the run whose record is in the folder and that nobody goes on with; without a record there is none.
+
+    Args:
+        config: where; None where MLflow is not to be asked.
+        folder: of the record, which is gone afterwards.
+        left: takes the record where MLflow does not answer.
+    """
+    if not (folder / RUN_FILE).is_file():
+        return
+    record = RunRecord.open(folder)
+    if record.ended() is None:
+        record.end("KILLED")
+    whole = config is not None and Sender(lambda: open_client(config.uri), record).close(patient=False)
+    _leave(record, left, whole=whole)
+
+
 @dataclass(frozen=True)
 class Sent:
     """What MLflow was given.

@@ -86,12 +86,16 @@ class TrainOrder(Sampler[npt.NDArray[np.int64]]):
 
     def batch(self, epoch: int, step: int) -> npt.NDArray[np.int64]:
         """This process's positions in one step, both counted from 0."""
+        return self.whole_batch(epoch, step)[self._share.rank :: self._share.processes]
+
+    def whole_batch(self, epoch: int, step: int) -> npt.NDArray[np.int64]:
+        """Positions of all processes together in one step, both counted from 0."""
         if epoch != self._shuffled[0]:
             self._shuffled = epoch, np.random.default_rng((self._seed, epoch)).permutation(self._images)
         batch = self._shuffled[1][step * self._batch_size : (step + 1) * self._batch_size]
         # whole parts only: processes with fewer images would wait for the others
         even = len(batch) // self._share.processes * self._share.processes
-        return batch[self._share.rank : even : self._share.processes]
+        return batch[:even]
 
 
 class EvenOrder(Sampler[npt.NDArray[np.int64]]):

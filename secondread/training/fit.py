@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import lightning
 import torch
@@ -25,6 +25,7 @@ from secondread.training.best import KeepBest
 from secondread.training.checkpoint import CheckpointFolder
 from secondread.training.ema import WeightAverage
 from secondread.training.epochs import EpochBar, EpochFigures, EpochLog
+from secondread.training.memory import is_out_of_memory
 from secondread.training.module import Classifier, LossError, class_weights
 from secondread.training.resume import Checkpoints, Kept
 from secondread.training.trainer import TrainerParts, contained, make_trainer, parts_for
@@ -112,7 +113,7 @@ def fit(
         parts: what the strategy gives Lightning; None: as for this process alone or under `torch.distributed.run`.
         start: weights to begin with; None: random ones.
     Raises:
-        InputError: the loss is no number any more, or a class has no training image.
+        InputError: the loss or its gradient is no number any more, or a class has no training image.
     """
     train, val = dataset.split("train"), dataset.split("val")
     architecture = architecture_for(dataset, config)
@@ -131,16 +132,20 @@ def fit(
     order = batches.sampler
     assert isinstance(order, TrainOrder)  # noqa: S101 - it was made so
     folder = CheckpointFolder(work / CHECKPOINTS) if work else None
+    found = folder.latest() if folder else None
+    if found:
+        config = replace(config, precision=found["precision"])
+    threads = found["threads"][share.rank] if found else _threads_for(config, share)
     checkpoints = Checkpoints(
         folder,
         Kept(order, epoch_log, best, average),
-        found=folder.latest() if folder else None,
+        found=found,
         minutes=config.checkpoint_minutes,
     )
     callbacks: list[Callback] = [*([average] if average else []), epoch_log, best, checkpoints]
     if sys.stderr.isatty() and share.rank == 0:
         callbacks.append(EpochBar(epoch_log))
-    with _threads(config, share), contained():
+    with _threads(threads), contained():
         trainer = make_trainer(
             config,
             parts or parts_for(config, share),
@@ -150,10 +155,10 @@ def fit(
         try:
             trainer.fit(module, batches, even_batches(val, batch_size=_VAL_BATCH_SIZE, share=share))
         except LossError as error:
-            positions = order.batch(error.epoch, error.step)
+            positions = (order.whole_batch if error.shared else order.batch)(error.epoch, error.step)
             raise InputError(_with_a_way_out(error, train.rows["image_id"].iloc[positions].tolist(), config)) from None
         except (RuntimeError, MemoryError) as error:
-            if _is_out_of_memory(error):
+            if is_out_of_memory(error):
                 raise _out_of_memory(config) from error
             if config.compile and _is_of_the_compiler(error):
                 raise DependencyError(
@@ -200,10 +205,6 @@ def _with_a_way_out(error: LossError, images: list[str], config: TrainConfig) ->
     )
 
 
-def _is_out_of_memory(error: BaseException) -> bool:
-    return isinstance(error, torch.OutOfMemoryError | MemoryError) or "DefaultCPUAllocator" in str(error)
-
-
 def _is_of_the_compiler(error: BaseException) -> bool:
     from torch._dynamo.exc import BackendCompilerFailed  # takes a second to import, and is loaded where it is raised
 
@@ -212,19 +213,39 @@ def _is_of_the_compiler(error: BaseException) -> bool:
 
 def _out_of_memory(config: TrainConfig) -> DependencyError:
     per_step = config.batch_size // config.world_size
+    parts, images = 2 * config.accumulate, max(2, config.batch_size // 2)
+    ways = []
+    if _allowed(config, accumulate=parts):
+        ways.append(f"train.accumulate={parts} for the same step in less memory")
+    if images < config.batch_size and _allowed(config, batch_size=images):
+        ways.append(f"train.batch_size={images}")
+    advice = f"Set {', or '.join(ways)}." if ways else "Train on smaller images, with a smaller preset or more memory."
     return DependencyError(
         f"out of memory with {per_step} images a step in each process, computed in {config.accumulate} "
-        f"part{'s' * (config.accumulate > 1)}. Set train.accumulate={2 * config.accumulate} for the same step in less "
-        f"memory, or train.batch_size={max(2, config.batch_size // 2)}."
+        f"part{'s' * (config.accumulate > 1)}. {advice}"
     )
 
 
-@contextmanager
-def _threads(config: TrainConfig, share: Share) -> Iterator[None]:
-    """Give torch this process's part of the CPUs, and put the caller's setting back."""
-    before = torch.get_num_threads()
+def _allowed(config: TrainConfig, **changes: Any) -> bool:
+    """Whether the recipe may be changed so."""
+    try:
+        replace(config, **changes)
+    except InputError:
+        return False
+    return True
+
+
+def _threads_for(config: TrainConfig, share: Share) -> int:
+    """This process's part of the CPUs."""
     on_this_machine = min(share.processes, config.processes)
-    torch.set_num_threads(max(1, (config.threads or cpu_limit()) // on_this_machine))
+    return max(1, (config.threads or cpu_limit()) // on_this_machine)
+
+
+@contextmanager
+def _threads(count: int) -> Iterator[None]:
+    """Let torch compute with so many, and put the caller's setting back."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
     try:
         yield
     finally:

@@ -20,7 +20,7 @@ from secondread.taxonomy import Taxonomy
 from secondread.training.augment import Batch, augment, mirror_allowed, mix
 from secondread.training.batches import PADDING
 from secondread.training.memory import peak_gpu_memory_megabytes, peak_memory_megabytes
-from secondread.training.optimizer import adamw
+from secondread.training.optimizer import adamw, clip_gradient
 from secondread.training.sharded import same_buffers, shard
 
 
@@ -56,17 +56,20 @@ def smoothed_cross_entropy(logits: Tensor, targets: Tensor, weights: Tensor, smo
 
 
 class LossError(InputError):
-    """The loss is no number any more.
+    """The loss, or its gradient, is no number any more.
 
     Attributes:
         epoch: counted from 0.
         step: of the epoch, counted from 0.
+        shared: by all processes, as the gradient is, so that any of their images may be at fault.
     """
 
-    def __init__(self, value: float, *, epoch: int, step: int) -> None:
-        super().__init__(f"training broke off: the loss is {value} in epoch {epoch + 1}, step {step + 1}")
+    def __init__(self, value: float, *, epoch: int, step: int, shared: bool) -> None:
+        name = "norm of the gradient" if shared else "loss"
+        super().__init__(f"training broke off: the {name} is {value} in epoch {epoch + 1}, step {step + 1}")
         self.epoch = epoch
         self.step = step
+        self.shared = shared
 
 
 class Classifier(lightning.LightningModule):
@@ -148,10 +151,26 @@ class Classifier(lightning.LightningModule):
         logits = self.model(images).logits
         loss = smoothed_cross_entropy(logits, targets, self.weights, self.config.label_smoothing)
         value = float(loss.detach())
-        if not math.isfinite(value):
-            raise LossError(value, epoch=self.current_epoch, step=self.trainer.fit_loop.batch_idx)
+        self._check(value, shared=False)
         self.train_sums += torch.tensor([value * len(images), len(images)], dtype=torch.float64)
         return loss
+
+    def configure_gradient_clipping(
+        self,
+        optimizer: Optimizer,
+        gradient_clip_val: float | None = None,  # noqa: ARG002
+        gradient_clip_algorithm: str | None = None,  # noqa: ARG002
+    ) -> None:
+        """Cut the gradient to the recipe's norm.
+
+        Raises:
+            LossError: it is no number, although the loss was: after the step the next batch would be blamed for it.
+        """
+        self._check(clip_gradient(optimizer, self.config.gradient_clip), shared=True)
+
+    def _check(self, value: float, *, shared: bool) -> None:
+        if not math.isfinite(value):
+            raise LossError(value, epoch=self.current_epoch, step=self.trainer.fit_loop.batch_idx, shared=shared)
 
     def optimizer_zero_grad(self, epoch: int, batch_idx: int, optimizer: Optimizer) -> None:
         """Nothing: Lightning calls it after the parts before the last have left their gradients."""

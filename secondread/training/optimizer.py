@@ -1,4 +1,4 @@
-"""AdamW and its rate, the same for training and for pre-training."""
+"""AdamW, its rate and the limit of its gradients, the same for training and for pre-training."""
 
 from __future__ import annotations
 
@@ -7,8 +7,11 @@ from collections.abc import Iterable
 from typing import Any
 
 from torch import Tensor
+from torch.nn.utils import clip_grad_norm_
 from torch.optim import AdamW, Optimizer
 from torch.optim.lr_scheduler import LambdaLR
+
+from secondread.training.sharded import whole
 
 _LAST_RATE = 1e-3  # share of the peak at which the cosine ends; at 0 the last steps would be for nothing
 
@@ -40,6 +43,15 @@ def adamw(
     optimizer = AdamW(groups, lr=learning_rate)
     schedule = _warmup_cosine(optimizer, steps, warmup_share)
     return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+
+def clip_gradient(optimizer: Optimizer, limit: float) -> float:
+    """Cut the gradient of all weights to a norm; gives the norm that it had, the same on all processes.
+
+    Whoever asks before the step finds out by it that the gradient is no number, while the weights still are.
+    """
+    parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+    return float(whole(clip_grad_norm_(parameters, limit)))
 
 
 def _warmup_cosine(optimizer: Optimizer, steps: int, warmup_share: float) -> LambdaLR:

@@ -2,6 +2,7 @@
 
 A training that goes on from a checkpoint comes to the same weights, bit for bit on the CPU, as one that was never cut.
 No state of a random number generator is kept for that: those of each step follow from seed, epoch, step and process.
+Threads and precision are, which a recipe may leave to the machine: those of another would come to other weights.
 """
 
 # ruff: noqa: ARG002 - Lightning passes these arguments by name
@@ -159,6 +160,8 @@ class Checkpoints(Callback):
             "best": best.state,
             "figures": [asdict(figures) for figures in self._kept.epoch_log.figures],
             "sums": _of_all(trainer, module.train_sums),
+            "threads": [int(own) for (own,) in _of_all(trainer, torch.tensor([torch.get_num_threads()])).tolist()],
+            "precision": trainer.precision,
             "seconds": self.seconds,
             "epoch_seconds": self._kept.epoch_log.seconds_so_far,
         }
@@ -178,7 +181,10 @@ class Checkpoints(Callback):
         self._skipped = found["step"]
         if trainer.is_global_zero:
             where = f", step {found['step'] + 1}" if found["step"] else ""
-            log.info("going on where a run was cut: epoch %d of %d%s", found["epoch"] + 1, trainer.max_epochs, where)
+            log.info(
+                "going on where a run was cut: epoch %d of %d%s; with threads and precision as it began: %d, %s",
+                *(found["epoch"] + 1, trainer.max_epochs, where, torch.get_num_threads(), trainer.precision),
+            )
 
 
 def _any_process(trainer: lightning.Trainer, *flags: bool) -> list[bool]:

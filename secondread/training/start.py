@@ -5,13 +5,20 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import torch
+from safetensors import SafetensorError, safe_open
+
 from secondread.config.train import TrainConfig
+from secondread.data.pixels.preprocess import Preprocessing
 from secondread.data.versions.dataset import DatasetVersion
-from secondread.errors import InputError
+from secondread.errors import InputError, IntegrityError
+from secondread.logging import get_logger
 from secondread.model.folder import WEIGHTS_FILE, ModelFolder
-from secondread.model.vit import ViTConfig
+from secondread.model.vit import ViT, ViTConfig
 from secondread.training.fit import architecture_for, preset_name
 from secondread.training.pretraining.folder import PRETRAINED_FILE, read_pretrained
+
+log = get_logger(__name__)
 
 
 @dataclass(frozen=True)
@@ -40,28 +47,39 @@ class Start:
 def open_start(folder: Path | None, dataset: DatasetVersion, config: TrainConfig) -> Start | None:
     """The weights to begin with; None for random ones.
 
+    Those of images that were preprocessed otherwise are taken, with a warning: most of what they know holds.
+
     Args:
         folder: of a model, or one that `train pretrain` wrote, which has all weights but the head's.
         dataset: that will be trained on.
         config: recipe.
     Raises:
         InputError: a model of other classes, or weights of another architecture.
-        IntegrityError: `folder` is neither, or is damaged.
+        IntegrityError: `folder` is neither, or is damaged, or its weights are not those of the network that it names.
     """
     if folder is None:
         return None
     labelled = not (folder / PRETRAINED_FILE).is_file()
     if labelled:
         model = _model(folder, dataset).config
-        theirs, version = model.architecture, model.dataset_version
+        theirs, version, seen = model.architecture, model.dataset_version, model.preprocessing
     else:
         document = read_pretrained(folder).document
         theirs, version = document["architecture"], document["dataset_version"]
-    if _shape(ViTConfig.from_dict(theirs)) != _shape(architecture_for(dataset, config)):
+        seen = Preprocessing.from_dict(document["preprocessing"])
+    architecture = ViTConfig.from_dict(theirs)
+    _check_weights(folder / WEIGHTS_FILE, architecture, labelled=labelled)
+    if _shape(architecture) != _shape(architecture_for(dataset, config)):
         raise InputError(
             f"the weights in {folder} are not of preset {preset_name(dataset, config)} for images of "
             f"{dataset.image_size} pixels. Choose the preset that they were trained with, and a dataset of the same "
             "image size."
+        )
+    if seen != dataset.preprocessing:
+        log.warning(
+            "the weights in %s learned from images of %s, and those of %s are of %s: they are begun with, but know "
+            "images that look otherwise",
+            *(folder, seen, dataset.root, dataset.preprocessing),
         )
     return Start(str((folder / WEIGHTS_FILE).resolve()), str(version), labelled=labelled)
 
@@ -75,6 +93,26 @@ def _model(folder: Path, dataset: DatasetVersion) -> ModelFolder:
             "Start from a model of the same classes."
         )
     return model
+
+
+def _check_weights(path: Path, architecture: ViTConfig, *, labelled: bool) -> None:
+    """Compare names and shapes, which are at the beginning of the file, and its length."""
+    with torch.device("meta"):
+        expected = {
+            name: list(tensor.shape)
+            for name, tensor in ViT(architecture).state_dict().items()
+            if labelled or not name.startswith("head.")
+        }
+    mend = "Train or fetch the model again." if labelled else "Pre-train again."
+    try:
+        with safe_open(path, "pt") as weights:
+            found = {name: weights.get_slice(name).get_shape() for name in weights.keys()}  # noqa: SIM118 - no mapping
+    except FileNotFoundError as error:
+        raise IntegrityError(f"{path} is missing. {mend}") from error
+    except (OSError, SafetensorError) as error:
+        raise IntegrityError(f"{path} is damaged ({error}). {mend}") from error
+    if found != expected:
+        raise IntegrityError(f"the weights in {path} are not of the network that is described beside them. {mend}")
 
 
 def _shape(architecture: ViTConfig) -> ViTConfig:

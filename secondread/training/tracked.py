@@ -53,9 +53,27 @@ def open_tracker(
         return
     from secondread.tracking.training_run import open_training_run
 
-    left = (Path(storage) if storage else output.parent) / f"{output.name}.tracking"
-    with open_training_run(tracking, work / RECORD, left=left) as run:
+    with open_training_run(tracking, work / RECORD, left=_left(output, storage)) as run:
         yield run
+
+
+def abandon_tracker(tracking: TrackingConfig | None, work: Path, *, output: Path, storage: str = "") -> None:
+    """End the run of a training that was cut and is not gone on with: MLflow would show it as running for ever.
+
+    Args:
+        tracking: where; None where nothing is tracked any more.
+        work: folder of that training.
+        output: model folder; a record that MLflow lacks some of is left beside it, or in
+        storage: a folder on a volume, where a pod takes the output with it.
+    """
+    if (work / RECORD).is_dir():
+        from secondread.tracking.training_run import abandon_training_run
+
+        abandon_training_run(tracking, work / RECORD, left=_left(output, storage))
+
+
+def _left(output: Path, storage: str) -> Path:
+    return (Path(storage) if storage else output.parent) / f"{output.name}.tracking"
 
 
 @contextmanager

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import math
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,9 +18,10 @@ import torch
 from safetensors.torch import save
 
 from secondread import __version__
-from secondread.atomic import resumable_folder, write_json
+from secondread.atomic import resumable_folder, room_in, write_json
 from secondread.config.train import TrainConfig
 from secondread.data.versions.dataset import DatasetVersion, SplitData
+from secondread.errors import DependencyError
 from secondread.evaluation.card import model_card
 from secondread.evaluation.metrics import overall
 from secondread.evaluation.thresholds import fit_thresholds
@@ -39,6 +42,7 @@ from secondread.model.session import GraphSession, Outputs
 from secondread.model.vit import ViT, parameter_count
 from secondread.training.batches import Share, even_batches
 from secondread.training.fit import Fitted, architecture_for
+from secondread.training.memory import is_out_of_memory
 from secondread.training.out_of_distribution import fit_strangeness
 from secondread.training.record import training_record
 from secondread.training.run_folder import empty_folder, run_folder, run_key
@@ -46,7 +50,7 @@ from secondread.training.scaling import fit_scaling
 from secondread.training.start import Start, open_start
 from secondread.training.strategies.job import Job
 from secondread.training.strategies.strategy import fit_with_strategy
-from secondread.training.tracked import open_tracker, tell_end, tell_start
+from secondread.training.tracked import abandon_tracker, open_tracker, tell_end, tell_start
 
 if TYPE_CHECKING:
     # MLflow is no dependency of training
@@ -95,8 +99,8 @@ def train(
         resume: go on from what a run with the same data, recipe, code and start left when it was cut.
         start: model folder whose weights to begin with; None for random ones.
     Raises:
-        InputError: `start` is of other classes or another architecture, the loss is no number any more, a class has no
-            training image, or `output` cannot be written.
+        InputError: `start` is of other classes or another architecture, the loss or its gradient is no number any more,
+            a class has no training image, or `output` cannot be written.
         StoppedError: the process was asked to end.
         DependencyError: the tracker does not answer, or memory ran out.
     """
@@ -111,9 +115,10 @@ def train(
         )
     weights = opened.weights if opened else ""
     key = run_key(dataset, config, weights)
+    forget = partial(abandon_tracker, tracking, output=output, storage=config.storage)
     with (
         resumable_folder(output, marker=CONFIG_FILE, key=key, inputs=[dataset.root]) as folder,
-        run_folder(folder, config.storage, key, resume=resume) as work,
+        run_folder(folder, config.storage, key, forget=None if resume else forget) as work,
     ):
         with open_tracker(tracking, work, output=output, storage=config.storage) as tracker:
             run_id = tracker.run_id if tracker else ""
@@ -129,12 +134,34 @@ def train(
             fitted = fit_with_strategy(job, dataset, tracker=tracker)
             made = work / "model" / output.name  # the tracker keeps it under its own name
             empty_folder(made)
-            metrics = _write_folder(made, dataset, config, opened, fitted)
+            with _enough_memory(config):
+                metrics = _write_folder(made, dataset, config, opened, fitted)
             if tracker:
                 tell_end(tracker, dataset, made, metrics=metrics, fitted=fitted, work=work)
-        for path in made.iterdir():
-            shutil.move(path, folder / path.name)
+        with room_in(output):
+            for path in folder.iterdir():
+                if path.is_file():  # of a run that was cut here, and may have written others
+                    path.unlink()
+            for path in made.iterdir():
+                shutil.move(path, folder / path.name)
     return TrainResult(ModelFolder.open(output), metrics, run_id)
+
+
+@contextmanager
+def _enough_memory(config: TrainConfig) -> Iterator[None]:
+    """Say of memory that ran out after the training that nothing of it is lost."""
+    try:
+        yield
+    except Exception as error:
+        if not is_out_of_memory(error):
+            raise
+        less = ["train.explain=false"] if config.explain else []
+        less += ["train.audit_images=0"] if config.audit_images else []
+        advice = f"Free some, or set {' and '.join(less)}" if less else "Free some"
+        raise DependencyError(
+            f"out of memory after the training, while its model is calibrated and exported. {advice}, and start the "
+            "run again: it goes on from there."
+        ) from error
 
 
 def _write_folder(

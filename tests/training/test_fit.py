@@ -8,10 +8,12 @@ from dataclasses import replace
 from itertools import count
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from lightning.pytorch.callbacks import Callback
 
 from secondread.config.ingest import IngestConfig
 from secondread.config.preprocess import PreprocessConfig
@@ -23,8 +25,8 @@ from secondread.errors import DependencyError, InputError
 from secondread.model.vit import ViT
 from secondread.training.batches import Share, TrainOrder
 from secondread.training.fit import Fitted, architecture_for, epochs_for, fit, preset_name, run_parameters
-from secondread.training.module import Classifier
-from secondread.training.trainer import precision_for
+from secondread.training.module import Classifier, smoothed_cross_entropy
+from secondread.training.trainer import TrainerParts, precision_for
 
 
 class Notes:
@@ -105,20 +107,47 @@ def test_the_same_seed_gives_the_same_bits(
     assert not torch.equal(first.state["head.weight"], other.state["head.weight"])
 
 
+def images_of(dataset: DatasetVersion, config: TrainConfig, epoch: int, step: int) -> list[str]:
+    """Of a batch; both counted from 0."""
+    train = dataset.split("train")
+    order = TrainOrder(len(train.labels), batch_size=config.batch_size, seed=config.seed, share=Share())
+    named: list[str] = train.rows["image_id"].iloc[order.batch(epoch, step)].tolist()
+    return named
+
+
 def test_a_loss_that_is_no_number_stops_and_names_the_batch(
     dataset: DatasetVersion, quick: Callable[..., TrainConfig]
 ) -> None:
-    message = (
-        r"the loss is nan in epoch (\d+), step (\d+)\. Lower learning_rate \(now 1e\+18\), .* of the batch: (.*)\."
-    )
+    message = r"is (nan|inf) in epoch (\d+), step (\d+)\. Lower learning_rate \(now 1e\+18\), .* of the batch: (.*)\."
     config = quick(learning_rate=1e18, precision="32-true", warmup_share=0.0)
     with pytest.raises(InputError, match=message) as raised:
         train_alone(dataset, config)
-    epoch, step, named = re.search(message, str(raised.value)).groups()
-    train = dataset.split("train")
-    order = TrainOrder(len(train.labels), batch_size=config.batch_size, seed=config.seed, share=Share())
-    batch = train.rows["image_id"].iloc[order.batch(int(epoch) - 1, int(step) - 1)]
-    assert named.split(", ") == batch.tolist()
+    _, epoch, step, named = re.search(message, str(raised.value)).groups()
+    assert int(epoch) == 1
+    assert int(step) > 1  # the first one is what ruined the weights
+    assert named.split(", ") == images_of(dataset, config, int(epoch) - 1, int(step) - 1)
+
+
+@pytest.mark.parametrize("accumulate", [1, 4])
+def test_a_batch_whose_loss_is_a_number_and_whose_gradient_is_none_is_named_itself(
+    dataset: DatasetVersion, quick: Callable[..., TrainConfig], monkeypatch: pytest.MonkeyPatch, accumulate: int
+) -> None:
+    config = quick(accumulate=accumulate)
+    steps = len(dataset.split("train").labels) // config.batch_size
+    losses = count()
+
+    def poisoned(logits: torch.Tensor, *others: Any) -> torch.Tensor:
+        loss = smoothed_cross_entropy(logits, *others)
+        first_part = next(losses) == (steps + 4) * accumulate  # of the fifth step of the second epoch
+        return loss + (0 * logits.sum()).sqrt() if first_part else loss  # adds 0, which has no slope
+
+    monkeypatch.setattr("secondread.training.module.smoothed_cross_entropy", poisoned)
+    named = ", ".join(images_of(dataset, config, 1, 4))
+    message = (
+        rf"the norm of the gradient is nan in epoch 2, step 5\. Lower .* look at the images of the batch: {named}\."
+    )
+    with pytest.raises(InputError, match=message):
+        train_alone(dataset, config)
 
 
 @pytest.mark.parametrize(
@@ -140,6 +169,40 @@ def test_too_little_memory_says_what_to_set(
         train_alone(dataset, quick())
 
 
+@pytest.mark.parametrize(
+    ("settings", "advice"),
+    [
+        ({"batch_size": 64, "accumulate": 4}, r"Set train\.accumulate=8 .*, or train\.batch_size=32\.$"),
+        (
+            {"batch_size": 66, "strategy": "ddp", "accumulate": 8},
+            r"Set train\.accumulate=16 .*, or train\.batch_size=33\.$",
+        ),
+        ({"batch_size": 3}, r"Set train\.batch_size=2\.$"),  # in two parts, one would be of one image
+        (
+            {"batch_size": 64, "strategy": "ddp", "accumulate": 16},
+            r"smaller images, with a smaller preset or more memory",
+        ),
+        ({"batch_size": 2}, r"smaller images, with a smaller preset or more memory"),
+    ],
+)
+def test_what_it_says_to_set_may_be_set(
+    dataset: DatasetVersion,
+    quick: Callable[..., TrainConfig],
+    monkeypatch: pytest.MonkeyPatch,
+    settings: Mapping[str, Any],
+    advice: str,
+) -> None:
+    def full(*_: object) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr(Classifier, "training_step", full)
+    config = quick(**settings)
+    with pytest.raises(DependencyError, match=advice) as told:
+        train_alone(dataset, config)
+    for name, value in re.findall(r"train\.(\w+)=(\d+)", str(told.value)):
+        replace(config, **{name: int(value)})
+
+
 def test_a_step_in_parts_is_the_same_step(
     dataset: DatasetVersion, quick: Callable[..., TrainConfig], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -157,6 +220,30 @@ def test_a_step_in_parts_is_the_same_step(
     assert parts.epochs[0].train_loss == pytest.approx(whole.epochs[0].train_loss, rel=1e-4)
     for name, tensor in whole.state.items():
         torch.testing.assert_close(parts.state[name], tensor, rtol=1e-3, atol=1e-4)
+
+
+class Layouts(Callback):
+    """Sees how the weights of convolutions lie in memory while a training goes on."""
+
+    def __init__(self) -> None:
+        self.channels_last: set[bool] = set()
+
+    def on_train_batch_end(self, trainer: object, pl_module: Classifier, *_: object) -> None:  # noqa: ARG002
+        convolutions = (layer for layer in pl_module.model.modules() if isinstance(layer, torch.nn.Conv2d))
+        for weight in (layer.weight for layer in convolutions):
+            if weight.shape[1] > 1 and weight.shape[2] > 1:  # else both layouts are one
+                self.channels_last.add(
+                    weight.is_contiguous(memory_format=torch.channels_last) and not weight.is_contiguous()
+                )
+
+
+def test_convolutions_are_trained_with_the_channels_last_in_memory(
+    dataset: DatasetVersion, quick: Callable[..., TrainConfig]
+) -> None:
+    layouts = Layouts()
+    parts = TrainerParts(accelerator="cpu", callbacks=[layouts])
+    fit(dataset, quick(epochs=1), share=Share(), tracker=None, parts=parts)
+    assert layouts.channels_last == {True}
 
 
 def test_without_a_better_loss_it_ends_early(dataset: DatasetVersion, quick: Callable[..., TrainConfig]) -> None:

@@ -71,6 +71,33 @@ def test_a_run_that_was_cut_comes_to_the_same_bits(
     assert again.seconds == pytest.approx(resumed.seconds, abs=1.0)
 
 
+class Look(Callback):
+    """Sees what a training computes with."""
+
+    def __init__(self) -> None:
+        self.seen: set[tuple[int, str]] = set()
+
+    def on_train_batch_end(self, trainer: lightning.Trainer, *_: object) -> None:
+        self.seen.add((torch.get_num_threads(), str(trainer.precision)))
+
+
+def test_a_run_goes_on_with_threads_and_precision_as_it_began_whatever_the_machine_has_then(
+    dataset: DatasetVersion, quick: Quick, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def machine(*, cpus: int, bf16: bool) -> None:
+        monkeypatch.setattr("secondread.training.fit.cpu_limit", lambda: cpus)
+        monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx512_bf16": bf16})
+
+    config, look = quick(epochs=2, threads=0, precision="auto", checkpoint_minutes=1e-9), Look()
+    machine(cpus=1, bf16=False)
+    whole = run(dataset, config, None)
+    with pytest.raises(KeyError, match="cut"):
+        run(dataset, config, tmp_path, Cut(0, 5))
+    machine(cpus=2, bf16=True)
+    assert_same(run(dataset, config, tmp_path, look), whole)
+    assert look.seen == {(1, "32-true")}
+
+
 class Send(Callback):
     """Sends this process a signal in a step of an epoch, both counted from 0."""
 

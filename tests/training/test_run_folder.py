@@ -30,9 +30,15 @@ def test_what_was_cut_is_found_again_on_the_volume_and_gone_in_the_end(cut: Path
     assert not list(cut.iterdir())
 
 
-def test_a_run_that_begins_anew_finds_nothing(cut: Path, tmp_path: Path) -> None:
-    with run_folder(tmp_path, str(cut), KEY, resume=False) as work:
+def test_a_run_that_begins_anew_finds_nothing_once_it_has_looked_at_what_it_forgets(cut: Path, tmp_path: Path) -> None:
+    looked_at: list[str] = []
+
+    def forget(work: Path) -> None:
+        looked_at.extend(path.name for path in work.iterdir())
+
+    with run_folder(tmp_path, str(cut), KEY, forget=forget) as work:
         assert not list(work.iterdir())
+    assert looked_at == ["checkpoint"]
 
 
 def test_a_mistake_in_how_it_is_called_again_costs_no_checkpoint(cut: Path, tmp_path: Path) -> None:
@@ -65,10 +71,27 @@ def test_a_storage_that_cannot_be_written_is_named(tmp_path: Path) -> None:
         pytest.fail("the block must not be entered")
 
 
-def test_only_what_decides_on_the_model_decides_on_the_folder(dataset: DatasetVersion) -> None:
+def test_a_full_storage_is_named_itself_and_what_is_done_stays(cut: Path, tmp_path: Path) -> None:
+    message = r"no room is left for .*/storage\. Free space and start the run again: it goes on from there"
+    with pytest.raises(DependencyError, match=message), run_folder(tmp_path, str(cut), KEY):
+        Path("/dev/full").write_text("a byte")
+    with run_folder(tmp_path, str(cut), KEY) as work:
+        assert (work / "checkpoint").is_file()
+
+
+def test_only_what_decides_on_the_weights_decides_on_the_folder(dataset: DatasetVersion) -> None:
     config = TrainConfig()
     elsewhere = replace(
         config, name="other", storage="/mnt", ray_address="head:6379", max_failures=5, checkpoint_minutes=1.0
     )
     assert run_key(dataset, elsewhere, "") == run_key(dataset, config, "")
+    afterwards = replace(
+        config,
+        explain=False,
+        audit_images=0,
+        abstain_share=0.2,
+        out_of_distribution_share=0.1,
+        class_sensitivity=0.8,
+    )
+    assert run_key(dataset, afterwards, "") == run_key(dataset, config, "")
     assert run_key(dataset, replace(config, learning_rate=1e-4), "") != run_key(dataset, config, "")

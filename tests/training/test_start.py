@@ -12,13 +12,14 @@ from pathlib import Path
 import pytest
 import torch
 from mlflow import MlflowClient
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 
 from secondread.config.train import TrainConfig
 from secondread.data.versions.dataset import DatasetVersion
-from secondread.errors import InputError
+from secondread.errors import InputError, IntegrityError
 from secondread.tracking.runs import TrackingConfig
-from secondread.training.start import Start
+from secondread.training.pretraining.folder import Pretrained
+from secondread.training.start import Start, open_start
 from secondread.training.train import TrainResult, train
 
 BARELY = {"epochs": 1, "learning_rate": 1e-9, "warmup_share": 0.0}
@@ -93,3 +94,74 @@ def test_a_start_of_another_preset_or_other_classes_is_refused(
     ours = "cxr-bright, cxr-dark, cxr-striped"
     with pytest.raises(InputError, match=rf"tells cxr-pale, cxr-dark, cxr-striped apart, the dataset .* has {ours}"):
         train(dataset, tmp_path / "model", quick(), start=other)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [({"contrast": "clahe"}, "contrast clahe"), ({"trim_borders": True}, "borders trimmed"), ({}, "")],
+)
+def test_weights_of_images_that_were_preprocessed_otherwise_are_taken_with_a_warning(
+    dataset: DatasetVersion,
+    quick: Callable[..., TrainConfig],
+    trained: TrainResult,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+    change: dict[str, object],
+    said: str,
+) -> None:
+    shutil.copytree(trained.model.root, tmp_path / "start")
+    document = trained.model.config.to_dict()
+    document["preprocessing"] |= change
+    (tmp_path / "start" / "config.json").write_text(json.dumps(document))
+    with caplog.at_level(logging.WARNING):
+        assert open_start(tmp_path / "start", dataset, quick()) is not None
+    warnings = [text for record in caplog.records if "look otherwise" in (text := record.getMessage())]
+    assert [said in text for text in warnings] == [True] * bool(change)
+
+
+def truncate(weights: Path) -> None:
+    weights.write_bytes(weights.read_bytes()[:-1])
+
+
+def forget_a_tensor(weights: Path) -> None:
+    save_file({name: tensor for name, tensor in load_file(weights).items() if name != "norm.weight"}, weights)
+
+
+def widen_a_tensor(weights: Path) -> None:
+    tensors = load_file(weights)
+    save_file(tensors | {"norm.weight": torch.ones(2 * len(tensors["norm.weight"]))}, weights)
+
+
+DAMAGE = {
+    "missing": (Path.unlink, "is missing"),
+    "cut off": (truncate, "is damaged"),
+    "of fewer layers": (forget_a_tensor, "are not of the network that is described beside them"),
+    "of another width": (widen_a_tensor, "are not of the network that is described beside them"),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGE)
+def test_weights_that_cannot_be_begun_with_are_named_before_anything_is_trained(
+    dataset: DatasetVersion, quick: Callable[..., TrainConfig], trained: TrainResult, tmp_path: Path, damage: str
+) -> None:
+    harm, said = DAMAGE[damage]
+    shutil.copytree(trained.model.root, tmp_path / "start")
+    harm(tmp_path / "start" / "model.safetensors")
+    with pytest.raises(IntegrityError, match=rf"start/model\.safetensors {said}.*Train or fetch the model again"):
+        open_start(tmp_path / "start", dataset, quick())
+
+
+def test_a_pre_training_is_begun_with_if_it_has_all_but_the_head(
+    dataset: DatasetVersion, quick: Callable[..., TrainConfig], trained: TrainResult, tmp_path: Path
+) -> None:
+    tensors = load_file(trained.model.root / "model.safetensors")
+    document = {
+        "architecture": trained.model.config.architecture,
+        "dataset_version": "a" * 64,
+        "preprocessing": dataset.preprocessing.to_dict(),
+    }
+    Pretrained(document, {name: value for name, value in tensors.items() if "head." not in name}).write(tmp_path)
+    assert open_start(tmp_path, dataset, quick()) is not None
+    forget_a_tensor(tmp_path / "model.safetensors")
+    with pytest.raises(IntegrityError, match=r"model\.safetensors are not of the network .* Pre-train again"):
+        open_start(tmp_path, dataset, quick())

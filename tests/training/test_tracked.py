@@ -20,6 +20,7 @@ from secondread.config.train import TrainConfig
 from secondread.data.versions.dataset import DatasetVersion
 from secondread.errors import DependencyError
 from secondread.tracking.runs import TrackingConfig
+from secondread.tracking.training_run import TrainingRun, complete
 from secondread.training.batches import Share
 from secondread.training.fit import fit
 from secondread.training.train import train
@@ -80,6 +81,51 @@ def test_a_trainer_that_is_killed_goes_on_as_the_same_run(
     if result.metrics["accuracy"] < 1:  # type: ignore[operator]
         assert Image.open(kept / "misread-val.png").format == "PNG"
     assert {path.name for path in tmp_path.iterdir()} == {"model", "mlflow", "kept"}
+
+
+@pytest.fixture
+def killed(
+    dataset: DatasetVersion, quick: Callable[..., TrainConfig], mlflow_uri: str, tmp_path: Path
+) -> tuple[TrainConfig, TrackingConfig]:
+    """A training that was killed after its first epoch; MLflow was told nothing of its end."""
+    config, tracking = quick(epochs=2), TrackingConfig(mlflow_uri, "x", {})
+
+    def end(*_: object, **__: object) -> None:
+        raise KeyError("killed")
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("secondread.training.fit.Checkpoints.on_train_epoch_end", end)
+        patch.setattr(TrainingRun, "close", lambda *_, **__: False)
+        with pytest.raises(KeyError, match="killed"):
+            train(dataset, tmp_path / "model", config, tracking=tracking)
+    return config, tracking
+
+
+def statuses(uri: str) -> list[str]:
+    """Of all runs, the last one first."""
+    client = MlflowClient(uri)
+    (experiment,) = client.search_experiments(filter_string="name = 'x'")
+    return [run.info.status for run in client.search_runs([experiment.experiment_id])]
+
+
+def test_a_training_that_begins_anew_ends_the_run_that_was_cut(
+    dataset: DatasetVersion, killed: tuple[TrainConfig, TrackingConfig], tmp_path: Path
+) -> None:
+    config, tracking = killed
+    assert statuses(tracking.uri) == ["RUNNING"]
+    train(dataset, tmp_path / "model", config, tracking=tracking, resume=False)
+    assert statuses(tracking.uri) == ["FINISHED", "KILLED"]
+    assert {path.name for path in tmp_path.iterdir()} <= {"model", "mlflow"}
+
+
+def test_where_mlflow_is_not_asked_the_record_of_the_run_that_was_cut_is_kept(
+    dataset: DatasetVersion, killed: tuple[TrainConfig, TrackingConfig], tmp_path: Path
+) -> None:
+    config, tracking = killed
+    train(dataset, tmp_path / "model", config, resume=False)
+    (left,) = tmp_path.glob("model.tracking-*")
+    assert complete(left, tracking.uri).ended
+    assert statuses(tracking.uri) == ["KILLED"]
 
 
 def test_a_wrong_address_ends_the_run_before_it_trains(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from sklearn.metrics import accuracy_score, roc_auc_score
 
 from secondread.config.train import TrainConfig
 from secondread.data.versions.dataset import DatasetVersion
+from secondread.errors import DependencyError
 from secondread.model.folder import ModelFolder
 from secondread.model.session import GraphSession
 from secondread.model.training_record import TrainingRecord
@@ -170,3 +172,45 @@ def test_a_failure_spares_what_was_there_and_the_next_run_need_not_train_again(
     result = train(dataset, tmp_path / "model", quick(epochs=1))
     assert result.metrics["epochs"] == 1
     assert [path.name for path in tmp_path.iterdir()] == ["model"]
+
+
+def test_an_output_that_is_full_is_named_and_not_the_storage(
+    dataset: DatasetVersion, quick: Callable[..., TrainConfig], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module.shutil, "move", lambda *_: Path("/dev/full").write_text("a byte"))
+    with pytest.raises(DependencyError, match=r"no room is left for .*/model\. Free space and start the run again"):
+        train(dataset, tmp_path / "model", quick(epochs=1, storage=str(tmp_path / "storage")))
+
+
+def test_memory_that_runs_out_after_the_training_costs_none_of_it(
+    dataset: DatasetVersion, quick: Callable[..., TrainConfig], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise MemoryError
+
+    with monkeypatch.context() as patch:
+        patch.setattr(module, "export_onnx", full)
+        advice = r"Free some, or set train\.explain=false, and start the run again: it goes on from there"
+        with pytest.raises(DependencyError, match=advice):
+            train(dataset, tmp_path / "model", quick(epochs=1, explain=True))
+    monkeypatch.setattr(Classifier, "training_step", full)
+    result = train(dataset, tmp_path / "model", quick(epochs=1, explain=False))  # as it was advised to
+    assert result.model.explain_path() is None
+
+
+def test_a_run_that_was_cut_in_its_last_moment_leaves_no_file_that_the_next_would_not_write(
+    dataset: DatasetVersion, quick: Callable[..., TrainConfig], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    move = shutil.move
+
+    def move_and_end(source: Path, target: Path) -> None:
+        move(source, target)
+        if target.name == "explain.onnx":
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(module.shutil, "move", move_and_end)
+        with pytest.raises(KeyboardInterrupt):
+            train(dataset, tmp_path / "model", quick(epochs=1, explain=True))
+    train(dataset, tmp_path / "model", quick(epochs=1, explain=False))
+    assert not (tmp_path / "model" / "explain.onnx").exists()

@@ -17,6 +17,7 @@ import torch
 from einops import rearrange, repeat
 from torch import Tensor, nn
 from torch.nn import functional
+from torch.optim import Optimizer
 
 from secondread.config.pretrain import PretrainConfig
 from secondread.config.train import TrainConfig
@@ -24,7 +25,7 @@ from secondread.errors import InputError
 from secondread.logging import get_logger
 from secondread.model.vit import ViT, ViTConfig
 from secondread.training.augment import augment
-from secondread.training.optimizer import adamw
+from secondread.training.optimizer import adamw, clip_gradient
 
 log = get_logger(__name__)
 
@@ -65,7 +66,7 @@ class MaskedImages(lightning.LightningModule):
         self._generator = torch.Generator(device=self.device).manual_seed(int(spread[0]))
         self._sums.zero_()
 
-    def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
+    def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:  # noqa: ARG002
         """Loss of one batch: uint8 (batch, 1, size, size); labels are not looked at.
 
         Raises:
@@ -77,13 +78,30 @@ class MaskedImages(lightning.LightningModule):
         hidden = self.masks(len(images))
         error = ((self(images, hidden) - cell_targets(images, self.cell)) ** 2).mean(dim=2)
         loss: Tensor = error[hidden].mean()
-        if not math.isfinite(value := float(loss.detach())):
-            raise InputError(
-                f"pre-training broke off: the loss is {value} in epoch {self.current_epoch + 1}, step {batch_idx + 1}. "
-                f"Lower pretrain.learning_rate (now {self.config.learning_rate:g})."
-            )
+        self._check("loss", value := float(loss.detach()))
         self._sums += torch.tensor([value * len(images), len(images)], dtype=torch.float64)
         return loss
+
+    def configure_gradient_clipping(
+        self,
+        optimizer: Optimizer,
+        gradient_clip_val: float | None = None,  # noqa: ARG002
+        gradient_clip_algorithm: str | None = None,  # noqa: ARG002
+    ) -> None:
+        """Cut the gradient to the recipe's norm.
+
+        Raises:
+            InputError: it is no number.
+        """
+        self._check("norm of the gradient", clip_gradient(optimizer, self.config.gradient_clip))
+
+    def _check(self, name: str, value: float) -> None:
+        if not math.isfinite(value):
+            raise InputError(
+                f"pre-training broke off: the {name} is {value} in epoch {self.current_epoch + 1}, step "
+                f"{self.trainer.fit_loop.batch_idx + 1}. Lower pretrain.learning_rate (now "
+                f"{self.config.learning_rate:g})."
+            )
 
     def masks(self, count: int) -> Tensor:
         """Which cells of each image are hidden, as many in each: bool (count, grid * grid)."""

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from safetensors.torch import load_file, save, save_file
+from safetensors.torch import load, load_file, save
 from torch import Tensor
 
 from secondread import errors
-from secondread.atomic import read_json, write_json
+from secondread.atomic import read_json, sha256_bytes, write_json
 from secondread.config.mapping import from_mapping
 from secondread.config.train import TrainConfig
 from secondread.errors import IntegrityError, SecondReadError
@@ -68,9 +67,10 @@ class Job:
 
 def write_fitted(fitted: Fitted, work: Path, *, rank: int) -> None:
     """Write what a process came to: the digest of its weights, and on rank zero the weights themselves."""
-    digest_file(work, rank).write_text(hashlib.sha256(save(fitted.state)).hexdigest(), encoding="utf-8")
+    weights = save(fitted.state)
+    digest_file(work, rank).write_text(sha256_bytes(weights), encoding="utf-8")
     if rank == 0:
-        save_file(fitted.state, work / WEIGHTS_FILE)
+        (work / WEIGHTS_FILE).write_bytes(weights)
         epochs = [asdict(figures) for figures in fitted.epochs]
         write_json(work / RESULT_FILE, {"best_epoch": fitted.best_epoch, "seconds": fitted.seconds, "epochs": epochs})
 
@@ -85,12 +85,12 @@ def read_fitted(work: Path, *, processes: int) -> Fitted:
     digests = {digest_file(work, rank).read_text(encoding="utf-8") for rank in range(processes)}
     if len(digests) != 1:
         raise RuntimeError(f"{processes} training processes ended with {len(digests)} different sets of weights")
-    state = load_file(work / WEIGHTS_FILE)
-    if {hashlib.sha256(save(state)).hexdigest()} != digests:
+    weights = (work / WEIGHTS_FILE).read_bytes()
+    if {sha256_bytes(weights)} != digests:
         raise IntegrityError(f"{work / WEIGHTS_FILE} is not what the training wrote. Look after the volume.")
     result = json.loads((work / RESULT_FILE).read_text(encoding="utf-8"))
     return Fitted(
-        state=state,
+        state=load(weights),
         best_epoch=result["best_epoch"],
         epochs=[EpochFigures(**figures) for figures in result["epochs"]],
         seconds=result["seconds"],
@@ -102,8 +102,13 @@ def digest_file(work: Path, rank: int) -> Path:
     return work / f"weights-{rank}.sha256"
 
 
+def leave_error(error: SecondReadError, work: Path) -> None:
+    """Write an error down for whoever started the processes."""
+    write_json(work / ERROR_FILE, {"kind": type(error).__name__, "message": str(error)})
+
+
 def error_from(document: Mapping[str, str]) -> SecondReadError:
-    """The error that a process left behind as `ERROR_FILE`, of the class it had there."""
+    """The error that a process left with `leave_error`, of the class it had there."""
     kind = getattr(errors, document["kind"], SecondReadError)
     made = kind(document["message"])
     return made if isinstance(made, SecondReadError) else SecondReadError(document["message"])

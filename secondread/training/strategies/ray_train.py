@@ -19,7 +19,7 @@ from logging.handlers import QueueHandler, QueueListener
 from pathlib import Path
 from typing import Any
 
-from secondread.atomic import read_json, write_json
+from secondread.atomic import read_json
 from secondread.config.environment import Environment
 from secondread.config.require import require
 from secondread.config.train import TrainConfig
@@ -32,7 +32,7 @@ from secondread.training.fit import CHECKPOINTS, Fitted
 from secondread.training.preflight import Machine, check_gpus, check_shared_memory
 from secondread.training.stop import STOP_FILE
 from secondread.training.strategies.interrupted import asked_first, stopped_by_sigterm
-from secondread.training.strategies.job import ERROR_FILE, Job, error_from, read_fitted
+from secondread.training.strategies.job import ERROR_FILE, Job, error_from, leave_error, read_fitted
 from secondread.training.strategies.worker import run
 from secondread.training.trainer import TrainerParts
 
@@ -198,7 +198,7 @@ def _worker(settings: dict[str, Any]) -> None:
         run(job, share, parts)
     except SecondReadError as error:
         if work.is_dir():
-            write_json(work / ERROR_FILE, {"kind": type(error).__name__, "message": str(error)})
+            leave_error(error, work)
         raise
 
 

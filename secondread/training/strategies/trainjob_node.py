@@ -19,12 +19,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TextIO
 
-from secondread.atomic import write_json
 from secondread.config.environment import Environment
 from secondread.errors import SecondReadError
 from secondread.logging import configure
 from secondread.training.preflight import check_machine
-from secondread.training.strategies.job import ERROR_FILE, Job
+from secondread.training.strategies.job import Job, leave_error
 from secondread.training.strategies.torchrun import Meeting, run_processes
 
 LOG_FILE = "node-0.log"
@@ -55,7 +54,7 @@ def _run(job: Job, job_file: Path, meeting: Meeting | None) -> int:
         run_processes(job, job_file, meeting)
     except SecondReadError as error:
         # whoever submitted the job finds it in the work folder
-        write_json(Path(job.work) / ERROR_FILE, {"kind": type(error).__name__, "message": str(error)})
+        leave_error(error, Path(job.work))
         print(error, file=sys.__stderr__)
         return error.exit_code
     except RuntimeError as error:

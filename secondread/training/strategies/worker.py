@@ -14,14 +14,14 @@ from pathlib import Path
 
 import torch
 
-from secondread.atomic import write_json
+from secondread.atomic import room_in
 from secondread.config.environment import Environment
 from secondread.data.versions.dataset import DatasetVersion
 from secondread.errors import SecondReadError
 from secondread.logging import configure
 from secondread.training.batches import Share
 from secondread.training.fit import fit
-from secondread.training.strategies.job import ERROR_FILE, Job, write_fitted
+from secondread.training.strategies.job import Job, leave_error, write_fitted
 from secondread.training.tracked import join_tracker
 from secondread.training.trainer import TrainerParts
 
@@ -33,19 +33,16 @@ def run(job: Job, share: Share, parts: TrainerParts | None = None) -> None:
         job: what every process is told.
         share: this process's part.
         parts: what the strategy gives Lightning; None: as under `torch.distributed.run`.
+    Raises:
+        SecondReadError: as `fit` does.
+        DependencyError: the disk that the work folder lies on is full.
     """
-    dataset = DatasetVersion.open(job.dataset)
-    with join_tracker(Path(job.work), tracked=job.tracked and share.rank == 0) as tracker:
-        fitted = fit(
-            dataset,
-            job.train_config,
-            share=share,
-            tracker=tracker,
-            work=Path(job.work),
-            parts=parts,
-            start=job.start_weights(),
-        )
-    write_fitted(fitted, Path(job.work), rank=share.rank)
+    dataset, config, work = DatasetVersion.open(job.dataset), job.train_config, Path(job.work)
+    with room_in(Path(config.storage) if config.storage else work):
+        with join_tracker(work, tracked=job.tracked and share.rank == 0) as tracker:
+            start = job.start_weights()
+            fitted = fit(dataset, config, share=share, tracker=tracker, work=work, parts=parts, start=start)
+        write_fitted(fitted, work, rank=share.rank)
 
 
 def main(arguments: list[str]) -> int:
@@ -56,8 +53,7 @@ def main(arguments: list[str]) -> int:
     try:
         run(job, share)
     except SecondReadError as error:
-        kind = type(error).__name__
-        write_json(Path(job.work) / ERROR_FILE, {"kind": kind, "message": str(error)})
+        leave_error(error, Path(job.work))
         return error.exit_code
     if torch.distributed.is_initialized():
         torch.distributed.destroy_process_group()

@@ -6,12 +6,14 @@ import logging
 import os
 import signal
 from collections.abc import Callable
+from itertools import count
 from pathlib import Path
 
 import pytest
 import torch
 from PIL import Image
 from safetensors.torch import load_file
+from torch import Tensor
 from typer.testing import CliRunner
 
 from secondread.cli.main import app
@@ -106,3 +108,18 @@ def test_the_command_says_what_it_learned_from(dataset: DatasetVersion, tmp_path
     done = CliRunner().invoke(app, [*arguments, *(f"--set=pretrain.{item}" for item in settings), "--json"])
     assert done.exit_code == 0, done.output
     assert f'"images": {sum(dataset.counts["train"].values())}' in done.stdout
+
+
+def test_it_stops_in_the_step_whose_gradient_is_no_number(
+    dataset: DatasetVersion, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real, calls = MaskedImages.forward, count()
+
+    def poisoned(module: MaskedImages, images: Tensor, hidden: Tensor) -> Tensor:
+        drawn = real(module, images, hidden)
+        return drawn + (0 * drawn.sum()).sqrt() if next(calls) == 2 else drawn  # adds 0, which has no slope
+
+    monkeypatch.setattr(MaskedImages, "forward", poisoned)
+    with pytest.raises(InputError, match=r"norm of the gradient is nan in epoch 1, step 3\. Lower pretrain\.learning"):
+        pretrain(dataset, tmp_path / "weights", QUICK)
+    assert not list(tmp_path.iterdir())

@@ -18,14 +18,25 @@ import torch
 from mlflow import MlflowClient
 from safetensors.torch import load_file, save_file
 
+from secondread.atomic import read_json
 from secondread.config.train import TrainConfig
 from secondread.data.versions.dataset import DatasetVersion
-from secondread.errors import InputError, IntegrityError, StoppedError
+from secondread.errors import DependencyError, InputError, IntegrityError, StoppedError
 from secondread.tracking.runs import TrackingConfig
+from secondread.training.batches import Share, TrainOrder
 from secondread.training.fit import Fitted
 from secondread.training.module import Classifier
 from secondread.training.strategies import torchrun, worker
-from secondread.training.strategies.job import JOB_FILE, WEIGHTS_FILE, Job, digest_file, read_fitted, write_fitted
+from secondread.training.strategies.job import (
+    ERROR_FILE,
+    JOB_FILE,
+    WEIGHTS_FILE,
+    Job,
+    digest_file,
+    error_from,
+    read_fitted,
+    write_fitted,
+)
 from secondread.training.train import TrainResult, train
 
 RECIPE = {"processes": 2, "epochs": 3, "threads": 2, "precision": "32-true"}
@@ -122,17 +133,55 @@ if __name__ == "__main__":
 def test_two_processes_do_the_steps_that_one_does(
     dataset: DatasetVersion, quick: Callable[..., TrainConfig], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Up to the order of sums, where no process draws for itself, and batch normalisation uses fixed figures."""
+    """Whole or in parts, up to the order of sums: where no process draws for itself, and normalisation is fixed."""
     (script := tmp_path / "fixed_normalisation.py").write_text(FIXED_NORMALISATION)
     real = torchrun._command
     monkeypatch.setattr(torchrun, "_command", lambda *told: [*real(*told)[:-3], str(script), str(told[0])])
     monkeypatch.setattr(Classifier, "on_train_start", runpy.run_path(str(script))["fix"], raising=False)
-    models = {}
-    for strategy in ("single", "ddp"):
-        models[strategy] = train(dataset, tmp_path / strategy, quick(**(RECIPE | WITHOUT_CHANCE), strategy=strategy))
-    single, ddp = (load_file(made.model.root / "model.safetensors") for made in models.values())
-    for name, tensor in single.items():
-        torch.testing.assert_close(ddp[name], tensor, rtol=1e-3, atol=1e-4)
+    weights = {}
+    for name, settings in {"single": {}, "ddp": {}, "parts": {"strategy": "ddp", "accumulate": 2}}.items():
+        recipe = RECIPE | WITHOUT_CHANCE | {"strategy": name} | settings
+        weights[name] = load_file(train(dataset, tmp_path / name, quick(**recipe)).model.root / "model.safetensors")
+    for name, tensor in weights["single"].items():
+        torch.testing.assert_close(weights["ddp"][name], tensor, rtol=1e-3, atol=1e-4)
+        torch.testing.assert_close(weights["parts"][name], tensor, rtol=1e-3, atol=1e-4)
+
+
+POISONED = """
+import os, sys
+from secondread.training import module
+from secondread.training.strategies import worker
+
+real, losses = module.smoothed_cross_entropy, iter(range(1000))
+
+def poisoned(logits, *others):
+    loss = real(logits, *others)
+    return loss + (0 * logits.sum()).sqrt() if next(losses) == 3 and os.environ["RANK"] == "1" else loss
+
+if __name__ == "__main__":
+    module.smoothed_cross_entropy = poisoned
+    sys.exit(worker.main(sys.argv[1:]))
+"""
+
+
+@pytest.mark.parametrize("strategy", ["ddp", "fsdp"])
+def test_a_gradient_that_is_no_number_is_put_down_to_the_images_of_all_processes(
+    dataset: DatasetVersion,
+    quick: Callable[..., TrainConfig],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    strategy: str,
+) -> None:
+    """It is summed up before anybody can look at it."""
+    (script := tmp_path / "poisoned.py").write_text(POISONED)
+    real = torchrun._command
+    monkeypatch.setattr(torchrun, "_command", lambda *told: [*real(*told)[:-3], str(script), str(told[0])])
+    config = quick(**RECIPE, strategy=strategy)
+    images = dataset.split("train")
+    order = TrainOrder(len(images.labels), batch_size=config.batch_size, seed=config.seed, share=Share())
+    named = ", ".join(images.rows["image_id"].iloc[order.batch(0, 3)])
+    with pytest.raises(InputError, match=rf"norm of the gradient is nan in epoch 1, step 4\. .* the batch: {named}\."):
+        train(dataset, tmp_path / "model", config)
 
 
 def test_weights_that_are_spread_over_processes_become_the_model_of_ddp(
@@ -162,6 +211,9 @@ def test_weights_that_changed_on_their_way_are_refused(tmp_path: Path) -> None:
     save_file({"weight": torch.zeros(2)}, tmp_path / WEIGHTS_FILE)
     with pytest.raises(IntegrityError, match=r"weights\.safetensors is not what the training wrote"):
         read_fitted(tmp_path, processes=1)
+    (tmp_path / WEIGHTS_FILE).write_bytes(b"cut o")
+    with pytest.raises(IntegrityError, match=r"weights\.safetensors is not what the training wrote"):
+        read_fitted(tmp_path, processes=1)
 
 
 def test_an_error_of_the_input_crosses_the_process_border(
@@ -180,6 +232,29 @@ def test_an_error_of_the_input_crosses_the_process_border(
     monkeypatch.setattr(torchrun, "_run", left_before)
     with pytest.raises(InputError, match="there is no preset 'nonsense'"):
         torchrun.fit_distributed(job)
+
+
+@pytest.mark.parametrize("storage", ["", "volume"])
+def test_a_disk_that_is_full_is_named_by_the_process_that_meets_it(
+    dataset: DatasetVersion,
+    quick: Callable[..., TrainConfig],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    storage: str,
+) -> None:
+    def full(*_: object) -> None:
+        Path("/dev/full").write_text("a byte")
+
+    monkeypatch.setattr("secondread.training.checkpoint.write_checkpoint", full)
+    monkeypatch.setenv("RANK", "0")
+    monkeypatch.setenv("WORLD_SIZE", "1")
+    named = str(tmp_path / storage) if storage else ""
+    job = Job(str(dataset.root), asdict(quick(epochs=1, storage=named)), str(tmp_path / "work"))
+    Path(job.work).mkdir()
+    assert worker.main([str(job.write())]) == DependencyError.exit_code
+    left = error_from(read_json(Path(job.work) / ERROR_FILE))
+    assert isinstance(left, DependencyError)
+    assert f"no room is left for {named or job.work}. Free space and start the run again" in str(left)
 
 
 def test_only_our_own_log_lines_are_passed_on(capsys: pytest.CaptureFixture[str]) -> None:
