@@ -226,7 +226,8 @@ def test_a_home_that_cannot_be_written_is_exit_code_2(tmp_path: Path, command: t
 
 def test_a_token_file_that_is_not_there_is_exit_code_2(tmp_path: Path) -> None:
     missing = tmp_path / "token"
-    done = secondread("pipeline", "submit", "--host", "http://127.0.0.1:9", "--token-file", str(missing))
+    there = ("--host", "http://127.0.0.1:9", "--models-to", "s3://models")
+    done = secondread("pipeline", "submit", *there, "--token-file", str(missing))
     assert done.returncode == 2
     assert_one_line(done, rf"cannot read --token-file {missing}: No such file")
 

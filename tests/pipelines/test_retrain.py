@@ -48,6 +48,10 @@ def test_versions_and_champion_take_part_in_the_caches_key_by_their_content(spec
     assert "digest" in first["champion"]["inputs"]["parameters"]
 
 
-def test_the_versions_must_be_named(spec: dict[str, Any]) -> None:
+def test_the_versions_and_where_the_model_goes_must_be_named(spec: dict[str, Any]) -> None:
     parameters = spec["root"]["inputDefinitions"]["parameters"]
-    assert {name for name, entry in parameters.items() if not entry.get("isOptional")} == {"dataset", "parent"}
+    assert {name for name, entry in parameters.items() if not entry.get("isOptional")} == {
+        "dataset",
+        "parent",
+        "model_root",
+    }
