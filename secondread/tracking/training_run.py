@@ -166,7 +166,8 @@ def abandon_training_run(config: TrackingConfig | None, folder: Path, *, left: P
     record = RunRecord.open(folder)
     if record.ended() is None:
         record.end("KILLED")
-    whole = config is not None and Sender(lambda: open_client(config.uri), record).close(patient=False)
+    # tried more than once: a database that is written to just now is none that is away
+    whole = config is not None and Sender(lambda: open_client(config.uri), record).close(patient=True)
     _leave(record, left, whole=whole)
 
 

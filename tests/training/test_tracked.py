@@ -20,6 +20,7 @@ from secondread.config.train import TrainConfig
 from secondread.data.versions.dataset import DatasetVersion
 from secondread.errors import DependencyError
 from secondread.tracking.runs import TrackingConfig
+from secondread.tracking.sender import Sender
 from secondread.tracking.training_run import TrainingRun, complete
 from secondread.training.batches import Share
 from secondread.training.fit import fit
@@ -96,6 +97,7 @@ def killed(
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("secondread.training.fit.Checkpoints.on_train_epoch_end", end)
         patch.setattr(TrainingRun, "close", lambda *_, **__: False)
+        patch.setattr(Sender, "wake", lambda _: None)  # no thread is left of a process that was killed
         with pytest.raises(KeyError, match="killed"):
             train(dataset, tmp_path / "model", config, tracking=tracking)
     return config, tracking
