@@ -12,7 +12,7 @@ from secondread.data.versions.split import deal, group_table
 from secondread.errors import InputError
 
 GROUPS = ("group_id", "patient_id", "image_id")
-# Of what is not held out. Val picks the best epoch and the temperature; an eighth of four fifths is a tenth of all.
+# Of what is not held out. Val picks the best epoch and the scaling; an eighth of four fifths is a tenth of all.
 SHARES = {"train": 7 / 8, "val": 1 / 8}
 _SET_ASIDE = "final_eval"
 # What would keep images of one patient together, besides the picture itself.
