@@ -116,27 +116,22 @@ BENCHMARKS = (
         missing=train_gpu.missing,
     ),
     Benchmark(
-        quantize.speed,
+        quantize.speed_and_answers,
         {
             "quantize.int8.speedup_batch_1": "INT8, one image: how many times faster than fp32",
             "quantize.int8.speedup_batch_8": "INT8, eight images: how many times faster than fp32",
             "quantize.int8.one_thread.speedup_batch_1": "INT8, one image, one thread: likewise",
             "quantize.int8.one_thread.speedup_batch_8": "INT8, eight images, one thread: likewise",
             "quantize.int8.size_share": "INT8: size of the file as a share of fp32's",
+            "quantize.int8.accuracy_drop_points": "INT8: percentage points of accuracy lost (below 0: won)",
+            "quantize.int8.changed_share": "INT8: share of images that it alone, or fp32 alone, gets right",
+            "quantize.int8.one_thread.accuracy_drop_points": "INT8, one thread's choice: points of accuracy lost",
             "quantize.fused.speedup_batch_1": "fp32 with fused attention, one image: how many times faster",
             "quantize.fused.speedup_batch_8": "fp32 with fused attention, eight images: how many times faster",
             "quantize.fused.one_thread.speedup_batch_1": "fp32, fused attention, one image, one thread: likewise",
             "quantize.fused.one_thread.speedup_batch_8": "fp32, fused attention, eight images, one thread: likewise",
             "quantize.fused.size_share": "fp32 with fused attention: size of the file as a share of the plain one's",
         },
-    ),
-    Benchmark(
-        quantize.accuracy,
-        {
-            "quantize.int8.accuracy_drop_points": "INT8: percentage points of accuracy lost (below 0: won)",
-            "quantize.int8.changed_share": "INT8: share of images that it alone, or fp32 alone, gets right",
-        },
-        apart="quantize-accuracy",
     ),
     Benchmark(
         serve.p50_over_bare,

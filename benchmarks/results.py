@@ -8,6 +8,7 @@ from typing import Any
 
 from benchmarks.catalogue import KEYS, UNMEASURED, WORDS
 from benchmarks.measure import Measurement
+from benchmarks.promises import PROMISED
 from secondread.atomic import atomic_file, read_json, write_json
 
 FIELDS = {"value": float, "unit": str, "peer": str, "n": int, "command": str, "commit": str, "machine": str}
@@ -17,7 +18,8 @@ _HEAD = """\
 
 How fast it is, as a ratio to what one would otherwise use, both measured in the same run on the same machine. This page
 is made from [`benchmarks/results.json`](../benchmarks/results.json), which has each figure to four digits; `make bench`
-measures all of it again, `make bench ONLY=data` one group, and the command in a row that row.
+measures all of it again, `make bench ONLY=data` one group, and the command in a row that row. What was promised of a
+figure stands beside it.
 """
 
 Results = dict[str, dict[str, Any]]
@@ -84,9 +86,18 @@ def command(key: str) -> str:
 
 
 def _table(rows: Results) -> Iterable[str]:
-    yield "| figure | value | compared with | n | command |\n|---|---:|---|---:|---|\n"
+    yield "| figure | value | promised | compared with | n | command |\n|---|---:|---|---|---:|---|\n"
     for key, row in rows.items():
-        yield f"| {WORDS[key]} | {shown(row)} | {row['peer']} | {row['n']:,} | `{row['command']}` |\n"
+        cells = (WORDS[key], shown(row), _promised(key, row), row["peer"], f"{row['n']:,}", f"`{row['command']}`")
+        yield f"| {' | '.join(cells)} |\n"
+
+
+def _promised(key: str, row: Mapping[str, Any]) -> str:
+    """The bound that a figure is held to, and whether it keeps it; empty where there is none."""
+    if not (promise := PROMISED.get(key)):
+        return ""
+    bound = f"{promise.side} {shown({**row, 'value': promise.bound})}"
+    return bound if promise.kept(row["value"]) else f"**{bound}: missed**"
 
 
 def shown(row: Mapping[str, Any]) -> str:

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 from benchmarks.allocator import freed_memory_kept
 from benchmarks.measure import Measurement, between
-from benchmarks.training import fit_alone, images_an_epoch, network, phantoms, precision, setting, speed
+from benchmarks.network import network
+from benchmarks.training import fit_alone, images_an_epoch, phantoms, precision, setting, speed
 from benchmarks.workplace import Workplace
 from secondread.config.train import TrainConfig
 from secondread.cpus import cpu_limit

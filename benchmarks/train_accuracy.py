@@ -28,8 +28,9 @@ from typing import TYPE_CHECKING
 from benchmarks.allocator import freed_memory_kept
 from benchmarks.films import VARIABLE, public_folder
 from benchmarks.measure import Measurement
+from benchmarks.network import network
 from benchmarks.trained import public_version
-from benchmarks.training import fit_alone, network, setting
+from benchmarks.training import fit_alone, setting
 from benchmarks.workplace import ROOT, Workplace
 from secondread.atomic import read_json, write_json
 from secondread.config.train import TrainConfig

@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING
 
 from benchmarks.films import VARIABLE, public_folder
 from benchmarks.measure import Measurement
+from benchmarks.network import network
 from benchmarks.trained import public_version
-from benchmarks.training import fit_alone, images_an_epoch, network, phantoms, setting, speed
+from benchmarks.training import fit_alone, images_an_epoch, phantoms, setting, speed
 from benchmarks.workplace import ROOT, Workplace
 from secondread.atomic import atomic_file
 from secondread.config.train import TrainConfig

@@ -13,7 +13,8 @@ from pathlib import Path
 
 from benchmarks.cost import run_measured
 from benchmarks.measure import Measurement
-from benchmarks.training import fit_alone, images_an_epoch, network, phantoms, setting
+from benchmarks.network import network
+from benchmarks.training import fit_alone, images_an_epoch, phantoms, setting
 from benchmarks.workplace import ROOT, Workplace
 from secondread.config.train import TrainConfig
 from secondread.data.versions.dataset import DatasetVersion

@@ -1,4 +1,4 @@
-"""A model of the default preset, trained on phantoms through the library, for what needs one that has learned."""
+"""Models that are trained on phantoms through the library, for what needs one that has learned."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
+from benchmarks.network import network
 from secondread.atomic import atomic_folder
 from secondread.config.ingest import IngestConfig
 from secondread.config.preprocess import PreprocessConfig
@@ -21,10 +22,36 @@ from secondread.pipeline.code import code_fingerprint
 # One modality: a network that is to learn all nine classes needs more than a minute, and what has not learned loses
 # nothing in 8 bits.
 SOURCE = "phantom://oct?images=2400&size=128"
-PREPROCESS = PreprocessConfig(image_size=96, final_eval_share=0)
-TRAIN = TrainConfig(epochs=7, batch_size=32)  # about a minute on two idle cores, to three quarters right
 
 log = get_logger(__name__)
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What is trained, and on what.
+
+    Attributes:
+        name: of its folder.
+        preprocess: of the phantom scans.
+        train: how.
+        minutes: that it takes on two idle cores, about.
+    """
+
+    name: str
+    preprocess: PreprocessConfig
+    train: TrainConfig
+    minutes: int
+
+
+DEFAULT = Recipe(  # to three quarters right
+    "default", PreprocessConfig(image_size=96, final_eval_share=0), TrainConfig(epochs=7, batch_size=32), minutes=1
+)
+SEED = Recipe(  # the seed's network: 5 M parameters, and a sixtieth of the speed
+    "seed",
+    PreprocessConfig(image_size=64, final_eval_share=0),
+    TrainConfig(preset="vit-seed-64", epochs=4, batch_size=32),
+    minutes=13,
+)
 
 
 @dataclass(frozen=True)
@@ -33,33 +60,36 @@ class Trained:
 
     model: ModelFolder
     dataset: DatasetVersion
+    recipe: Recipe
 
     @property
     def name(self) -> str:
         """What it is, for whoever reads a figure."""
-        from secondread.training.fit import preset_name
-
-        return f"{preset_name(self.dataset, TRAIN)}, {self.dataset.image_size} px, trained on phantom OCT scans"
+        return f"{network(self.dataset, self.recipe.train)}, trained on phantom OCT scans"
 
 
-def trained_model(home: Path) -> Trained:
+def trained_model(home: Path, recipe: Recipe) -> Trained:
     """Train it, or take the one that is there if library, data and recipe are still the same."""
-    recipe = f"{code_fingerprint()} {SOURCE} {PREPROCESS} {TRAIN}"
-    folder = home / f"trained-{hashlib.sha256(recipe.encode()).hexdigest()[:12]}"
+    parts = f"{code_fingerprint()} {SOURCE} {recipe}"
+    folder = home / f"trained-{recipe.name}-{hashlib.sha256(parts.encode()).hexdigest()[:12]}"
     if not folder.is_dir():
-        for old in home.glob("trained-*"):
+        for old in home.glob(f"trained-{recipe.name}-*"):
             shutil.rmtree(old)
-        log.info("training a model for the benchmarks, once for this state of the library: about a minute")
+        log.info(
+            "training the model '%s' for the benchmarks, once for this state of the library: some %d minutes",
+            recipe.name,
+            recipe.minutes,
+        )
         with atomic_folder(folder, marker="model") as aside:
-            _train(aside)
-    return Trained(ModelFolder.open(folder / "model"), DatasetVersion.open(folder / "dataset"))
+            _train(aside, recipe)
+    return Trained(ModelFolder.open(folder / "model"), DatasetVersion.open(folder / "dataset"), recipe)
 
 
-def _train(folder: Path) -> None:
+def _train(folder: Path, recipe: Recipe) -> None:
     from secondread.training.train import train
 
-    dataset = phantom_version(SOURCE, folder, PREPROCESS)
-    train(dataset, folder / "model", TRAIN)
+    dataset = phantom_version(SOURCE, folder, recipe.preprocess)
+    train(dataset, folder / "model", recipe.train)
 
 
 def phantom_version(uri: str, folder: Path, config: PreprocessConfig) -> DatasetVersion:

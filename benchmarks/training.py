@@ -61,15 +61,6 @@ def precision() -> str:
     return precision_for(TrainConfig(), cuda=torch.cuda.is_available())
 
 
-def network(dataset: DatasetVersion, config: TrainConfig) -> str:
-    """A preset with its size, in words."""
-    from secondread.model.vit import parameter_count
-    from secondread.training.fit import architecture_for, preset_name
-
-    millions = parameter_count(architecture_for(dataset, config)) / 1e6
-    return f"{preset_name(dataset, config)} ({millions:.1f} M parameters, {dataset.image_size} px)"
-
-
 def setting(config: TrainConfig) -> str:
     """Batch, precision and device in words."""
     import torch

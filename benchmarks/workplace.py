@@ -1,4 +1,4 @@
-"""What several benchmarks share: the folder they write into, the films, and one model that was really trained."""
+"""What several benchmarks share: the folder they write into, the films, and models that were really trained."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from functools import cached_property
 from pathlib import Path
 
 from benchmarks.films import Films, find_films
-from benchmarks.trained import Trained, trained_model
+from benchmarks.trained import DEFAULT, SEED, Trained, trained_model
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -29,4 +29,9 @@ class Workplace:
     @cached_property
     def trained(self) -> Trained:
         """A model of the default preset, trained on phantoms, with its dataset version."""
-        return trained_model(self.home)
+        return trained_model(self.home, DEFAULT)
+
+    @cached_property
+    def trained_seed(self) -> Trained:
+        """The seed's network, trained likewise."""
+        return trained_model(self.home, SEED)

@@ -1,0 +1,40 @@
+"""What figures are held to. A figure that misses its bound is called so in the docs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+
+@dataclass(frozen=True)
+class Promise:
+    """A bound of one figure.
+
+    Attributes:
+        side: which side of the bound it may be on.
+        bound: in the figure's unit.
+    """
+
+    side: Literal["at least", "at most"]
+    bound: float
+
+    def kept(self, value: float) -> bool:
+        """Whether a figure keeps it."""
+        return value >= self.bound if self.side == "at least" else value <= self.bound
+
+
+PROMISED = {
+    "train.data_wait_share": Promise("at most", 0.03),
+    "train.speedup_vs_seed_config": Promise("at least", 8.0),
+    "train.accuracy_minus_seed_config_low_points": Promise("at least", -1.0),  # not worse by a point
+    "quantize.int8.speedup_batch_1": Promise("at least", 1.8),
+    "quantize.int8.speedup_batch_8": Promise("at least", 2.2),
+    "quantize.int8.one_thread.speedup_batch_1": Promise("at least", 1.8),
+    "quantize.int8.one_thread.speedup_batch_8": Promise("at least", 2.2),
+    "quantize.int8.size_share": Promise("at most", 0.30),
+    "quantize.int8.accuracy_drop_points": Promise("at most", 0.5),
+    "quantize.int8.one_thread.accuracy_drop_points": Promise("at most", 0.5),
+    "quantize.fused.speedup_batch_1": Promise("at least", 1.15),
+    "quantize.fused.one_thread.speedup_batch_1": Promise("at least", 1.15),
+    "serve.p50_over_bare": Promise("at most", 1.6),
+}
