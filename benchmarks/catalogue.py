@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from benchmarks import data, phantom, quantize, scale, serve, train, train_accuracy, train_gpu, train_memory
+from benchmarks import data, evaluate, phantom, quantize, scale, serve, train, train_accuracy, train_gpu, train_memory
 from benchmarks.measure import Measurement
 from benchmarks.workplace import Workplace
 from secondread.errors import InputError
@@ -114,6 +114,10 @@ BENCHMARKS = (
         {"train.gpu.seconds_to_seed_accuracy": "One GPU: from the first step to the seeds' accuracy on val"},
         needs=train_gpu.NEEDS,
         missing=train_gpu.missing,
+    ),
+    Benchmark(
+        evaluate.report,
+        {"evaluate.report_seconds": "The whole evaluation report, page and card"},
     ),
     Benchmark(
         quantize.speed_and_answers,

@@ -72,7 +72,14 @@ def atomic_folder(path: Path | str, *, marker: str, inputs: Iterable[Path] = ())
 
 
 @contextlib.contextmanager
-def resumable_folder(path: Path | str, *, marker: str, key: str, inputs: Iterable[Path] = ()) -> Iterator[Path]:
+def resumable_folder(
+    path: Path | str,
+    *,
+    marker: str,
+    key: str,
+    inputs: Iterable[Path] = (),
+    forget: Callable[[Path], None] | None = None,
+) -> Iterator[Path]:
     """Like `atomic_folder`, but what a run that was cut left is given to the next run with the same key, to go on with.
 
     It stays when the process is killed, when it is interrupted, and after an error that trying again may mend. After an
@@ -84,6 +91,7 @@ def resumable_folder(path: Path | str, *, marker: str, key: str, inputs: Iterabl
         marker: a file, relative to the folder, that every folder of this kind holds.
         key: hex; a hash of everything that decides what is written.
         inputs: what the block reads; it must not lie in what would be replaced.
+        forget: is given what a run with another key left before that is removed.
     Raises:
         InputError: as for `atomic_folder`.
         DependencyError: another process is writing it.
@@ -95,7 +103,7 @@ def resumable_folder(path: Path | str, *, marker: str, key: str, inputs: Iterabl
     with _locked(aside.with_suffix(_LOCK), path):
         for left in path.parent.glob(f"{glob.escape(prefix)}*{_ASIDE}"):
             if left != aside:
-                _remove_unlocked(left)
+                _remove_unlocked(left, forget)
         continued = _holds_files(aside)
         try:
             aside.mkdir(exist_ok=True)
@@ -195,9 +203,11 @@ def _lock(lock: Path, path: Path, kind: int) -> int:
         os.close(handle)
 
 
-def _remove_unlocked(left: Path) -> None:
+def _remove_unlocked(left: Path, forget: Callable[[Path], None] | None) -> None:
     """Remove what a cut run left, unless it is running after all."""
     with contextlib.suppress(SecondReadError), _locked(left.with_suffix(_LOCK), left):
+        if forget:
+            forget(left)
         shutil.rmtree(left, ignore_errors=True)
 
 

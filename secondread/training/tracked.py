@@ -57,19 +57,19 @@ def open_tracker(
         yield run
 
 
-def abandon_tracker(tracking: TrackingConfig | None, work: Path, *, output: Path, storage: str = "") -> None:
-    """End the run of a training that was cut and is not gone on with: MLflow would show it as running for ever.
+def abandon_trackers(tracking: TrackingConfig | None, folder: Path, *, output: Path, storage: str = "") -> None:
+    """End the runs of what was cut and is not gone on with: MLflow would show them as running for ever.
 
     Args:
         tracking: where; None where nothing is tracked any more.
-        work: folder of that training.
+        folder: that a training, or one of several, worked in.
         output: model folder; a record that MLflow lacks some of is left beside it, or in
         storage: a folder on a volume, where a pod takes the output with it.
     """
-    if (work / RECORD).is_dir():
+    for record in sorted(path for path in folder.rglob(RECORD) if path.is_dir()):
         from secondread.tracking.training_run import abandon_training_run
 
-        abandon_training_run(tracking, work / RECORD, left=_left(output, storage))
+        abandon_training_run(tracking, record, left=_left(output, storage))
 
 
 def _left(output: Path, storage: str) -> Path:

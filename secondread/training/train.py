@@ -50,7 +50,7 @@ from secondread.training.scaling import fit_scaling
 from secondread.training.start import Start, open_start
 from secondread.training.strategies.job import Job
 from secondread.training.strategies.strategy import fit_with_strategy
-from secondread.training.tracked import abandon_tracker, open_tracker, tell_end, tell_start
+from secondread.training.tracked import abandon_trackers, open_tracker, tell_end, tell_start
 
 if TYPE_CHECKING:
     # MLflow is no dependency of training
@@ -115,9 +115,9 @@ def train(
         )
     weights = opened.weights if opened else ""
     key = run_key(dataset, config, weights)
-    forget = partial(abandon_tracker, tracking, output=output, storage=config.storage)
+    forget = partial(abandon_trackers, tracking, output=output, storage=config.storage)
     with (
-        resumable_folder(output, marker=CONFIG_FILE, key=key, inputs=[dataset.root]) as folder,
+        resumable_folder(output, marker=CONFIG_FILE, key=key, inputs=[dataset.root], forget=forget) as folder,
         run_folder(folder, config.storage, key, forget=None if resume else forget) as work,
     ):
         with open_tracker(tracking, work, output=output, storage=config.storage) as tracker:

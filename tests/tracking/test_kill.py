@@ -163,13 +163,13 @@ def test_postgresql_is_killed_for_the_rest_of_the_training(
 ) -> None:
     before_epoch({2: postgres.kill})
     tracking = TrackingConfig(mlflow_server.url, "films", {"dataset_version": version.content_hash})
-    with open_training_run(tracking, tmp_path / "record", left=tmp_path / "model.tracking") as run:
-        fitted = fit(version, RECIPE, share=Share(), tracker=run)
-    assert [epoch.val_loss for epoch in fitted.epochs] == [epoch.val_loss for epoch in uninterrupted.epochs]
-    (left,) = tmp_path.iterdir()
+    result = train(version, tmp_path / "model", RECIPE, tracking=tracking)
+    (left,) = tmp_path.glob("model.tracking-*")
     postgres.start()
     assert complete(left, mlflow_server.url).ended
-    assert_whole(mlflow_server.url, run.run_id, uninterrupted)
+    assert_whole(mlflow_server.url, result.run_id, uninterrupted)
+    found = MlflowClient(mlflow_server.url).get_run(result.run_id).data
+    assert found.metrics["served_val_loss"] == result.metrics["loss"]
 
 
 def test_postgresql_is_killed_and_started_again(
@@ -182,7 +182,6 @@ def test_postgresql_is_killed_and_started_again(
 ) -> None:
     before_epoch({2: postgres.kill, 4: postgres.start})
     tracking = TrackingConfig(mlflow_server.url, "films", {"dataset_version": version.content_hash})
-    with open_training_run(tracking, tmp_path / "record", left=tmp_path / "model.tracking") as run:
-        fit(version, RECIPE, share=Share(), tracker=run)
-    assert_whole(mlflow_server.url, run.run_id, uninterrupted)
-    assert not list(tmp_path.iterdir())
+    result = train(version, tmp_path / "model", RECIPE, tracking=tracking)
+    assert_whole(mlflow_server.url, result.run_id, uninterrupted)
+    assert [path.name for path in tmp_path.iterdir()] == ["model"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +21,7 @@ from secondread.data.versions.dataset import DatasetVersion
 from secondread.data.versions.version import write_dataset_version
 from secondread.tracking import sender
 from secondread.tracking.record import RunRecord
+from secondread.tracking.training_run import TrainingRun
 
 SIZE = 32
 CLASSES = ("cxr-bright", "cxr-dark", "cxr-striped")
@@ -93,3 +95,22 @@ def _signals_as_before() -> Iterator[None]:
     before = [signal.getsignal(number) for number in heard]
     yield
     assert [signal.getsignal(number) for number in heard] == before
+
+
+@pytest.fixture
+def killed_at() -> Callable[[str], AbstractContextManager[None]]:
+    """A block in which all ends where that function would be called, as by SIGKILL: MLflow is not told of the end."""
+
+    @contextmanager
+    def killed(function: str) -> Iterator[None]:
+        def end(*_: object, **__: object) -> None:
+            raise KeyError("killed")
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(function, end)
+            patch.setattr(TrainingRun, "close", lambda *_, **__: False)
+            patch.setattr(sender.Sender, "wake", lambda _: None)  # no thread is left of a process that was killed
+            with pytest.raises(KeyError, match="killed"):
+                yield
+
+    return killed

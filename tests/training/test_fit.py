@@ -264,6 +264,21 @@ def test_the_averaged_weights_are_judged_and_kept(dataset: DatasetVersion, quick
     assert float(loss) == pytest.approx(fitted.epochs[fitted.best_epoch - 1].val_loss, rel=1e-3)
 
 
+@pytest.mark.full
+def test_a_compiled_network_learns_as_one_that_is_not(
+    dataset: DatasetVersion, quick: Callable[..., TrainConfig]
+) -> None:
+    from torch._dynamo.utils import counters
+
+    plain = train_alone(dataset, quick(precision="32-true"))
+    counters.clear()
+    compiled = train_alone(dataset, quick(precision="32-true", compile=True))
+    assert counters["stats"]["unique_graphs"] > 0
+    assert [epoch.val_loss for epoch in compiled.epochs] == pytest.approx(
+        [epoch.val_loss for epoch in plain.epochs], rel=1e-3
+    )
+
+
 def test_without_a_compiler_it_says_so(
     dataset: DatasetVersion, quick: Callable[..., TrainConfig], monkeypatch: pytest.MonkeyPatch
 ) -> None:

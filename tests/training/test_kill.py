@@ -13,8 +13,13 @@ import psutil
 import pytest
 from safetensors.torch import load_file
 
+from secondread.config.ingest import IngestConfig
+from secondread.config.preprocess import PreprocessConfig
 from secondread.config.train import TrainConfig
+from secondread.data.ingest import ingest
 from secondread.data.versions.dataset import DatasetVersion
+from secondread.data.versions.version import write_dataset_version
+from secondread.model.vit import PRESETS, preset_for
 from secondread.training.train import train
 
 SETTINGS = {
@@ -81,6 +86,24 @@ def test_a_training_that_was_killed_goes_on_to_the_same_bits(dataset: DatasetVer
     second = Training(dataset, tmp_path / "model")
     assert second.end() == 0
     assert GONE_ON.search("".join(second.lines))
+    assert made(tmp_path / "model") == made(tmp_path / "whole")
+
+
+@pytest.mark.full
+def test_so_does_one_by_the_default_recipe_on_all_processors(tmp_path: Path) -> None:
+    """Preset, batches, precision and threads as they come, on 240 phantom films of 64 pixels."""
+    defaults = {name: getattr(TrainConfig(), name) for name in SETTINGS}
+    short = {**defaults, "epochs": 4, "checkpoint_minutes": SETTINGS["checkpoint_minutes"]}
+    ingest(IngestConfig("phantom://cxr?images=240&size=64"), tmp_path / "films")
+    phantoms = write_dataset_version(tmp_path / "films", tmp_path / "dataset", PreprocessConfig(image_size=64))
+    whole = train(phantoms, tmp_path / "whole", TrainConfig(**short))
+    assert whole.model.config.architecture["dim"] == PRESETS[preset_for(64)].dim
+    killed = Training(phantoms, tmp_path / "model", **short)
+    killed.wait_for_epoch(2)
+    killed.kill()
+    second = Training(phantoms, tmp_path / "model", **short)
+    assert second.end() == 0
+    assert re.search(r"going on where a run was cut: epoch \d of 4", "".join(second.lines))
     assert made(tmp_path / "model") == made(tmp_path / "whole")
 
 

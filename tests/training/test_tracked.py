@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import asdict
 from pathlib import Path
 
@@ -20,8 +21,7 @@ from secondread.config.train import TrainConfig
 from secondread.data.versions.dataset import DatasetVersion
 from secondread.errors import DependencyError
 from secondread.tracking.runs import TrackingConfig
-from secondread.tracking.sender import Sender
-from secondread.tracking.training_run import TrainingRun, complete
+from secondread.tracking.training_run import complete
 from secondread.training.batches import Share
 from secondread.training.fit import fit
 from secondread.training.train import train
@@ -86,20 +86,16 @@ def test_a_trainer_that_is_killed_goes_on_as_the_same_run(
 
 @pytest.fixture
 def killed(
-    dataset: DatasetVersion, quick: Callable[..., TrainConfig], mlflow_uri: str, tmp_path: Path
+    dataset: DatasetVersion,
+    quick: Callable[..., TrainConfig],
+    killed_at: Callable[[str], AbstractContextManager[None]],
+    mlflow_uri: str,
+    tmp_path: Path,
 ) -> tuple[TrainConfig, TrackingConfig]:
     """A training that was killed after its first epoch; MLflow was told nothing of its end."""
     config, tracking = quick(epochs=2), TrackingConfig(mlflow_uri, "x", {})
-
-    def end(*_: object, **__: object) -> None:
-        raise KeyError("killed")
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("secondread.training.fit.Checkpoints.on_train_epoch_end", end)
-        patch.setattr(TrainingRun, "close", lambda *_, **__: False)
-        patch.setattr(Sender, "wake", lambda _: None)  # no thread is left of a process that was killed
-        with pytest.raises(KeyError, match="killed"):
-            train(dataset, tmp_path / "model", config, tracking=tracking)
+    with killed_at("secondread.training.fit.Checkpoints.on_train_epoch_end"):
+        train(dataset, tmp_path / "model", config, tracking=tracking)
     return config, tracking
 
 
@@ -116,6 +112,18 @@ def test_a_training_that_begins_anew_ends_the_run_that_was_cut(
     config, tracking = killed
     assert statuses(tracking.uri) == ["RUNNING"]
     train(dataset, tmp_path / "model", config, tracking=tracking, resume=False)
+    assert statuses(tracking.uri) == ["FINISHED", "KILLED"]
+    assert {path.name for path in tmp_path.iterdir()} <= {"model", "mlflow"}
+
+
+def test_so_does_one_by_another_recipe_which_cannot_go_on_with_it(
+    dataset: DatasetVersion,
+    quick: Callable[..., TrainConfig],
+    killed: tuple[TrainConfig, TrackingConfig],
+    tmp_path: Path,
+) -> None:
+    _, tracking = killed
+    train(dataset, tmp_path / "model", quick(epochs=1), tracking=tracking)
     assert statuses(tracking.uri) == ["FINISHED", "KILLED"]
     assert {path.name for path in tmp_path.iterdir()} <= {"model", "mlflow"}
 

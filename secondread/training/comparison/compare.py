@@ -12,6 +12,7 @@ import json
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -121,9 +122,10 @@ def compare(
     key = resume_key("comparison", about, version("torch"))
     inputs = [dataset.root, retrain_on.root]
     tracked = Tracked(tracking_uri, config.name, name=f"compare {dataset.name}", tags=tags)
+    forget = partial(tracked.forget, about, output=output, storage=config.storage)
     with (
         stopped_by_sigterm(),
-        resumable_folder(output, marker=RECORD_FILE, key=key, inputs=inputs) as folder,
+        resumable_folder(output, marker=RECORD_FILE, key=key, inputs=inputs, forget=forget) as folder,
         tracked.opened(about, folder, output=output, storage=config.storage),
     ):
         jobs = list(_jobs(dataset, retrain_on, config, comparison, folder, tracked))

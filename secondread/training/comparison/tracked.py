@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from secondread.training.comparison.summary import COSTS
-from secondread.training.tracked import open_tracker
+from secondread.training.tracked import abandon_trackers, open_tracker
 
 if TYPE_CHECKING:
     # MLflow is no dependency of training
@@ -52,6 +52,17 @@ class Tracked:
                 self._run.log_params({**settings, "strategies": strategies, **about["recipe"]})
                 self._run.confirm()
             yield
+
+    def forget(self, about: Mapping[str, Any], folder: Path, *, output: Path, storage: str = "") -> None:
+        """End the runs of a comparison of something else that was cut here.
+
+        Args:
+            about: what decides what the trainings come to.
+            folder: that it left.
+            output: as for `opened`.
+            storage: as for `opened`.
+        """
+        abandon_trackers(self._config(about), folder, output=output, storage=storage)
 
     def _config(self, about: Mapping[str, Any]) -> TrackingConfig | None:
         if not self._uri:

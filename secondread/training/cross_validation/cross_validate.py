@@ -16,6 +16,7 @@ import threading
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import asdict, dataclass
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from queue import SimpleQueue
@@ -41,7 +42,7 @@ from secondread.training.fit import preset_name
 from secondread.training.interval import LEVEL
 from secondread.training.start import open_start
 from secondread.training.strategies.interrupted import stopped_by_sigterm
-from secondread.training.tracked import open_tracker
+from secondread.training.tracked import abandon_trackers, open_tracker
 
 if TYPE_CHECKING:
     # MLflow is no dependency of training
@@ -119,9 +120,10 @@ def cross_validate(
     # of everything that decides what the folds come to
     key = resume_key("cross-validation", about, plan.folds, quantize, version("torch"))
     inputs = [dataset.root]
+    forget = partial(abandon_trackers, tracking, output=output, storage=config.storage)
     with (
         stopped_by_sigterm(),
-        resumable_folder(output, marker=RECORD_FILE, key=key, inputs=inputs) as folder,
+        resumable_folder(output, marker=RECORD_FILE, key=key, inputs=inputs, forget=forget) as folder,
         open_tracker(tracking, folder, output=output, storage=config.storage) as tracker,
     ):
         if tracker:

@@ -6,6 +6,7 @@ import importlib.util
 import json
 import re
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pytest
@@ -119,6 +120,24 @@ def test_an_mlflow_that_goes_away_is_told_of_the_comparison_later(
     run = client.get_run(training.run_id)
     assert run.data.tags["mlflow.parentRunId"] == parent.run_id
     assert run.data.metrics["wall_seconds"] == pytest.approx(record["runs"][0]["wall_seconds"])
+
+
+def test_the_runs_of_a_comparison_that_was_killed_end_with_the_next_one(
+    dataset: DatasetVersion,
+    quick: Callable[..., TrainConfig],
+    killed_at: Callable[[str], AbstractContextManager[None]],
+    mlflow_uri: str,
+    tmp_path: Path,
+) -> None:
+    """It compares something else, and cannot go on with them."""
+    with killed_at("secondread.training.comparison.compare._done"):
+        compare(dataset, tmp_path / "out", quick(epochs=1), Comparison(("single",), (0,)), tracking_uri=mlflow_uri)
+    compare(dataset, tmp_path / "out", quick(epochs=1), Comparison(("single",), (1,)), tracking_uri=mlflow_uri)
+    client = open_client(mlflow_uri)
+    (experiment,) = client.search_experiments(filter_string="name = 'secondread'")
+    runs = client.search_runs([experiment.experiment_id])
+    told = {run.data.params.get("seeds", "a training"): run.info.status for run in runs}
+    assert told == {"(0,)": "KILLED", "(1,)": "FINISHED", "a training": "FINISHED"}
 
 
 def test_the_address_of_mlflow_is_in_no_file(compared: tuple) -> None:

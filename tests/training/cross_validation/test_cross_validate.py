@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import numpy as np
@@ -169,6 +170,25 @@ def test_an_mlflow_that_is_down_is_said_before_anything_is_trained(dataset: Data
     with pytest.raises(DependencyError, match="does not answer"):
         cross_validate(dataset, tmp_path / "out", TrainConfig(), Plan(folds=2), tracking=nobody)
     assert not list(tmp_path.iterdir())
+
+
+def test_the_run_of_one_that_was_killed_ends_with_the_next_one_of_something_else(
+    dataset: DatasetVersion,
+    killed_at: Callable[[str], AbstractContextManager[None]],
+    mlflow_uri: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    tracking = TrackingConfig(mlflow_uri, "secondread", {})
+    with killed_at("secondread.training.cross_validation.cross_validate._run"):
+        cross_validate(dataset, tmp_path / "out", TrainConfig(), Plan(folds=2), tracking=tracking)
+    monkeypatch.setattr("secondread.training.cross_validation.cross_validate._run", lambda *_: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        cross_validate(dataset, tmp_path / "out", TrainConfig(), Plan(folds=3), tracking=tracking)
+    client = open_client(mlflow_uri)
+    (experiment,) = client.search_experiments(filter_string="name = 'secondread'")
+    told = {run.data.params["folds"]: run.info.status for run in client.search_runs([experiment.experiment_id])}
+    assert told == {"2": "KILLED", "3": "FAILED"}
 
 
 def test_one_that_goes_away_while_folds_train_is_told_later(
