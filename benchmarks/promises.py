@@ -35,7 +35,7 @@ PROMISED = {
     "quantize.int8.size_share": Promise("at most", 0.30),
     "quantize.int8.accuracy_drop_points": Promise("at most", 0.5),
     "quantize.int8.one_thread.accuracy_drop_points": Promise("at most", 0.5),
-    "quantize.fused.speedup_batch_1": Promise("at least", 1.15),
-    "quantize.fused.one_thread.speedup_batch_1": Promise("at least", 1.15),
+    "export.fused.speedup": Promise("at least", 1.15),
+    "export.fused.one_thread.speedup": Promise("at least", 1.15),
     "serve.p50_over_bare": Promise("at most", 1.6),
 }

@@ -58,7 +58,7 @@ def _with_threads(
     result = quantize(trained.model, trained.dataset, output, replace(CONFIG, threads=threads))
     peer = f"plain fp32 export of {trained.name}, {threads} thread{'s' * (threads > 1)}"
     by_name = {item.name: item for item in result.candidates}
-    yield from _against_plain(by_name[FUSED], result, f"quantize.fused.{kind}", peer)
+    yield from _against_plain(by_name[FUSED], result, f"export.fused.{kind}", peer, one="speedup")
     if result.choice.name in (FP32, FUSED):
         log.warning("no graph in 8 bits is worth it with %d threads, so no figure of one: %s", threads, result.reason)
         return
@@ -70,12 +70,15 @@ def _with_threads(
     yield answer(f"{prefix}changed_share", (plain != int8).mean(), "share")
 
 
-def _against_plain(graph: Candidate, result: QuantizeResult, prefix: str, peer: str) -> Iterator[Measurement]:
-    """How many times faster a graph is, by the medians, and its size."""
+def _against_plain(
+    graph: Candidate, result: QuantizeResult, prefix: str, peer: str, *, one: str = "speedup_batch_1"
+) -> Iterator[Measurement]:
+    """How many times faster a graph is, by the medians, and its size; `one` names the figure of one image."""
     plain, peer = result.candidates[0], f"{peer}; graph {graph.name}"
     for size, own in graph.latency.items():
         ratio = plain.latency[size].p50_ms / own.p50_ms
-        yield Measurement(f"{prefix}speedup_batch_{size}", ratio, "x", peer, own.runs)
+        name = one if size == 1 else f"speedup_batch_{size}"
+        yield Measurement(f"{prefix}{name}", ratio, "x", peer, own.runs)
     yield Measurement(f"{prefix}size_share", graph.size_bytes / plain.size_bytes, "share", peer, 1)
 
 
