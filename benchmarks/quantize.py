@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from secondread.export.comparison import QuantizeResult
 
 CONFIG = QuantizeConfig(batch_sizes=(1, 8), timing_seconds=30.0)
-FRESH = "phantom://oct?images=5000&size=128&seed=5"  # drawn with another seed than what was trained on
+FRESH = SEED.source.replace("images=2400", "images=5000") + "&seed=5"  # other patients than it was trained on
 
 log = get_logger(__name__)
 
