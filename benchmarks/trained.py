@@ -7,18 +7,25 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
+import secondread
 from benchmarks.allocator import freed_memory_kept
 from benchmarks.network import network
 from secondread.atomic import atomic_folder
 from secondread.config.ingest import IngestConfig
 from secondread.config.preprocess import PreprocessConfig
 from secondread.config.train import TrainConfig
+from secondread.data.fingerprint import fingerprint_files
 from secondread.data.ingest import ingest
 from secondread.data.versions.dataset import DatasetVersion
 from secondread.data.versions.version import write_dataset_version
 from secondread.logging import get_logger
 from secondread.model.folder import ModelFolder
-from secondread.pipeline.code import code_fingerprint
+
+# What is learned from phantoms, and how it is written down, is decided here.
+_SOURCES = (
+    *("model/*.py", "training/*.py", "data/pixels/*.py", "data/versions/*.py", "data/sources/phantom/*.py"),
+    *("config/ingest.py", "config/preprocess.py", "config/train.py", "export/onnx.py"),
+)
 
 log = get_logger(__name__)
 
@@ -86,7 +93,7 @@ class Trained:
 
 def trained_model(home: Path, recipe: Recipe) -> Trained:
     """Train it, or take the one that is there if library, data and recipe are still the same."""
-    parts = f"{code_fingerprint()} {recipe}"
+    parts = f"{_code()} {recipe}"
     folder = home / f"trained-{recipe.name}-{hashlib.sha256(parts.encode()).hexdigest()[:12]}"
     if not folder.is_dir():
         for old in home.glob(f"trained-{recipe.name}-*"):
@@ -99,6 +106,12 @@ def trained_model(home: Path, recipe: Recipe) -> Trained:
         with atomic_folder(folder, marker="model") as aside:
             _train(aside, recipe)
     return Trained(ModelFolder.open(folder / "model"), DatasetVersion.open(folder / "dataset"), recipe)
+
+
+def _code() -> str:
+    """A digest of what decides the weights and the graph that come of a recipe."""
+    library = Path(secondread.__file__).parent
+    return fingerprint_files(library, (path for pattern in _SOURCES for path in library.glob(pattern)))
 
 
 def _train(folder: Path, recipe: Recipe) -> None:

@@ -24,6 +24,7 @@ class Candidate:
         size_bytes: of the file.
         latency: batch size to times.
         parity: against fp32 on val.
+        company: largest change of a probability, in [0, 1], between an image that is asked alone and one in a batch.
     """
 
     name: str
@@ -32,6 +33,7 @@ class Candidate:
     size_bytes: int
     latency: Mapping[int, Latency]
     parity: Parity
+    company: float
 
     def drop_points(self, fp32: Candidate) -> float:
         """Percentage points of accuracy that are lost; negative where some are won."""
@@ -122,4 +124,6 @@ def shortcomings(item: Candidate, fp32: Candidate, config: QuantizeConfig) -> st
     changed, allowed = item.parity.out_of_distribution_changed, config.turned_away_changed
     if changed > allowed + _SLACK:
         found.append(f"turns away other images, {changed:.1%} of them ({allowed:.0%} allowed)")
+    if item.company > config.company:
+        found.append(f"answers otherwise beside other images, by up to {item.company:.4f} ({config.company:g} allowed)")
     return ", ".join(found)

@@ -22,7 +22,7 @@ CONFIG = QuantizeConfig(batch_sizes=(1,))
 
 
 def candidate(name: str, accuracy: float, p99: float) -> Candidate:
-    return Candidate(name, accuracy, 0.05, 1_000_000, {1: Latency((p99,) * 9)}, Parity(1, 0, 0, 0))
+    return Candidate(name, accuracy, 0.05, 1_000_000, {1: Latency((p99,) * 9)}, Parity(1, 0, 0, 0), 0.0)
 
 
 TABLE = (
