@@ -265,6 +265,9 @@ def test_the_averaged_weights_are_judged_and_kept(dataset: DatasetVersion, quick
 
 
 @pytest.mark.full
+@pytest.mark.filterwarnings(
+    "ignore:`torch.jit.script_method` is deprecated:DeprecationWarning"
+)  # torch's own, of itself
 def test_a_compiled_network_learns_as_one_that_is_not(
     dataset: DatasetVersion, quick: Callable[..., TrainConfig]
 ) -> None:
