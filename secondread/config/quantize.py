@@ -21,7 +21,7 @@ class QuantizeConfig:
     turned_away_changed: float = 0.02
     # largest change of a probability by the images that are answered in the same batch, on a server those of strangers:
     # rounding moves it by a millionth, ranges that are measured in every run by a hundredth
-    company: float = 0.0001
+    batch_dependence: float = 0.0001
     # mean change of a probability on calibration images from which sensitive layers are left in float: a network gets
     # what it was trained on right even then, and about one other image in a hundred gets another class
     probability_change: float = 0.002
@@ -36,7 +36,7 @@ class QuantizeConfig:
         require_seed("seed", self.seed)
         require(self.calibration_images > 0, f"calibration_images must be above 0, not {self.calibration_images}.")
         require(50 < self.percentile <= 100, f"percentile must be above 50 and at most 100, not {self.percentile}.")
-        for name in ("accuracy_points", "calibration_error", "probability_change", "company"):
+        for name in ("accuracy_points", "calibration_error", "probability_change", "batch_dependence"):
             require(getattr(self, name) >= 0, f"{name} must not be negative, not {getattr(self, name)}.")
         for name in ("agreement", "turned_away_changed"):
             require(0 <= getattr(self, name) <= 1, f"{name} must be from 0 to 1, not {getattr(self, name)}.")

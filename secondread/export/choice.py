@@ -24,7 +24,7 @@ class Candidate:
         size_bytes: of the file.
         latency: batch size to times.
         parity: against fp32 on val.
-        company: largest change of a probability, in [0, 1], between an image that is asked alone and one in a batch.
+        batch_dependence: largest change of a probability, in [0, 1], between an image asked alone and in a batch.
     """
 
     name: str
@@ -33,7 +33,7 @@ class Candidate:
     size_bytes: int
     latency: Mapping[int, Latency]
     parity: Parity
-    company: float
+    batch_dependence: float
 
     def drop_points(self, fp32: Candidate) -> float:
         """Percentage points of accuracy that are lost; negative where some are won."""
@@ -124,6 +124,7 @@ def shortcomings(item: Candidate, fp32: Candidate, config: QuantizeConfig) -> st
     changed, allowed = item.parity.out_of_distribution_changed, config.turned_away_changed
     if changed > allowed + _SLACK:
         found.append(f"turns away other images, {changed:.1%} of them ({allowed:.0%} allowed)")
-    if item.company > config.company:
-        found.append(f"answers otherwise beside other images, by up to {item.company:.4f} ({config.company:g} allowed)")
+    if item.batch_dependence > config.batch_dependence:
+        moved, allowed = item.batch_dependence, config.batch_dependence
+        found.append(f"answers otherwise beside other images, by up to {moved:.4f} ({allowed:g} allowed)")
     return ", ".join(found)

@@ -39,7 +39,7 @@ from secondread.progress import track
 
 QUANTIZE_FILE = "quantize.json"
 QUANTIZE_PAGE = "quantize.html"
-_COMPANY = 32  # val images that are asked alone and together: as many as one request may hold
+_BATCH = 32  # val images that are asked alone and together: as many as one request may hold
 
 log = get_logger(__name__)
 
@@ -70,9 +70,9 @@ def quantize(
     ):
         log.info("quantizing %s, ranges from %d train images", fp32.name, len(calibration))
         written = write_candidates(fp32, calibration, Path(temporary), config)
-        outputs, company = _answers(written.graphs, val.images, config)
+        outputs, batch_dependence = _answers(written.graphs, val.images, config)
         thresholds = _thresholds(outputs, val, model)
-        candidates = _measure(written, outputs, company, val, thresholds, config)
+        candidates = _measure(written, outputs, batch_dependence, val, thresholds, config)
         choices = Choices(choose(candidates, config), choose_for_gpu(candidates, config))
         result = QuantizeResult(
             model=ModelFolder(
@@ -96,14 +96,14 @@ def _answers(
     graphs: Mapping[str, Path], pixels: npt.NDArray[np.uint8], config: QuantizeConfig
 ) -> tuple[dict[str, Outputs], dict[str, float]]:
     """What every graph says of val, and how far its answer hangs on the other images of a batch."""
-    answers, company = {}, {}
+    answers, batch_dependence = {}, {}
     for name, path in track(graphs.items(), f"comparing graphs on {len(pixels)} val images", total=len(graphs)):
         session = GraphSession(path, threads=config.threads or None)
         answers[name] = session.run(pixels)
-        some = pixels[:: max(1, len(pixels) // _COMPANY)][:_COMPANY]
+        some = pixels[:: max(1, len(pixels) // _BATCH)][:_BATCH]
         together, alone = (session.run(some, batch_size=size).probabilities for size in (len(some), 1))
-        company[name] = float(np.abs(together - alone).max())
-    return answers, company
+        batch_dependence[name] = float(np.abs(together - alone).max())
+    return answers, batch_dependence
 
 
 def _thresholds(outputs: Mapping[str, Outputs], val: SplitData, model: ModelFolder) -> dict[str, Thresholds]:
@@ -118,7 +118,7 @@ def _thresholds(outputs: Mapping[str, Outputs], val: SplitData, model: ModelFold
 def _measure(
     written: Written,
     outputs: Mapping[str, Outputs],
-    company: Mapping[str, float],
+    batch_dependence: Mapping[str, float],
     val: SplitData,
     thresholds: Mapping[str, Thresholds],
     config: QuantizeConfig,
@@ -141,7 +141,7 @@ def _measure(
             size_bytes=written.graphs[name].stat().st_size,
             latency=latency[name],
             parity=compare(outputs[FP32], found, out_of_distribution=(limits[FP32], limits[name])),
-            company=company[name],
+            batch_dependence=batch_dependence[name],
         )
         for name, found in outputs.items()
     )

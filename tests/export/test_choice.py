@@ -22,7 +22,7 @@ def candidate(
     in_a_row: bool = False,
     size: int = 1,
     turned: float = 0.0,
-    company: float = 0.0,
+    batch_dependence: float = 0.0,
 ) -> Candidate:
     """`one` is the P99 at batch 1, and its median too unless `p50` says another; `eight` both at batch 8.
 
@@ -31,7 +31,7 @@ def candidate(
     usual = one if p50 is None else p50
     taken = [usual] * 50 + [one] * 10 + [usual] * 40 if in_a_row else ([usual] * 9 + [one]) * 10
     latency = {1: Latency(tuple(taken)), 8: Latency((eight,) * 100)}
-    return Candidate(name, accuracy, error, size, latency, Parity(same, 0, 0, turned), company)
+    return Candidate(name, accuracy, error, size, latency, Parity(same, 0, 0, turned), batch_dependence)
 
 
 FP32 = candidate("fp32", 0.900, 10.0)
@@ -61,8 +61,8 @@ FP32 = candidate("fp32", 0.900, 10.0)
         ([candidate("a", 0.900, 5.0, turned=0.02)], "a"),
         ([candidate("a", 0.900, 5.0, turned=0.021)], "fp32"),
         # what else is in the batch may move a probability by a ten-thousandth
-        ([candidate("a", 0.900, 5.0, company=0.0001)], "a"),
-        ([candidate("a", 0.900, 5.0, company=0.00011)], "fp32"),
+        ([candidate("a", 0.900, 5.0, batch_dependence=0.0001)], "a"),
+        ([candidate("a", 0.900, 5.0, batch_dependence=0.00011)], "fp32"),
         # 10 % less time is enough, 9.9 % is not
         ([candidate("a", 0.900, 9.0)], "a"),
         ([candidate("a", 0.900, 9.01)], "fp32"),

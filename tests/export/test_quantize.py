@@ -171,9 +171,9 @@ def test_quantize_json_records_every_candidate(
     assert names[-1] == "fp16"
     assert document["chosen"] == "static-minmax"
     assert document["graph"] == INT8_GRAPH
-    company = {item["name"]: item["company"] for item in document["candidates"]}
+    batch_dependence = {item["name"]: item["batch_dependence"] for item in document["candidates"]}
     # its ranges are those of the whole batch
-    assert company["dynamic"] > max(company[name] for name in ("fp32", "fused", *FASTEST))
+    assert batch_dependence["dynamic"] > max(batch_dependence[name] for name in ("fp32", "fused", *FASTEST))
     assert document["n"] == len(trained[1].split("val").labels)
     assert document["calibration_images"] == 32
     assert document["machine"]["cpu"]
