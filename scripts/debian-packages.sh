@@ -15,7 +15,7 @@ python=${PYTHON:-python3.11}
 needs_demo=(
     "python3.11|runs everything"
     "python3.11-venv|makes the environments .venv and .venv-triton"
-    "libpython3.11|the local Triton's Python backend is linked against it"
+    "g++|compiles the local Triton's backend for ONNX"
     "ca-certificates|lets pip trust the package index"
     "git|the revision that a model is registered with"
     "make|the commands of the README"
@@ -43,13 +43,6 @@ is_there() {
     case $1 in
         python3.11) "$python" -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' ;;
         python3.11-venv) "$python" -c 'import ensurepip, venv' ;;
-        libpython3.11)
-            "$python" -c '
-import ctypes, pathlib, sysconfig
-name = "libpython3.11.so.1.0"
-beside = pathlib.Path(sysconfig.get_config_var("LIBDIR") or "/", name)
-ctypes.CDLL(str(beside) if beside.exists() else name)'
-            ;;
         postgresql) command -v initdb || compgen -G "/usr/lib/postgresql/*/bin/initdb" ;;
         swift) command -v swift-ring-builder ;;
         dcmtk) command -v dcmj2pnm ;;

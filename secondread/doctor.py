@@ -99,7 +99,7 @@ def _triton(environment: Path | None) -> Check:
         found, detail = False, f"none at {environment}" if environment else "none here, none beside the code"
     else:
         python = installed.environment / "bin" / "python"
-        parts = (python, *installed.python_backend_files(), installed.environment / _TRITON_DONE)
+        parts = (python, installed.server, installed.backend, installed.environment / _TRITON_DONE)
         missing = [part.name for part in parts if not part.is_file()]
         found = not missing
         detail = str(installed.environment)

@@ -6,12 +6,9 @@ Triton here is the local one; NVIDIA's image of the runtime is newer and cannot 
 from __future__ import annotations
 
 import contextlib
-import os
 import re
-import secrets
 import socket
 import subprocess
-import sys
 import time
 
 import numpy as np
@@ -20,7 +17,7 @@ import pytest
 import tritonclient.http
 from onnx import TensorProto, helper
 
-from secondread.serving import triton, triton_guard
+from secondread.serving import triton
 
 CONFIG = """
 name: "secondread"
@@ -72,18 +69,17 @@ class Served:
 
     def _start(self, arguments, home):
         installation = triton.TritonInstallation.find()
-        backends = triton._backend_directory(installation, home)
-        prefix = f"secondread-{os.getpid()}-{secrets.token_hex(4)}-"
         self.log = home / "triton.log"
         with self.log.open("wb") as output:
             self.process = subprocess.Popen(
                 [
-                    *(sys.executable, "-I", "-S", triton_guard.__file__, "10", prefix, installation.server),
-                    *(f"--backend-directory={backends}", f"--backend-config=python,shm-region-prefix-name={prefix}"),
+                    *triton._END_WITH_PARENT,
+                    installation.server,
+                    f"--backend-directory={installation.backend.parents[1]}",
                     *arguments,
                 ],
                 env=installation.variables(2),
-                stdin=subprocess.PIPE,
+                stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
@@ -96,7 +92,7 @@ class Served:
         return subprocess.run(command, capture_output=True).returncode == 0
 
     def stop(self):
-        self.process.stdin.close()
+        self.process.terminate()
         self.process.wait(30)
 
 

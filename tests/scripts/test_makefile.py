@@ -14,7 +14,10 @@ ROOT = Path(__file__).resolve().parents[2]
 def checkout(tmp_path: Path) -> Path:
     """A folder with the Makefile, whose scripts and interpreters write down how they were called."""
     shutil.copy(ROOT / "Makefile", tmp_path)
-    for name in ("setup.cfg", "pyproject.toml", "constraints.txt", "requirements-peers.txt", "requirements-triton.txt"):
+    backend = "secondread/serving/triton_backend/onnxruntime.cc"
+    (tmp_path / backend).parent.mkdir(parents=True)
+    pins = ("constraints.txt", "requirements-peers.txt", "requirements-triton.txt")
+    for name in ("setup.cfg", "pyproject.toml", *pins, backend):
         (tmp_path / name).touch()
     for name in ("scripts/demo.sh", "scripts/debian-packages.sh", "scripts/setup-triton.sh", "python"):
         command(tmp_path / name)

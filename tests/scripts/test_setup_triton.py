@@ -7,9 +7,12 @@ import shutil
 import subprocess
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).resolve().parents[2]
 SCRIPT = ROOT / "scripts" / "setup-triton.sh"
 PINS = ROOT / "requirements-triton.txt"
+SOURCE = ROOT / "secondread/serving/triton_backend/onnxruntime.cc"
 
 
 def run(script: Path, **variables: str) -> subprocess.CompletedProcess[str]:
@@ -21,13 +24,15 @@ def test_a_second_run_does_nothing() -> None:
     assert (done.returncode, done.stdout) == (0, "setup-triton: .venv-triton is up to date\n"), done.stderr
 
 
-def test_a_missing_python_is_said_and_nothing_is_made(tmp_path: Path) -> None:
-    (tmp_path / "scripts").mkdir()
-    shutil.copy(SCRIPT, tmp_path / "scripts")
-    shutil.copy(PINS, tmp_path)
-    done = run(tmp_path / "scripts" / SCRIPT.name, PYTHON="no-such-python")
+@pytest.mark.parametrize(("variable", "command"), [("PYTHON", "no-such-python"), ("CXX", "no-such-compiler")])
+def test_a_missing_command_is_said_and_nothing_is_made(tmp_path: Path, variable: str, command: str) -> None:
+    for file in (SCRIPT, PINS, SOURCE):
+        copy = tmp_path / file.relative_to(ROOT)
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(file, copy)
+    done = run(tmp_path / SCRIPT.relative_to(ROOT), **{variable: command})
     assert done.returncode == 3
-    assert "no-such-python is missing" in done.stderr
+    assert f"{command} is missing" in done.stderr
     assert not (tmp_path / ".venv-triton").exists()
 
 

@@ -8,6 +8,7 @@ import signal
 import socket
 import subprocess
 import sys
+import urllib.request
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -17,11 +18,12 @@ import numpy as np
 import psutil
 import pytest
 from tritonclient import http as triton_http
+from tritonclient.utils import InferenceServerException
 
 from secondread.errors import DependencyError, InputError
 from secondread.model.folder import ModelFolder
 from secondread.model.session import GraphSession
-from secondread.serving.triton import LocalTriton, TritonInstallation, _free_ports
+from secondread.serving.triton import LocalTriton, _free_ports
 
 START_AND_WAIT = """
 import sys, threading
@@ -83,38 +85,73 @@ def test_it_listens_on_this_machine_only(triton: LocalTriton) -> None:
 
 
 def test_threads_are_those_asked_for(repository: Path, tmp_path: Path) -> None:
-    with LocalTriton(repository, home=tmp_path, threads=3):
-        backend = next(child for child in children(os.getpid()) if is_backend(child) and is_ours(child, tmp_path))
-        assert backend.environ()["SECONDREAD_TRITON_THREADS"] == "3"
+    def threads(asked: int) -> int:
+        with LocalTriton(repository, home=tmp_path, threads=asked) as server:
+            return server_process(server).num_threads()
+
+    assert threads(4) - threads(2) == 2 * len(list(repository.glob("*/config.pbtxt")))
 
 
 def test_stopping_leaves_nothing(repository: Path, tmp_path: Path) -> None:
     server = LocalTriton(repository, home=tmp_path)
     server.start()
-    started = [child for child in children(os.getpid()) if is_ours(child, tmp_path)]
-    assert len(started) == 3  # guard, server, backend
-    prefix = next(each.split("=")[2] for each in started[0].cmdline() if "shm-region-prefix-name" in each)
-    assert list(Path("/dev/shm").glob(f"{prefix}*"))  # noqa: S108
+    started = server_process(server)
     server.stop()
     server.stop()
-    assert not any(child.is_running() for child in started)
-    assert not list(Path("/dev/shm").glob(f"{prefix}*"))  # noqa: S108
+    assert not started.is_running()
     assert not server.log_file.exists()
 
 
-@pytest.mark.parametrize("victim", ["parent", "guard"])
-def test_a_kill_leaves_no_server_behind(
-    repository: Path, tmp_path: Path, wait_until: Callable[..., None], victim: str
+def test_a_server_that_ends_is_started_again_on_the_same_ports(
+    repository: Path, tmp_path: Path, model: ModelFolder, wait_until: Callable[..., None]
 ) -> None:
+    pixels = random_pixels(0, 2)
+    expected = GraphSession(model.graph_path()).run(pixels).probabilities
+    with LocalTriton(repository, home=tmp_path) as server:
+        address = server.http_address
+        for _ in range(2):
+            victim = server_process(server)
+            victim.kill()
+            wait_until(lambda: server.ready() and server_process(server) != victim, seconds=20, what="another server")  # noqa: B023
+            assert server.http_address == address
+            np.testing.assert_allclose(ask(address, pixels)[0], expected, atol=1e-4)
+        last = server_process(server)
+    assert not alive(last)
+
+
+def test_a_server_that_cannot_start_any_more_is_tried_until_it_can(
+    repository: Path, tmp_path: Path, wait_until: Callable[..., None], caplog: pytest.LogCaptureFixture
+) -> None:
+    copied = tmp_path / "models"
+    shutil.copytree(repository, copied)
+    graph = copied / "secondread" / "3" / "model.onnx"
+    whole = graph.read_bytes()
+    with LocalTriton(copied, home=tmp_path) as server:
+        graph.write_bytes(b"no graph")
+        server_process(server).kill()
+        wait_until(lambda: "did not start" in caplog.text, seconds=20, what="a start in vain")
+        graph.write_bytes(whole)
+        wait_until(server.ready, seconds=30, what="another server")
+
+
+def test_stopping_does_not_wait_for_a_server_that_cannot_start(repository: Path, tmp_path: Path) -> None:
+    copied = tmp_path / "models"
+    shutil.copytree(repository, copied)
+    with LocalTriton(copied, home=tmp_path) as server:
+        shutil.rmtree(copied)
+        server_process(server).kill()
+    assert not [child for child in children(os.getpid()) if is_ours(child, copied)]
+
+
+def test_a_kill_leaves_no_server_behind(repository: Path, tmp_path: Path, wait_until: Callable[..., None]) -> None:
     arguments = [sys.executable, "-c", START_AND_WAIT, str(repository), str(tmp_path)]
     parent = subprocess.Popen(arguments, stdout=subprocess.PIPE)
     try:
         assert parent.stdout is not None
         assert parent.stdout.readline()
         family = children(parent.pid)
-        assert {"tritonserver"} < {child.name() for child in family}
-        guard = psutil.Process(parent.pid).children()[0]
-        (parent if victim == "parent" else guard).send_signal(signal.SIGKILL)
+        assert {"tritonserver"} == {child.name() for child in family}
+        parent.send_signal(signal.SIGKILL)
         wait_until(lambda: not any(alive(child) for child in family), seconds=20, what="the server to end")
     finally:
         parent.kill()
@@ -160,23 +197,32 @@ def test_a_folder_that_is_no_repository_is_refused(tmp_path: Path) -> None:
         LocalTriton(tmp_path, home=tmp_path).start()
 
 
-def test_the_backend_imports_nothing_of_the_library() -> None:
-    backend = Path(__file__).parents[2] / "secondread/serving/triton_backend/model.py"
-    assert "import secondread" not in backend.read_text()
-    assert "from secondread" not in backend.read_text()
+def test_a_request_that_fails_is_told_why_and_the_next_one_is_answered(triton: LocalTriton) -> None:
+    with pytest.raises(InferenceServerException, match="pixels"):
+        ask(triton.http_address, np.zeros((1, 1, 31, 32), np.uint8))
+    ask(triton.http_address, random_pixels(0, 1))
 
 
-def test_the_installation_is_complete() -> None:
-    installation = TritonInstallation.find()
-    assert all(path.is_file() for path in [installation.server, *installation.python_backend_files()])
+def test_it_counts_what_it_answers(triton: LocalTriton) -> None:
+    def counted(name: str) -> float:
+        with urllib.request.urlopen(f"http://{triton.metrics_address}/metrics") as response:
+            lines = response.read().decode().splitlines()
+        return sum(float(line.split()[-1]) for line in lines if line.startswith(f'{name}{{model="secondread"'))
+
+    names = ("nv_inference_request_success", "nv_inference_count", "nv_inference_exec_count")
+    before = [counted(name) for name in names]
+    ask(triton.http_address, random_pixels(0, 5))
+    assert [counted(name) - was for name, was in zip(names, before, strict=True)] == [1, 5, 1]
 
 
 def children(pid: int) -> list[psutil.Process]:
     return psutil.Process(pid).children(recursive=True)
 
 
-def is_backend(process: psutil.Process) -> bool:
-    return process.cmdline()[0].endswith("triton_python_backend_stub")
+def server_process(server: LocalTriton) -> psutil.Process:
+    """Of one of the servers that this process has started."""
+    port = server.http_address.rpartition(":")[2]
+    return next(child for child in children(os.getpid()) if f"--http-port={port}" in child.cmdline())
 
 
 def alive(process: psutil.Process) -> bool:
