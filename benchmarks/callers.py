@@ -6,9 +6,13 @@ import http.client
 import json
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import cycle, islice
+from typing import Any
+
+import grpc
 
 from secondread.errors import DependencyError
 from secondread.serving import contract
@@ -81,18 +85,62 @@ class Load:
     rate: float
 
 
+class GrpcCaller:
+    """One client of our server over gRPC."""
+
+    def __init__(self, address: str) -> None:
+        # the KServe SDK's messages: those of tritonclient have the same names, and a process can load only one of both
+        from secondread.serving.sdk import GRPCInferenceServiceStub, messages
+
+        self._client = grpc.insecure_channel(address)
+        self._infer = GRPCInferenceServiceStub(self._client).ModelInfer
+        self._request = messages.ModelInferRequest
+
+    def ask(self, image: bytes) -> float:
+        """Seconds until the whole answer was there.
+
+        Raises:
+            DependencyError: it was refused; a figure with failures in it says nothing.
+        """
+        start = time.perf_counter()
+        tensor = {"name": contract.INPUT, "datatype": "BYTES", "shape": [1]}
+        packed = contract.to_packed([image])
+        try:
+            self._infer(self._request(model_name="secondread", inputs=[tensor], raw_input_contents=[packed]))
+        except grpc.RpcError as error:
+            raise DependencyError(f"gRPC answered {error.code().name}: {error.details()}") from error
+        return time.perf_counter() - start
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._client.close()
+
+
 def load(address: str, requests: Sequence[Request], *, callers: int, seconds: float) -> Load:
-    """Ask from several threads, each as soon as it has its answer, for that long.
+    """Ask over HTTP from several threads, each as soon as it has its answer, for that long.
 
     Raises:
         DependencyError: a request failed.
     """
+    return _load(partial(Caller, address), requests, callers=callers, seconds=seconds)
+
+
+def grpc_load(address: str, images: Sequence[bytes], *, callers: int, seconds: float) -> Load:
+    """The same over gRPC.
+
+    Raises:
+        DependencyError: a request failed.
+    """
+    return _load(partial(GrpcCaller, address), images, callers=callers, seconds=seconds)
+
+
+def _load(make: Callable[[], Any], requests: Sequence[Any], *, callers: int, seconds: float) -> Load:
     times: list[float] = []
     failures: list[Exception] = []
     started = time.perf_counter()
 
     def call(first: int) -> None:
-        caller = Caller(address)
+        caller = make()
         try:
             for request in islice(cycle(requests), first, None):
                 times.append(caller.ask(request))
@@ -109,5 +157,5 @@ def load(address: str, requests: Sequence[Request], *, callers: int, seconds: fl
     for thread in threads:
         thread.join()
     if failures:
-        raise DependencyError(f"{address}: {failures[0]}") from failures[0]
+        raise DependencyError(f"a request failed: {failures[0]}") from failures[0]
     return Load(tuple(times), len(times) / (time.perf_counter() - started))

@@ -142,6 +142,10 @@ BENCHMARKS = (
         {"serve.p50_over_bare": "Median time of a request over that of the bare work: 1 would be no overhead"},
     ),
     Benchmark(
+        serve.cpu_over_bare,
+        {"serve.cpu_per_request_over_bare": "Processor time of an answer under load over that of the bare work"},
+    ),
+    Benchmark(
         serve.rate_vs_fastapi,
         {"serve.rate_vs_fastapi": "Answers a second under load: how many times as many"},
     ),

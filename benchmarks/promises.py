@@ -38,4 +38,6 @@ PROMISED = {
     "export.fused.speedup": Promise("at least", 1.15),
     "export.fused.one_thread.speedup": Promise("at least", 1.15),
     "serve.p50_over_bare": Promise("at most", 1.6),
+    "serve.cpu_per_request_over_bare": Promise("at most", 1.8),
+    "serve.rate_vs_fastapi": Promise("at least", 1.0),
 }

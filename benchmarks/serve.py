@@ -15,9 +15,10 @@ from pathlib import Path
 import numpy as np
 import onnxruntime
 
-from benchmarks.callers import Caller, load, upload_request, v2_request
+from benchmarks.callers import GrpcCaller, grpc_load, load, upload_request, v2_request
 from benchmarks.measure import Measurement
 from benchmarks.servers import fastapi_server, our_server
+from benchmarks.trained import Trained
 from benchmarks.workplace import Workplace
 from secondread.cpus import cpu_limit
 from secondread.data.pixels.preprocess import preprocess
@@ -29,43 +30,71 @@ IMAGES = 48
 CALLERS = 4  # as many as `secondread loadtest` sends by default
 BLOCKS, BLOCK = 60, 12  # of requests one after the other
 ROUNDS, ROUND_SECONDS = 12, 2.0  # of load on each server
+BARE_BATCH = 8  # images that the bare work takes at once, and callers that a server is saturated with
 
 log = get_logger(__name__)
 
 
 def p50_over_bare(place: Workplace) -> Sequence[Measurement]:
     """Blocks of requests and of bare runs by turns, on the same images; the median over blocks of their p50s' ratio."""
-    model, images = _fp32(place), place.films.encoded(IMAGES)
+    model, images = _fp32(place.trained_served), place.films.encoded(IMAGES)
     bare = _Bare(model)
     ratios, served_times, bare_times = [], [], []
-    with tempfile.TemporaryDirectory() as work, our_server(model, Path(work)) as address:
-        caller, requests = Caller(address), [v2_request(image) for image in images]
+    with tempfile.TemporaryDirectory() as work, our_server(model, Path(work)) as server:
+        caller = GrpcCaller(server.grpc_address)
         for number in range(-2, BLOCKS):
             chosen = [(number * BLOCK + i) % len(images) for i in range(BLOCK)]
-            served = statistics.median([caller.ask(requests[i]) for i in chosen])
-            alone = statistics.median([bare.seconds(images[i]) for i in chosen])
+            served = statistics.median([caller.ask(images[i]) for i in chosen])
+            alone = statistics.median([bare.seconds([images[i]]) for i in chosen])
             if number >= 0:
                 ratios.append(served / alone)
                 served_times.append(served)
                 bare_times.append(alone)
         caller.close()
     log.info("p50: %.2f ms served, %.2f ms bare", 1e3 * np.median(served_times), 1e3 * np.median(bare_times))
-    peer = f"the same decoding and onnxruntime without a server; REST, one caller; {_setting(place)}"
+    peer = (
+        f"the same decoding and onnxruntime without a server; gRPC, one caller; {_setting(place, place.trained_served)}"
+    )
     return [Measurement("serve.p50_over_bare", statistics.median(ratios), "x", peer, BLOCKS * BLOCK)]
+
+
+def cpu_over_bare(place: Workplace) -> Sequence[Measurement]:
+    """Processor time of all the server's processes an answer under load, over that of the bare work in batches."""
+    model, images = _fp32(place.trained_served), place.films.encoded(IMAGES)
+    bare = _Bare(model)
+    ratios, answers = [], 0
+    with tempfile.TemporaryDirectory() as work, our_server(model, Path(work)) as server:
+        for number in range(-1, ROUNDS):
+            before = server.cpu_seconds()
+            count = len(grpc_load(server.grpc_address, images, callers=BARE_BATCH, seconds=ROUND_SECONDS).seconds)
+            served = (server.cpu_seconds() - before) / count
+            start = time.process_time()
+            for first in range(0, len(images), BARE_BATCH):
+                bare.seconds(images[first : first + BARE_BATCH])
+            alone = (time.process_time() - start) / len(images)
+            log.info("processor time an image: %.2f ms served, %.2f ms bare", 1e3 * served, 1e3 * alone)
+            if number >= 0:
+                ratios.append(served / alone)
+                answers += count
+    peer = (
+        f"the same decoding and onnxruntime in batches of {BARE_BATCH} without a server; gRPC, {BARE_BATCH} callers; "
+        f"{_setting(place, place.trained_served)}"
+    )
+    return [Measurement("serve.cpu_per_request_over_bare", statistics.median(ratios), "x", peer, answers)]
 
 
 def rate_vs_fastapi(place: Workplace) -> Sequence[Measurement]:
     """Load on both servers by turns, each kept running; the median over rounds of the rates' ratio."""
-    model, images = _fp32(place), place.films.encoded(IMAGES)
+    model, images = _fp32(place.trained), place.films.encoded(IMAGES)
     ratios, requests = [], 0
     with (
         tempfile.TemporaryDirectory() as work,
-        our_server(model, Path(work)) as our_address,
-        fastapi_server(model.graph_path(), Path(work)) as their_address,
+        our_server(model, Path(work)) as ours,
+        fastapi_server(model.graph_path(), Path(work)) as theirs,
     ):
         sides = {
-            "ours": (our_address, [v2_request(image) for image in images]),
-            "theirs": (their_address, [upload_request(image) for image in images]),
+            "ours": (ours.address, [v2_request(image) for image in images]),
+            "theirs": (theirs.address, [upload_request(image) for image in images]),
         }
         for number in range(-1, ROUNDS):
             order = list(sides) if number % 2 else list(reversed(sides))
@@ -76,7 +105,7 @@ def rate_vs_fastapi(place: Workplace) -> Sequence[Measurement]:
             if number >= 0:
                 ratios.append(loads["ours"].rate / loads["theirs"].rate)
                 requests += sum(len(each.seconds) for each in loads.values())
-    peer = f"FastAPI, Pillow and onnxruntime (benchmarks/peers); {CALLERS} callers; {_setting(place)}"
+    peer = f"FastAPI, Pillow and onnxruntime (benchmarks/peers); {CALLERS} callers; {_setting(place, place.trained)}"
     return [Measurement("serve.rate_vs_fastapi", statistics.median(ratios), "x", peer, requests)]
 
 
@@ -86,21 +115,23 @@ class _Bare:
     def __init__(self, model: ModelFolder) -> None:
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = cpu_limit()
+        options.add_session_config_entry("session.force_spinning_stop", "1")  # as served
         path = str(model.graph_path())
         self._session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
         self._spec = model.config.preprocessing
 
-    def seconds(self, image: bytes) -> float:
+    def seconds(self, images: Sequence[bytes]) -> float:
+        """For these images, decoded one after the other and run as one batch."""
         start = time.perf_counter()
-        pixels = preprocess(image, self._spec)[np.newaxis, np.newaxis]
+        pixels = np.stack([preprocess(image, self._spec) for image in images])[:, np.newaxis]
         self._session.run(list(OUTPUTS), {INPUT: pixels})
         return time.perf_counter() - start
 
 
-def _fp32(place: Workplace) -> ModelFolder:
-    model = place.trained.model
+def _fp32(trained: Trained) -> ModelFolder:
+    model = trained.model
     return replace(model, config=replace(model.config, graph=FP32_GRAPH))
 
 
-def _setting(place: Workplace) -> str:
-    return f"{place.films.name}; {place.trained.name}, fp32, {cpu_limit()} threads"
+def _setting(place: Workplace, trained: Trained) -> str:
+    return f"{place.films.name}; {trained.name}, fp32, {cpu_limit()} threads"

@@ -10,7 +10,10 @@ import sys
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
+
+import psutil
 
 from secondread.atomic import read_json
 from secondread.config.signing import SigningSettings
@@ -26,9 +29,29 @@ _POLL_SECONDS = 0.05
 _END_WITH_PARENT = ("setpriv", "--pdeathsig", "TERM", "--")  # ended when the benchmark dies, however it dies
 
 
+@dataclass(frozen=True)
+class Server:
+    """What runs.
+
+    Attributes:
+        address: of HTTP, host:port.
+        grpc_address: of gRPC, host:port; empty for none.
+        process: the first of its processes.
+    """
+
+    address: str
+    grpc_address: str
+    process: psutil.Process
+
+    def cpu_seconds(self) -> float:
+        """What all its processes have used so far, user and system."""
+        family = [self.process, *self.process.children(recursive=True)]
+        return sum(times.user + times.system for times in (each.cpu_times() for each in family))
+
+
 @contextlib.contextmanager
-def our_server(model: ModelFolder, work: Path) -> Iterator[str]:
-    """`secondread serve` on a model: the local Triton and the transformer. Gives the REST address, host:port.
+def our_server(model: ModelFolder, work: Path) -> Iterator[Server]:
+    """`secondread serve` on a model: the local Triton and the transformer.
 
     Raises:
         DependencyError: it does not start, such as for want of the local Triton.
@@ -38,22 +61,25 @@ def our_server(model: ModelFolder, work: Path) -> Iterator[str]:
     ready = work / "ready.json"
     command = [sys.executable, "-m", "secondread", "serve", "--repository", str(repository)]
     command += ["--http-port", "0", "--grpc-port", "0", "--ready-file", str(ready)]
-    with _running(command, work / "ours.log", ready.is_file, {"SECONDREAD_HOME": str(work)}):
-        yield str(read_json(ready)["url"]).removeprefix("http://")
+    with _running(command, work / "ours.log", ready.is_file, {"SECONDREAD_HOME": str(work)}) as process:
+        where = read_json(ready)
+        yield Server(str(where["url"]).removeprefix("http://"), where["grpc_url"], process)
 
 
 @contextlib.contextmanager
-def fastapi_server(graph: Path, work: Path) -> Iterator[str]:
-    """The FastAPI peer on a graph. Gives its address, host:port."""
+def fastapi_server(graph: Path, work: Path) -> Iterator[Server]:
+    """The FastAPI peer on a graph."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         address = f"127.0.0.1:{free.getsockname()[1]}"
     command = [sys.executable, "-m", "benchmarks.peers.fastapi_onnxruntime", str(graph), address.split(":")[1]]
-    with _running(command, work / "fastapi.log", lambda: _answers(f"http://{address}/health"), {}):
-        yield address
+    with _running(command, work / "fastapi.log", lambda: _answers(f"http://{address}/health"), {}) as process:
+        yield Server(address, "", process)
 
 
 @contextlib.contextmanager
-def _running(command: list[str], log: Path, ready: Callable[[], bool], variables: dict[str, str]) -> Iterator[None]:
+def _running(
+    command: list[str], log: Path, ready: Callable[[], bool], variables: dict[str, str]
+) -> Iterator[psutil.Process]:
     with log.open("wb") as output:
         process = subprocess.Popen(
             [*_END_WITH_PARENT, *command], env=os.environ | variables, stdout=output, stderr=subprocess.STDOUT
@@ -65,7 +91,7 @@ def _running(command: list[str], log: Path, ready: Callable[[], bool], variables
                 last = (log.read_text(errors="replace").strip().splitlines() or ["it wrote nothing"])[-1]
                 raise DependencyError(f"'{' '.join(command[1:4])}' did not start: {last}")
             time.sleep(_POLL_SECONDS)
-        yield
+        yield psutil.Process(process.pid)
     finally:
         process.terminate()
         try:

@@ -6,7 +6,7 @@ from functools import cached_property
 from pathlib import Path
 
 from benchmarks.films import Films, find_films
-from benchmarks.trained import DEFAULT, SEED, Trained, trained_model
+from benchmarks.trained import DEFAULT, SEED, SERVED, Trained, trained_model
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -30,6 +30,11 @@ class Workplace:
     def trained(self) -> Trained:
         """A model of the default preset, trained on phantoms, with its dataset version."""
         return trained_model(self.home, DEFAULT)
+
+    @cached_property
+    def trained_served(self) -> Trained:
+        """A model of the default preset at 64 px."""
+        return trained_model(self.home, SERVED)
 
     @cached_property
     def trained_seed(self) -> Trained:

@@ -47,22 +47,21 @@ class IntegrityError(InputError):
 
 
 class DependencyError(SecondReadError):
-    """A program, package or server that is needed is missing or does not answer."""
+    """A program, package or server that is needed is missing or does not answer.
+
+    Attributes:
+        retry_after_seconds: when a server that says so may be asked again, in seconds.
+    """
 
     exit_code = 3
     http_status = 503
+    retry_after_seconds: ClassVar[int] = 5  # a model server that ended is back by then
 
 
 class OverloadedError(DependencyError):
-    """The server is at its limit; the same request may go through later.
+    """The server is at its limit; the same request may go through later."""
 
-    Attributes:
-        retry_after_seconds: when to try again, in seconds.
-    """
-
-    def __init__(self, message: str, *, retry_after_seconds: int = 1) -> None:
-        super().__init__(message)
-        self.retry_after_seconds = retry_after_seconds
+    retry_after_seconds = 1
 
 
 class StoppedError(DependencyError):

@@ -20,6 +20,7 @@ class ServeConfig:
     max_request_bytes: int = 64 << 20  # bytes of one REST request; the largest films have 30 MB, as base64 40
     max_grpc_message_bytes: int = 32 << 20  # bytes of one gRPC request; each call holds one before it can be refused
     max_bytes_in_flight: int = 128 << 20  # bytes of all requests that came and are not answered; two of the largest
+    head_timeout_seconds: float = 10.0  # for the first byte of a connection, and for a REST request's headers to come
     body_timeout_seconds: float = 30.0  # for a REST request's bytes to come; 40 MB need a line of 11 Mbit/s
     max_connection_seconds: float = 300.0  # age at which gRPC clients are asked to connect anew; ends stalled ones
     predictor_timeout_seconds: float = 10.0  # for one answer of Triton; the physician's patience, not the machine's
@@ -35,7 +36,7 @@ class ServeConfig:
         require(self.threads >= 0, f"threads must not be negative, not {self.threads}.")
         for name in ("max_in_flight", "max_request_bytes", "max_grpc_message_bytes"):
             require(getattr(self, name) > 0, f"{name} must be above 0, not {getattr(self, name)}.")
-        for name in ("predictor", "start", "body"):
+        for name in ("predictor", "start", "head", "body"):
             seconds = getattr(self, f"{name}_timeout_seconds")
             require(seconds > 0, f"{name}_timeout_seconds must be above 0, not {seconds}.")
         require(

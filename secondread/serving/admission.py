@@ -7,6 +7,7 @@ the meantime is counted byte by byte as it comes, whatever it announced.
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 
@@ -57,6 +58,7 @@ class Admission:
     def __init__(self, *, max_requests: int, max_bytes: int) -> None:
         self._max_requests, self._max_bytes = max_requests, max_bytes
         self._requests = self._bytes = 0
+        self._lock = threading.Lock()  # requests come in from several threads
 
     def check_place(self) -> None:
         """Refuse at once what could not be answered now, before it is read.
@@ -86,12 +88,14 @@ class Admission:
         Raises:
             OverloadedError: none is free.
         """
-        self.check_place()
-        self._requests += 1
+        with self._lock:
+            self.check_place()
+            self._requests += 1
         try:
             yield
         finally:
-            self._requests -= 1
+            with self._lock:
+                self._requests -= 1
 
     @contextmanager
     def request(self) -> Iterator[HeldBytes]:
@@ -100,11 +104,13 @@ class Admission:
         try:
             yield held
         finally:
-            self._bytes -= held.count
+            with self._lock:
+                self._bytes -= held.count
 
     def _take(self, count: int) -> None:
-        self.check_bytes(count)
-        self._bytes += count
+        with self._lock:
+            self.check_bytes(count)
+            self._bytes += count
 
 
 class HeldBytes:

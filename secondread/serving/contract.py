@@ -55,6 +55,27 @@ NOTICE = "Preliminary reading by software, not a diagnosis: a physician decides.
 Tensor = npt.NDArray[np.generic] | npt.NDArray[np.object_]
 
 
+class UnknownModelError(InputError):
+    """Another model, or another version of it, than the one that is served."""
+
+    http_status = 404
+
+
+@dataclass(frozen=True)
+class Request:
+    """What a client asks, however it came.
+
+    Attributes:
+        images: encoded, in order; from 1 to MAX_IMAGES.
+        id: given by the client; empty for none.
+        outputs: names of those that are wanted, in the order in which they are answered.
+    """
+
+    images: list[bytes]
+    id: str = ""
+    outputs: tuple[str, ...] = tuple(DATATYPES)
+
+
 @dataclass(frozen=True)
 class Answer:
     """What is said of the images of one request.
@@ -112,6 +133,28 @@ def answer_parameters(model: RepositoryModel) -> dict[str, str | bool]:
         "synthetic": model.config.synthetic,
         "notice": NOTICE,
     }
+
+
+def wanted_outputs(names: Sequence[str]) -> tuple[str, ...]:
+    """The outputs to answer with: those that are asked for, or all.
+
+    Raises:
+        InputError: there is no such output.
+    """
+    if unknown := sorted(set(names) - set(DATATYPES)):
+        raise InputError(f"there is no output {', '.join(unknown)}: ask for some of {', '.join(DATATYPES)}.")
+    return tuple(names) or tuple(DATATYPES)
+
+
+def check_count(images: Sequence[bytes], shape: Sequence[int]) -> list[bytes]:
+    """The images of a request, if they are as many as their shape says.
+
+    Raises:
+        InputError: they are not.
+    """
+    if len(images) != shape[0]:
+        raise InputError(f"input '{INPUT}' has shape {list(shape)} but {len(images)} images: make them agree.")
+    return list(images)
 
 
 def check_input(name: str, datatype: str, shape: Sequence[int]) -> int:
@@ -177,6 +220,13 @@ def from_packed(data: bytes | memoryview) -> list[bytes]:
 def to_packed(elements: Sequence[bytes]) -> bytes:
     """A packed BYTES tensor, the way back of `from_packed`."""
     return b"".join(part for element in elements for part in (struct.pack("<I", len(element)), element))
+
+
+def to_raw(tensor: Tensor) -> bytes:
+    """A tensor as V2 has it in bytes: packed strings, else the elements, little-endian, in row-major order."""
+    if tensor.dtype == np.object_:
+        return to_packed([str(each).encode() for each in tensor])
+    return tensor.tobytes()
 
 
 def _strings(values: Sequence[str]) -> npt.NDArray[np.object_]:

@@ -1,33 +1,35 @@
-"""The gRPC side: the SDK's servicer, with our admission, our errors and no way to load or unload models."""
+"""The gRPC side: V2's service for one model, with our admission, our errors and no way to load or unload models."""
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, TypeVar
 
 import grpc
 
 from secondread.config.serve import ServeConfig
-from secondread.errors import InputError, OverloadedError, SecondReadError
+from secondread.errors import DependencyError, InputError, SecondReadError
+from secondread.logging import get_logger
 from secondread.serving import contract
 from secondread.serving.admission import HeldBytes
-from secondread.serving.rest import ReadyDataPlane
+from secondread.serving.contract import Answer, Request
 from secondread.serving.sdk import (
-    ExceptionToStatusInterceptor,
-    InferenceServicer,
-    InferInput,
-    InferRequest,
-    InvalidInput,
-    ModelNotFound,
+    DataPlane,
+    GRPCInferenceServiceServicer,
     add_GRPCInferenceServiceServicer_to_server,
     messages,
 )
 from secondread.serving.transformer import Transformer
 
-# One gRPC status for each HTTP status of the exception tree.
+# One gRPC status for each HTTP status of the exception tree. RESOURCE_EXHAUSTED is gRPC's own: it says so of a message
+# above the limit, and when all calls are taken.
 _STATUS = {
     400: grpc.StatusCode.INVALID_ARGUMENT,
+    404: grpc.StatusCode.NOT_FOUND,
     409: grpc.StatusCode.FAILED_PRECONDITION,
-    413: grpc.StatusCode.RESOURCE_EXHAUSTED,
+    413: grpc.StatusCode.INVALID_ARGUMENT,
+    499: grpc.StatusCode.CANCELLED,
     503: grpc.StatusCode.UNAVAILABLE,
 }
 
@@ -37,69 +39,150 @@ _SPARE_CALLS = 8
 _KEEPALIVE_SECONDS = 60  # between two questions to a silent client whether it is still there
 _KEEPALIVE_TIMEOUT_SECONDS = 20  # for its answer
 
+T = TypeVar("T")
 
-class Service(InferenceServicer):  # type: ignore[misc]
-    """V2 over gRPC for one model.
+log = get_logger(__name__)
+
+
+class Service(GRPCInferenceServiceServicer):  # type: ignore[misc]
+    """V2 over gRPC for one model. Each call has a thread of its own.
 
     Args:
         transformer: that answers.
-        plane: for health and metadata.
+        plane: for the server's metadata.
     """
 
-    def __init__(self, transformer: Transformer, plane: ReadyDataPlane) -> None:
-        super().__init__(plane, None)
-        self._transformer = transformer
+    def __init__(self, transformer: Transformer, plane: DataPlane) -> None:
+        self._transformer, self._plane = transformer, plane
 
-    async def ModelInfer(self, request: messages.ModelInferRequest, context: Any) -> messages.ModelInferResponse:  # noqa: N802
+    def ServerLive(self, _request: Any, _context: Any) -> messages.ServerLiveResponse:  # noqa: N802
+        """Whether this process answers."""
+        return messages.ServerLiveResponse(live=True)
+
+    def ServerReady(self, _request: Any, _context: Any) -> messages.ServerReadyResponse:  # noqa: N802
+        """Whether an image that came now would be answered."""
+        return messages.ServerReadyResponse(ready=self._transformer.is_ready())
+
+    def ModelReady(  # noqa: N802
+        self, request: messages.ModelReadyRequest, context: Any
+    ) -> messages.ModelReadyResponse:
+        """The same, of a model by name."""
+        with_errors(context, lambda: self._transformer.check(request.name, request.version))
+        return messages.ModelReadyResponse(ready=self._transformer.is_ready())
+
+    def ServerMetadata(self, _request: Any, _context: Any) -> messages.ServerMetadataResponse:  # noqa: N802
+        """What server this is."""
+        return messages.ServerMetadataResponse(**self._plane.metadata())
+
+    def ModelMetadata(  # noqa: N802
+        self, request: messages.ModelMetadataRequest, context: Any
+    ) -> messages.ModelMetadataResponse:
+        """The model's inputs and outputs."""
+        with_errors(context, lambda: self._transformer.check(request.name, request.version))
+        return messages.ModelMetadataResponse(
+            name=self._transformer.name,
+            versions=[self._transformer.model.version],
+            inputs=self._transformer.get_input_types(),
+            outputs=self._transformer.get_output_types(),
+        )
+
+    def ModelInfer(  # noqa: N802
+        self, request: messages.ModelInferRequest, context: Any
+    ) -> messages.ModelInferResponse:
         """Answer one request."""
 
-        async def read(held: HeldBytes) -> InferRequest:
-            for tensor in request.inputs:  # before the SDK makes Python objects of numbers that nobody asked for
-                contract.check_input(tensor.name, tensor.datatype, list(tensor.shape))
-            try:
-                self.validate_grpc_request(request)
-                parsed = InferRequest.from_grpc(request)
-            except InvalidInput as error:
-                raise InputError(str(error)) from error
-            held.add(sum(map(_held_by, parsed.inputs)))
-            return parsed
-
-        try:
+        def parse(held: HeldBytes) -> Request:
             self._transformer.check(request.model_name, request.model_version)
-            response = await self._transformer.answer(read)
-        except ModelNotFound as error:
-            await context.abort(grpc.StatusCode.NOT_FOUND, str(error))
-        except SecondReadError as error:
-            trailer: tuple[tuple[str, str], ...] = ()
-            if isinstance(error, OverloadedError):
-                trailer = (("retry-after", str(error.retry_after_seconds)),)
-            await context.abort(_STATUS.get(error.http_status, grpc.StatusCode.INTERNAL), str(error), trailer)
-        return response.to_grpc()
+            return parse_request(request, held)
 
-    async def RepositoryModelLoad(self, _request: Any, context: Any) -> None:  # noqa: N802
+        asked, answer = with_errors(
+            context,
+            lambda: self._transformer.answer_now(parse, seconds=context.time_remaining(), is_there=context.is_active),
+        )
+        model = self._transformer.model
+        return encode_answer(asked, answer, name=self._transformer.name, version=model.version)
+
+    def RepositoryModelLoad(self, _request: Any, context: Any) -> None:  # noqa: N802
         """Refused: which model runs is decided by the rollout."""
-        await context.abort(grpc.StatusCode.UNIMPLEMENTED, "models are changed by a rollout, not over this port.")
+        context.abort(grpc.StatusCode.UNIMPLEMENTED, "models are changed by a rollout, not over this port.")
 
-    async def RepositoryModelUnload(self, _request: Any, context: Any) -> None:  # noqa: N802
+    def RepositoryModelUnload(self, _request: Any, context: Any) -> None:  # noqa: N802
         """Refused: which model runs is decided by the rollout."""
-        await context.abort(grpc.StatusCode.UNIMPLEMENTED, "models are changed by a rollout, not over this port.")
+        context.abort(grpc.StatusCode.UNIMPLEMENTED, "models are changed by a rollout, not over this port.")
 
 
-class _Errors(ExceptionToStatusInterceptor):  # type: ignore[misc]
-    """The SDK's, which would answer a second time when a call was already ended on purpose."""
+def with_errors(context: Any, work: Callable[[], T]) -> T:
+    """Do it, and end the call with the status and the sentence of what goes wrong."""
+    try:
+        return work()
+    except SecondReadError as error:
+        trailer: tuple[tuple[str, str], ...] = ()
+        if isinstance(error, DependencyError):
+            trailer = (("retry-after", str(error.retry_after_seconds)),)
+        context.set_trailing_metadata(trailer)
+        context.abort(_STATUS.get(error.http_status, grpc.StatusCode.INTERNAL), str(error))
+    except Exception as error:
+        log.exception("a bug of ours")
+        context.abort(grpc.StatusCode.INTERNAL, f"a bug of ours ({type(error).__name__}): please report it.")
+    raise AssertionError("abort always raises")
 
-    async def handle_exception(self, ex: Exception, request_or_iterator: Any, context: Any, method_name: str) -> None:
-        if isinstance(ex, grpc.aio.AbortError):
-            raise ex
-        await super().handle_exception(ex, request_or_iterator, context, method_name)
+
+def parse_request(request: messages.ModelInferRequest, held: HeldBytes) -> Request:
+    """Read a message.
+
+    Args:
+        request: of a client.
+        held: accounts for its bytes.
+    Raises:
+        InputError: not what the inference API says.
+        TooLargeError: more images than one request may hold.
+        OverloadedError: there is no room for so many bytes beside those of other requests.
+    """
+    if len(request.inputs) != 1:
+        raise InputError(f"the request has {len(request.inputs)} inputs: send one, '{contract.INPUT}'.")
+    (tensor,) = request.inputs
+    shape = list(tensor.shape)
+    contract.check_input(tensor.name, tensor.datatype, shape)
+    raw = request.raw_input_contents
+    if len(raw) > 1 or (raw and tensor.contents.bytes_contents):
+        raise InputError("the input's bytes came twice: send raw_input_contents, or bytes_contents, for the one input.")
+    held.add(sum(map(len, raw)) or sum(map(len, tensor.contents.bytes_contents)))
+    images = contract.from_packed(raw[0]) if raw else list(tensor.contents.bytes_contents)
+    return Request(
+        images=contract.check_count(images, shape),
+        id=request.id,
+        outputs=contract.wanted_outputs([output.name for output in request.outputs]),
+    )
 
 
-def _held_by(tensor: InferInput) -> int:
-    """Bytes of a tensor, raw or as its elements."""
-    return len(tensor._raw_data) if tensor._raw_data is not None else sum(map(len, tensor.data or ()))
+def encode_answer(request: Request, answer: Answer, *, name: str, version: str) -> messages.ModelInferResponse:
+    """The message of an answer, its tensors raw.
+
+    Args:
+        request: that is answered.
+        answer: to it.
+        name: of the model.
+        version: of the model.
+    """
+    response = messages.ModelInferResponse(
+        model_name=name,
+        model_version=version,
+        id=request.id,
+        outputs=[
+            {"name": output, "datatype": contract.DATATYPES[output], "shape": answer.tensors[output].shape}
+            for output in request.outputs
+        ],
+        raw_output_contents=[contract.to_raw(answer.tensors[output]) for output in request.outputs],
+    )
+    for key, value in answer.parameters.items():
+        if isinstance(value, bool):
+            response.parameters[key].bool_param = value
+        else:
+            response.parameters[key].string_param = value
+    return response
 
 
-def create_server(transformer: Transformer, plane: ReadyDataPlane, config: ServeConfig) -> tuple[Any, int]:
+def create_server(transformer: Transformer, plane: DataPlane, config: ServeConfig) -> tuple[Any, int]:
     """The gRPC server, bound to its port.
 
     gRPC reads a message whole before anyone can look at it, so that memory is bounded by the number of calls times the
@@ -107,15 +190,15 @@ def create_server(transformer: Transformer, plane: ReadyDataPlane, config: Serve
 
     Args:
         transformer: that answers.
-        plane: for health and metadata.
+        plane: for the server's metadata.
         config: address, port, limit of a message and age of a connection.
     Returns:
         The server (not started) and its port.
     Raises:
         RuntimeError: the port is taken.
     """
-    server = grpc.aio.server(
-        interceptors=(_Errors(),),
+    server = grpc.server(
+        ThreadPoolExecutor(max_calls(config), thread_name_prefix="grpc"),
         maximum_concurrent_rpcs=max_calls(config),
         options=[
             ("grpc.max_receive_message_length", config.max_grpc_message_bytes),

@@ -6,16 +6,20 @@ one process can load only one of them.
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import grpc
 import numpy as np
 import numpy.typing as npt
 
 from secondread.errors import DependencyError, OverloadedError
 from secondread.logging import get_logger
+from secondread.serving.admission import ClientGoneError
 from secondread.serving.sdk import GRPCInferenceServiceStub, messages
 
 _READY_SECONDS = 2.0  # patience of a readiness check
 _OUTPUTS = ("probabilities", "ood_score")  # the embedding is for batch jobs, not for every answer
+_INFER = "/inference.GRPCInferenceService/ModelInfer"
 _CHANNEL = [
     ("grpc.max_send_message_length", -1),
     ("grpc.max_receive_message_length", -1),
@@ -31,7 +35,7 @@ log = get_logger(__name__)
 
 
 class Predictor:
-    """One model on a Triton.
+    """One model on a Triton. May be asked from several threads at once.
 
     Args:
         address: host:port of its gRPC service.
@@ -43,44 +47,43 @@ class Predictor:
     def __init__(self, address: str, name: str, version: str, *, timeout_seconds: float) -> None:
         self._address, self._name, self._version = address, name, version
         self._timeout_seconds = timeout_seconds
-        self._channel: grpc.aio.Channel | None = None
+        self._channel = grpc.insecure_channel(address, options=_CHANNEL)
+        self._calls = GRPCInferenceServiceStub(self._channel)
+        # The part of a request that depends on nothing but the number of images is written once.
+        self._infer = self._channel.unary_unary(_INFER, response_deserializer=messages.ModelInferResponse.FromString)
+        self._head = lru_cache(self._write_head)
 
-    def _stub(self) -> GRPCInferenceServiceStub:
-        # Opened on first use: a channel belongs to the event loop that runs at that moment.
-        if self._channel is None:
-            self._channel = grpc.aio.insecure_channel(self._address, options=_CHANNEL)
-            self._calls = GRPCInferenceServiceStub(self._channel)
-        return self._calls
-
-    async def ready(self) -> bool:
+    def ready(self) -> bool:
         """Whether Triton answers and has this version of the model loaded."""
         request = messages.ModelReadyRequest(name=self._name, version=self._version)
         try:
-            return bool((await self._stub().ModelReady(request, timeout=_READY_SECONDS)).ready)
-        except grpc.aio.AioRpcError:
+            return bool(self._calls.ModelReady(request, timeout=_READY_SECONDS).ready)
+        except grpc.RpcError:
             return False
 
-    async def infer(self, pixels: npt.NDArray[np.uint8]) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+    def infer(
+        self, pixels: npt.NDArray[np.uint8], *, seconds: float | None = None
+    ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
         """Ask for the figures of some images.
 
         Args:
             pixels: uint8 (images, 1, size, size).
+            seconds: that whoever asked will wait; None: as long as it takes.
         Returns:
             probabilities float32 (images, classes) and ood_score float32 (images,).
         Raises:
             OverloadedError: Triton's queue is full, or it did not answer in time.
+            ClientGoneError: whoever asked waits no longer.
             DependencyError: Triton is down, or has no such model.
         """
-        request = messages.ModelInferRequest(
-            model_name=self._name,
-            model_version=self._version,
-            inputs=[{"name": "pixels", "datatype": "UINT8", "shape": pixels.shape}],
-            outputs=[{"name": name} for name in _OUTPUTS],
-            raw_input_contents=[pixels.tobytes()],
-        )
+        # Two messages one after the other are their union: protobuf's wire format has it so.
+        raw = messages.ModelInferRequest(raw_input_contents=[pixels.tobytes()]).SerializeToString()
+        patience = self._timeout_seconds if seconds is None else min(seconds, self._timeout_seconds)
         try:
-            response = await self._stub().ModelInfer(request, timeout=self._timeout_seconds)
-        except grpc.aio.AioRpcError as error:
+            response = self._infer(self._head(pixels.shape) + raw, timeout=patience)
+        except grpc.RpcError as error:
+            if error.code() == grpc.StatusCode.DEADLINE_EXCEEDED and patience < self._timeout_seconds:
+                raise ClientGoneError("the client's deadline passed.") from error
             raise self._failure(error) from error
         figures = {
             output.name: np.frombuffer(raw, np.float32).reshape(len(pixels), -1)
@@ -88,7 +91,17 @@ class Predictor:
         }
         return figures["probabilities"], figures["ood_score"][:, 0]
 
-    def _failure(self, error: grpc.aio.AioRpcError) -> DependencyError:
+    def _write_head(self, shape: tuple[int, ...]) -> bytes:
+        return bytes(
+            messages.ModelInferRequest(
+                model_name=self._name,
+                model_version=self._version,
+                inputs=[{"name": "pixels", "datatype": "UINT8", "shape": shape}],
+                outputs=[{"name": name} for name in _OUTPUTS],
+            ).SerializeToString()
+        )
+
+    def _failure(self, error: grpc.RpcError) -> DependencyError:
         log.error("Triton at %s: %s %s", self._address, error.code().name, error.details())
         if error.code() == grpc.StatusCode.DEADLINE_EXCEEDED:
             return OverloadedError(f"the model server did not answer within {self._timeout_seconds:g} s. Try again.")
@@ -99,8 +112,6 @@ class Predictor:
             "Try again once /v2/health/ready is true."
         )
 
-    async def close(self) -> None:
+    def close(self) -> None:
         """Close the channel."""
-        if self._channel is not None:
-            channel, self._channel = self._channel, None
-            await channel.close()
+        self._channel.close()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Awaitable, Callable
 from http import HTTPStatus
 from typing import Any
@@ -13,12 +14,10 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
 from secondread.config.serve import ServeConfig
-from secondread.errors import OverloadedError, SecondReadError, TooLargeError
+from secondread.errors import DependencyError, SecondReadError, TooLargeError
 from secondread.serving.admission import ClientGoneError, HeldBytes, SlowClientError, in_time
 from secondread.serving.sdk import (
     DataPlane,
-    InferRequest,
-    ModelNotFound,
     ModelNotReady,
     ModelRepository,
     ServerNotReady,
@@ -26,7 +25,7 @@ from secondread.serving.sdk import (
     metrics_handler,
 )
 from secondread.serving.transformer import Transformer
-from secondread.serving.wire import LENGTH_HEADER, encode_response, parse_request
+from secondread.serving.wire import LENGTH_HEADER, RestRequest, encode_answer, parse_request
 
 Route = Callable[..., Awaitable[Any]]
 
@@ -93,14 +92,22 @@ def _model_routes(transformer: Transformer, health: V2Endpoints) -> tuple[Route,
 
 def _infer_route(transformer: Transformer, config: ServeConfig) -> Route:
     async def infer(request: Request, model_name: str, model_version: str = "") -> Response:
-        transformer.check(model_name, model_version)
-
-        async def read(held: HeldBytes) -> InferRequest:
+        async def read(held: HeldBytes) -> bytes:
+            transformer.check(model_name, model_version)
             async with in_time(config.body_timeout_seconds):
-                body = await read_body(request, config.max_request_bytes, held)
-            return parse_request(body, request.headers.get(LENGTH_HEADER), name=model_name, version=model_version)
+                return await read_body(request, config.max_request_bytes, held)
 
-        body, headers = encode_response(await transformer.answer(read))
+        def parse(body: bytes) -> RestRequest:
+            return parse_request(body, request.headers.get(LENGTH_HEADER))
+
+        asked, answer = await transformer.answer(read, parse)
+        body, headers = encode_answer(
+            asked,
+            answer,
+            name=model_name,
+            version=transformer.model.version,
+            identifier=asked.id or str(uuid.uuid4()),
+        )
         return Response(body, headers=headers)
 
     return infer
@@ -151,11 +158,8 @@ def _add_error_answers(app: FastAPI) -> None:
         if isinstance(error, TooLargeError | SlowClientError):
             # The rest of the body is not read, so the connection cannot serve another request.
             return say(error.http_status, str(error), {"connection": "close"})
-        retry = {"retry-after": str(error.retry_after_seconds)} if isinstance(error, OverloadedError) else None
+        retry = {"retry-after": str(error.retry_after_seconds)} if isinstance(error, DependencyError) else None
         return say(error.http_status, str(error), retry)
-
-    async def not_found(_: Request, error: Exception) -> JSONResponse:
-        return say(HTTPStatus.NOT_FOUND, f"{error} GET /v2/models names the one that is served.")
 
     async def not_ready(_: Request, error: Exception) -> JSONResponse:
         return say(HTTPStatus.SERVICE_UNAVAILABLE, f"{error} Try again in a second.", {"retry-after": "1"})
@@ -173,7 +177,6 @@ def _add_error_answers(app: FastAPI) -> None:
         )
 
     app.add_exception_handler(SecondReadError, ours)  # type: ignore[arg-type]
-    app.add_exception_handler(ModelNotFound, not_found)
     app.add_exception_handler(ModelNotReady, not_ready)
     app.add_exception_handler(ServerNotReady, not_ready)
     app.add_exception_handler(HTTPException, http)  # type: ignore[arg-type]

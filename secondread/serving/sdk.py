@@ -11,18 +11,16 @@ import sys
 
 _arguments, sys.argv = sys.argv, sys.argv[:1]
 try:
-    from kserve.errors import InvalidInput, ModelNotFound, ModelNotReady, ServerNotReady
-    from kserve.model import InferenceVerb, Model
+    from kserve.errors import ModelNotReady, ServerNotReady
+    from kserve.model import Model
     from kserve.model_repository import ModelRepository
     from kserve.protocol.dataplane import DataPlane
     from kserve.protocol.grpc import grpc_predict_v2_pb2 as messages
     from kserve.protocol.grpc.grpc_predict_v2_pb2_grpc import (
+        GRPCInferenceServiceServicer,
         GRPCInferenceServiceStub,
         add_GRPCInferenceServiceServicer_to_server,
     )
-    from kserve.protocol.grpc.interceptors import ExceptionToStatusInterceptor
-    from kserve.protocol.grpc.servicer import InferenceServicer
-    from kserve.protocol.infer_type import InferInput, InferOutput, InferRequest, InferResponse, RequestedOutput
     from kserve.protocol.rest.server import metrics_handler
     from kserve.protocol.rest.v2_endpoints import V2Endpoints
 finally:
@@ -30,20 +28,11 @@ finally:
 
 __all__ = [
     "DataPlane",
-    "ExceptionToStatusInterceptor",
+    "GRPCInferenceServiceServicer",
     "GRPCInferenceServiceStub",
-    "InferInput",
-    "InferOutput",
-    "InferRequest",
-    "InferResponse",
-    "InferenceServicer",
-    "InferenceVerb",
-    "InvalidInput",
     "Model",
-    "ModelNotFound",
     "ModelNotReady",
     "ModelRepository",
-    "RequestedOutput",
     "ServerNotReady",
     "V2Endpoints",
     "add_GRPCInferenceServiceServicer_to_server",

@@ -21,6 +21,7 @@ from secondread.export.repository import RepositoryModel, read_repository
 from secondread.export.signing import verify_folder
 from secondread.logging import ROOT, get_logger
 from secondread.serving.grpc_service import create_server
+from secondread.serving.http_protocol import bounded_heads
 from secondread.serving.predictor import Predictor
 from secondread.serving.rest import ReadyDataPlane, create_app, data_plane
 from secondread.serving.transformer import Transformer
@@ -95,14 +96,16 @@ async def _serve(
             grpc_server, grpc_port = _grpc_server(transformer, plane, config)
             http_server = _Server(_uvicorn_config(create_app(transformer, plane, config), config))
             http_task = asyncio.create_task(http_server.serve(sockets=[listener]))
-            await grpc_server.start()
+            grpc_server.start()
             on_listening(_endpoints(config, listener, grpc_port))
             await asyncio.wait([http_task, asyncio.create_task(stop.wait())], return_when=asyncio.FIRST_COMPLETED)
             log.info("stopping: finishing the requests in flight")
             http_server.should_exit = True
-            await asyncio.gather(http_task, grpc_server.stop(config.drain_seconds))
+            drained = grpc_server.stop(config.drain_seconds)
+            await http_task
+            await asyncio.get_running_loop().run_in_executor(None, drained.wait)
     finally:
-        await transformer.close()
+        transformer.close()
 
 
 def _stop_signal() -> asyncio.Event:
@@ -136,7 +139,7 @@ def _bind(host: str, port: int, option: str) -> socket.socket:
         raise _taken(host, port, option, error) from error
 
 
-def _grpc_server(transformer: Transformer, plane: ReadyDataPlane, config: ServeConfig) -> tuple[grpc.aio.Server, int]:
+def _grpc_server(transformer: Transformer, plane: ReadyDataPlane, config: ServeConfig) -> tuple[grpc.Server, int]:
     try:
         return create_server(transformer, plane, config)
     except RuntimeError as error:
@@ -150,6 +153,7 @@ def _taken(host: str, port: int, option: str, error: Exception) -> DependencyErr
 def _uvicorn_config(app: FastAPI, config: ServeConfig) -> uvicorn.Config:
     return uvicorn.Config(
         app,
+        http=bounded_heads(config.head_timeout_seconds),
         log_config=None,
         access_log=False,
         lifespan="off",

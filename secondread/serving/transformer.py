@@ -1,13 +1,17 @@
-"""The transformer: a KServe model that turns image bytes into pixels, asks Triton, and puts the answer into words."""
+"""The transformer: a KServe model that turns image bytes into pixels, asks Triton, and puts the answer into words.
+
+One thread takes a request from its bytes to its answer: handing it on to the next costs more than decoding a film.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import threading
 import time
-import uuid
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from contextlib import contextmanager
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -20,15 +24,15 @@ from secondread.errors import InputError, SecondReadError
 from secondread.export.repository import RepositoryModel
 from secondread.serving import contract
 from secondread.serving.admission import Admission, ClientGoneError, HeldBytes
+from secondread.serving.contract import Answer, Request, UnknownModelError
 from secondread.serving.interpret import interpret
 from secondread.serving.metrics import Measures
 from secondread.serving.predictor import Predictor
-from secondread.serving.sdk import InferenceVerb, InferOutput, InferRequest, InferResponse, Model, ModelNotFound
-from secondread.serving.wire import images_of
+from secondread.serving.sdk import Model
 
 Pixels = npt.NDArray[np.uint8]
+R = TypeVar("R", bound=Request)
 
-_NOT_FOUND = 404
 _BUG = 500
 
 
@@ -47,8 +51,12 @@ class Transformer(Model):  # type: ignore[misc]
         self._predictor = predictor
         self._admission = Admission(max_requests=config.max_in_flight, max_bytes=config.max_bytes_in_flight)
         self._limits = DecodeLimits(max_bytes=config.max_request_bytes)
-        # Decoding lets go of the interpreter lock, so threads help, but not more of them than CPUs.
-        self._pool = ThreadPoolExecutor(config.threads or cpu_limit(), thread_name_prefix="decode")
+        # Decoding lets go of the interpreter lock, so threads help, but not more of them than CPUs: each may hold a
+        # film of the largest size.
+        threads = config.threads or cpu_limit()
+        self._decoding = threading.BoundedSemaphore(threads)
+        self._decoders = ThreadPoolExecutor(threads, thread_name_prefix="decode")
+        self._workers = ThreadPoolExecutor(config.max_in_flight, thread_name_prefix="request")
         self._measures = Measures(config.name, model.version, model.config.taxonomy.names)
         self.ready = True
 
@@ -56,10 +64,13 @@ class Transformer(Model):  # type: ignore[misc]
         """Refuse a request for another model, or for another version of this one.
 
         Raises:
-            ModelNotFound: there is no such model here.
+            UnknownModelError: there is no such model here.
         """
         if name != self.name or version not in (None, "", self.model.version):
-            raise ModelNotFound(f"{name} (version {version})" if version else name)
+            asked = f"{name} version {version}" if version else name
+            raise UnknownModelError(
+                f"model {asked} does not exist here: {self.name} version {self.model.version} is what is served."
+            )
 
     def get_input_types(self) -> list[dict[str, Any]]:
         """The input, for V2's metadata."""
@@ -69,66 +80,95 @@ class Transformer(Model):  # type: ignore[misc]
         """The outputs, for V2's metadata."""
         return contract.output_types(self.model)
 
-    async def healthy(self) -> bool:
+    def is_ready(self) -> bool:
         """Whether an image that came now would be answered: Triton is up and has this version."""
-        return bool(self.ready) and await self._predictor.ready()
+        return bool(self.ready) and self._predictor.ready()
 
-    async def __call__(
-        self,
-        body: InferRequest,
-        headers: dict[str, str] | None = None,  # noqa: ARG002 - the SDK's signature
-        verb: InferenceVerb = InferenceVerb.PREDICT,  # noqa: ARG002
-    ) -> tuple[InferResponse, dict[str, str]]:
-        """Answer one request, as the SDK calls a model."""
+    async def healthy(self) -> bool:
+        """The same, as the SDK asks."""
+        return await asyncio.get_running_loop().run_in_executor(None, self.is_ready)
 
-        async def given(_: HeldBytes) -> InferRequest:
-            return body
-
-        return await self.answer(given), {}
-
-    async def answer(self, read: Callable[[HeldBytes], Awaitable[InferRequest]]) -> InferResponse:
-        """Answer one request, however it came. The only place that admits, times and counts requests.
+    async def answer(
+        self, read: Callable[[HeldBytes], Awaitable[bytes]], parse: Callable[[bytes], R]
+    ) -> tuple[R, Answer]:
+        """Answer one request whose bytes are still to come.
 
         Args:
-            read: gives the request, and accounts for its bytes as they come; called only while there is a free place.
+            read: gives its bytes, and accounts for them as they come; called only while there is a free place.
+            parse: makes the request of them.
+        Returns:
+            The request, and what is said of its images.
         Raises:
             OverloadedError: too many requests, or too many bytes, are in flight.
+            UnknownModelError: another model or version is asked for.
             SecondReadError: whatever is wrong with the request, or with Triton.
-            ModelNotFound: another version is asked for.
         """
+        with self._admitted() as held:
+            body = await read(held)
+            with self._admission.place():
+                return await asyncio.get_running_loop().run_in_executor(self._workers, self._parsed, parse, body)
+
+    def answer_now(
+        self,
+        parse: Callable[[HeldBytes], R],
+        *,
+        seconds: float | None = None,
+        is_there: Callable[[], bool] = lambda: True,
+    ) -> tuple[R, Answer]:
+        """Answer one request whose bytes are there, in this thread.
+
+        Args:
+            parse: makes the request, and accounts for its bytes.
+            seconds: that whoever asks will wait; None: as long as it takes.
+            is_there: whether whoever asked still waits.
+        Returns:
+            The request, and what is said of its images.
+        Raises:
+            As `answer`, and ClientGoneError where nobody waits any more.
+        """
+        with self._admitted() as held:
+            request = parse(held)
+            try:
+                with self._admission.place():
+                    return request, self._infer(request, seconds)
+            finally:
+                if not is_there():
+                    raise ClientGoneError("the client went away while it was answered.")
+
+    @contextmanager
+    def _admitted(self) -> Iterator[HeldBytes]:
+        """The only place that admits, times and counts requests."""
         started, code = time.perf_counter(), _BUG
         try:
             with self._admission.request() as held:
                 self._admission.check_place()
-                request = await read(held)
-                with self._admission.place():
-                    response = await self._infer(request)
+                yield held
             code = 200
         except SecondReadError as error:
             code = error.http_status
             raise
-        except ModelNotFound:
-            code = _NOT_FOUND
-            raise
-        except asyncio.CancelledError:  # gRPC's way to say that the client cancelled, or that its deadline passed
+        except asyncio.CancelledError:
             code = ClientGoneError.http_status
             raise
         finally:
             self._measures.request(code, time.perf_counter() - started)
-        return response
 
-    async def _infer(self, request: InferRequest) -> InferResponse:
-        self.check(request.model_name, request.model_version)
-        images = images_of(request)
+    def _parsed(self, parse: Callable[[bytes], R], body: bytes) -> tuple[R, Answer]:
+        request = parse(body)
+        return request, self._infer(request, None)
+
+    def _infer(self, request: Request, seconds: float | None) -> Answer:
+        started = time.perf_counter()
         with self._measures.stage("decode"):
-            pixels = await self._pixels(images)
+            pixels = self._pixels(request.images)
         with self._measures.stage("predict"):
-            probabilities, ood_score = await self._predictor.infer(pixels)
+            left = None if seconds is None else max(0.0, seconds - (time.perf_counter() - started))
+            probabilities, ood_score = self._predictor.infer(pixels, seconds=left)
         reading = interpret(probabilities, ood_score, self.model.config)
         self._measures.reading(reading)
-        return self._response(request, contract.answer(images, reading, self.model))
+        return contract.answer(request.images, reading, self.model)
 
-    async def _pixels(self, images: Sequence[bytes]) -> Pixels:
+    def _pixels(self, images: Sequence[bytes]) -> Pixels:
         """Decode all images of a request.
 
         Returns:
@@ -136,38 +176,25 @@ class Transformer(Model):  # type: ignore[misc]
         Raises:
             ImageError, TooLargeError: of the first bad image, naming its index.
         """
-        loop = asyncio.get_running_loop()
-        tasks = [loop.run_in_executor(self._pool, self._one, index, data) for index, data in enumerate(images)]
-        results = await asyncio.gather(*tasks, return_exceptions=True)
-        for result in results:
-            if isinstance(result, BaseException):
-                raise result
-        return np.stack([result for result in results if not isinstance(result, BaseException)])[:, np.newaxis]
+        if len(images) == 1:
+            return self._one(0, images[0])[np.newaxis, np.newaxis]
+        tasks = [self._decoders.submit(self._one, index, data) for index, data in enumerate(images)]
+        try:
+            return np.stack([task.result() for task in tasks])[:, np.newaxis]
+        finally:
+            for task in tasks:
+                task.cancel()
 
     def _one(self, index: int, data: bytes) -> Pixels:
         try:
-            return preprocess(data, self.model.config.preprocessing, limits=self._limits)
+            with self._decoding:
+                return preprocess(data, self.model.config.preprocessing, limits=self._limits)
         except InputError as error:
             raise type(error)(f"image {index}: {error}") from error
 
-    def _response(self, request: InferRequest, answer: contract.Answer) -> InferResponse:
-        outputs = [
-            InferOutput(name, list(tensor.shape), contract.DATATYPES[name], data=tensor)
-            for name, tensor in answer.tensors.items()
-        ]
-        return InferResponse(
-            response_id=request.id or str(uuid.uuid4()),
-            model_name=self.name,
-            model_version=self.model.version,
-            infer_outputs=outputs,
-            parameters=answer.parameters,
-            # gRPC sends arrays raw by itself; told to do so, the SDK fails on them
-            use_binary_outputs=request.use_binary_outputs and not request.from_grpc,
-            requested_outputs=request.request_outputs,
-        )
-
-    async def close(self) -> None:
+    def close(self) -> None:
         """Let go of the threads and of the channel to Triton."""
         self.ready = False
-        self._pool.shutdown(wait=False, cancel_futures=True)
-        await self._predictor.close()
+        for pool in (self._workers, self._decoders):
+            pool.shutdown(wait=False, cancel_futures=True)
+        self._predictor.close()

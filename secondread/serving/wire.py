@@ -1,4 +1,4 @@
-"""REST bodies to the SDK's requests and back: JSON, alone or with the binary extension.
+"""REST bodies to requests and answers to bodies: JSON, alone or with the binary extension.
 
 The SDK's own reader turns binary BYTES into a list of UTF-8 strings, which no JPEG survives, and walks numeric tensors
 element by element. This one cuts the body into its parts and leaves the bytes as they are.
@@ -6,13 +6,16 @@ element by element. This one cuts the body into its parts and leaves the bytes a
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import orjson
 
 from secondread.errors import InputError
 from secondread.serving import contract
-from secondread.serving.sdk import InferInput, InferRequest, InferResponse, RequestedOutput
+from secondread.serving.contract import Answer, Request, Tensor
 
 LENGTH_HEADER = "inference-header-content-length"
 _LENGTH_DIGITS = 20
@@ -20,81 +23,84 @@ _MAX_COMMAS = 10_000  # in the JSON part; a full request has about a hundred, an
 _EXAMPLE = '{"inputs": [{"name": "image", "datatype": "BYTES", "shape": [1], "data": ["<base64>"]}]}'
 
 
-def parse_request(body: bytes, json_length: str | None, *, name: str, version: str = "") -> InferRequest:
+@dataclass(frozen=True)
+class RestRequest(Request):
+    """What came over REST.
+
+    Attributes:
+        binary: names of the outputs that are wanted in the binary extension.
+    """
+
+    binary: frozenset[str] = frozenset()
+
+
+def parse_request(body: bytes, json_length: str | None) -> RestRequest:
     """Read the body of a REST request.
 
     Args:
-        body: JSON, followed by the inputs' bytes where `json_length` is given.
+        body: JSON, followed by the input's bytes where `json_length` is given.
         json_length: value of the header `Inference-Header-Content-Length`, if there is one.
-        name: of the model asked.
-        version: of the model asked; empty for the one that is served.
     Raises:
         InputError: not what the inference API says.
+        TooLargeError: more images than one request may hold.
     """
     cut = _json_end(body, json_length)
-    _check_commas(body, cut)
-    try:
-        document = orjson.loads(memoryview(body)[:cut])
-    except orjson.JSONDecodeError as error:
-        raise InputError(f"the request is no JSON ({error}): send {_EXAMPLE}.") from error
-    given = _mapping(document, "the request").get("inputs")
+    document = _json(body, cut)
+    given = document.get("inputs")
     if not isinstance(given, list) or len(given) != 1:
         raise InputError(f"the request has not exactly one input: send {_EXAMPLE}.")
-    description = _mapping(given[0], "the input")
-    tensor = InferInput(
-        str(description.get("name")), _shape(description), str(description.get("datatype")), description.get("data")
+    outputs = _outputs(document)
+    return RestRequest(
+        images=_images(_mapping(given[0], "the input"), memoryview(body)[cut:]),
+        id=str(document.get("id") or ""),
+        outputs=contract.wanted_outputs(list(outputs)),
+        binary=frozenset(name for name, binary in outputs.items() if binary),
     )
-    request = InferRequest(
-        name,
-        [tensor],
-        request_id=_identifier(document),
-        raw_inputs=None if tensor.data is not None else [_binary(description, body[cut:])],
-        parameters=_mapping(document.get("parameters") or {}, "parameters"),
-        model_version=version,
-    )
-    request.request_outputs = _requested(document)
-    return request
 
 
-def images_of(request: InferRequest) -> list[bytes]:
-    """The encoded images of a request, in order, however they came.
-
-    Raises:
-        InputError: not one input `image`, or not what its shape says.
-    """
-    if len(request.inputs) != 1:
-        raise InputError(f"the request has {len(request.inputs)} inputs: send one, '{contract.INPUT}'.")
-    tensor = request.inputs[0]
-    count = contract.check_input(tensor.name, tensor.datatype, tensor.shape)
-    if tensor._raw_data is not None:  # the SDK's own accessor fails on a wrong length without saying what is wrong
-        images = contract.from_packed(tensor._raw_data)
-    elif not isinstance(tensor.data, list):
-        raise InputError(f"'data' of input '{contract.INPUT}' is no list: send {_EXAMPLE}.")
-    elif request.from_grpc:
-        images = list(tensor.data)
-    else:
-        images = contract.from_base64(_flat(tensor.data))
-    if len(images) != count:
-        raise InputError(
-            f"input '{contract.INPUT}' has shape {list(tensor.shape)} but {len(images)} images: make them agree."
-        )
-    return images
-
-
-def encode_response(response: InferResponse) -> tuple[bytes, dict[str, str]]:
+def encode_answer(
+    request: RestRequest, answer: Answer, *, name: str, version: str, identifier: str
+) -> tuple[bytes, dict[str, str]]:
     """The body and the headers of a REST answer, in JSON or with the binary extension, as was asked.
 
-    Raises:
-        InputError: an output is asked for that there is not.
+    Args:
+        request: that is answered.
+        answer: to it.
+        name: of the model.
+        version: of the model.
+        identifier: of the request.
     """
-    known = set(contract.DATATYPES)
-    unknown = sorted({output.name for output in response._requested_outputs or []} - known)
-    if unknown:
-        raise InputError(f"there is no output {', '.join(unknown)}: ask for some of {', '.join(contract.DATATYPES)}.")
-    body, json_length = response.to_rest()
-    if json_length is None:
-        return orjson.dumps(body), {"content-type": "application/json"}
-    return body, {"content-type": "application/octet-stream", LENGTH_HEADER: str(json_length)}
+    outputs: list[dict[str, Any]] = []
+    parts: list[bytes] = []
+    for output in request.outputs:
+        tensor = answer.tensors[output]
+        described: dict[str, Any] = {
+            "name": output,
+            "shape": list(tensor.shape),
+            "datatype": contract.DATATYPES[output],
+        }
+        if output in request.binary:
+            parts.append(contract.to_raw(tensor))
+            described["parameters"] = {"binary_data_size": len(parts[-1])}
+        else:
+            described["data"] = _json_data(tensor)
+        outputs.append(described)
+    head = {
+        "model_name": name,
+        "model_version": version,
+        "id": identifier,
+        "parameters": answer.parameters,
+        "outputs": outputs,
+    }
+    text = orjson.dumps(head, option=orjson.OPT_SERIALIZE_NUMPY)
+    if not parts:
+        return text, {"content-type": "application/json"}
+    return b"".join([text, *parts]), {"content-type": "application/octet-stream", LENGTH_HEADER: str(len(text))}
+
+
+def _json_data(tensor: Tensor) -> Any:
+    """Flat, in row-major order."""
+    return tensor.tolist() if tensor.dtype == np.object_ else np.ascontiguousarray(tensor).ravel()
 
 
 def _json_end(body: bytes, json_length: str | None) -> int:
@@ -110,6 +116,14 @@ def _json_end(body: bytes, json_length: str | None) -> int:
     return number
 
 
+def _json(body: bytes, end: int) -> Mapping[str, Any]:
+    _check_commas(body, end)
+    try:
+        return _mapping(orjson.loads(memoryview(body)[:end]), "the request")
+    except orjson.JSONDecodeError as error:
+        raise InputError(f"the request is no JSON ({error}): send {_EXAMPLE}.") from error
+
+
 def _check_commas(body: bytes, end: int) -> None:
     """Refuse JSON of very many elements, which would take 20 times its size as Python objects."""
     comma = -1
@@ -120,7 +134,20 @@ def _check_commas(body: bytes, end: int) -> None:
     raise InputError(f"the request has more than {_MAX_COMMAS} elements: send {_EXAMPLE}.")
 
 
-def _binary(description: dict[str, Any], rest: bytes) -> bytes:
+def _images(description: Mapping[str, Any], rest: memoryview) -> list[bytes]:
+    shape = description.get("shape")
+    if not isinstance(shape, list) or not all(isinstance(side, int) for side in shape):
+        raise InputError(f"the input's 'shape' is {str(shape)[:50]}: send [n], the number of images.")
+    contract.check_input(str(description.get("name")), str(description.get("datatype")), shape)
+    data = description.get("data")
+    if data is None:
+        return contract.check_count(contract.from_packed(_binary(description, rest)), shape)
+    if not isinstance(data, list):
+        raise InputError(f"'data' of input '{contract.INPUT}' is no list: send {_EXAMPLE}.")
+    return contract.check_count(contract.from_base64(_flat(data)), shape)
+
+
+def _binary(description: Mapping[str, Any], rest: memoryview) -> memoryview:
     size = _mapping(description.get("parameters") or {}, "parameters of the input").get("binary_data_size")
     if size is None:
         raise InputError(f"the input has neither 'data' nor the parameter 'binary_data_size': send {_EXAMPLE}.")
@@ -129,30 +156,21 @@ def _binary(description: dict[str, Any], rest: bytes) -> bytes:
     return rest
 
 
-def _shape(description: dict[str, Any]) -> list[int]:
-    shape = description.get("shape")
-    if not isinstance(shape, list) or not all(isinstance(side, int) for side in shape):
-        raise InputError(f"the input's 'shape' is {shape!r}: send [n], the number of images.")
-    return shape
-
-
-def _identifier(document: dict[str, Any]) -> str | None:
-    identifier = document.get("id")
-    return None if identifier is None else str(identifier)
-
-
-def _requested(document: dict[str, Any]) -> list[Any] | None:
-    """The outputs that are asked for; the wish for binary ones holds for each that says nothing else."""
-    binary = _mapping(document.get("parameters") or {}, "parameters").get("binary_data_output", False)
+def _outputs(document: Mapping[str, Any]) -> dict[str, bool]:
+    """The outputs that are asked for, and which of them binary; the wish for all holds for each that says nothing."""
+    parameters = _mapping(document.get("parameters") or {}, "parameters")
+    binary = bool(parameters.get("binary_data_output", False))
     outputs = document.get("outputs") or []
     if not isinstance(outputs, list):
         raise InputError('\'outputs\' is no list: send [{"name": "label"}], or leave it out.')
-    requested = []
+    if not outputs:
+        return dict.fromkeys(contract.DATATYPES, binary)
+    wanted = {}
     for output in outputs:
         description = _mapping(output, "an output")
-        parameters = {"binary_data": binary, **_mapping(description.get("parameters") or {}, "parameters of an output")}
-        requested.append(RequestedOutput(str(description.get("name")), parameters))
-    return requested or None
+        own = _mapping(description.get("parameters") or {}, "parameters of an output")
+        wanted[str(description.get("name"))] = bool(own.get("binary_data", binary))
+    return wanted
 
 
 def _mapping(value: object, what: str) -> dict[str, Any]:

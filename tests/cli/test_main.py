@@ -296,12 +296,11 @@ def test_doctor_finds_the_triton_that_serve_finds(tmp_path: Path) -> None:
 
 
 def test_doctor_does_not_take_a_half_made_environment_for_triton(tmp_path: Path) -> None:
-    """Its server is unpacked before what the server runs graphs with."""
-    server = tmp_path / "lib/python3.11/site-packages/pytriton/tritonserver/bin/tritonserver"
-    server.parent.mkdir(parents=True)
-    server.touch()
-    (tmp_path / "bin").mkdir()
-    (tmp_path / "bin" / "python").touch()
+    """What says that all of it is done is written last."""
+    server = "lib/python3.11/site-packages/pytriton/tritonserver/bin/tritonserver"
+    for part in (server, "backends/onnxruntime/libtriton_onnxruntime.so", "bin/python"):
+        (tmp_path / part).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / part).touch()
     (triton,) = (check for check in diagnose(tmp_path, triton=tmp_path) if check.name == "Triton")
     assert not triton.found
-    assert "is not complete: no libtriton_python.so" in triton.detail
+    assert "is not complete: no secondread-pins" in triton.detail

@@ -160,6 +160,7 @@ def strict(
         max_request_bytes=1 << 20,
         max_grpc_message_bytes=1 << 20,
         max_bytes_in_flight=1 << 20,
+        head_timeout_seconds=1.0,
         body_timeout_seconds=1.0,
         max_connection_seconds=2.0,
         predictor_timeout_seconds=0.8,

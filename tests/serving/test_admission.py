@@ -192,7 +192,14 @@ def test_calls_whose_message_never_comes_are_bounded_and_ended(
         with grpc.insecure_channel(strict.grpc_url) as channel:
             stalling = channel.stream_unary("/inference.GRPCInferenceService/ModelInfer")
             stalled = calls()
-            wait_until(lambda: code() == grpc.StatusCode.RESOURCE_EXHAUSTED, seconds=PATIENCE, what="all calls taken")
+
+            def all_taken() -> bool:
+                nonlocal stalled
+                if any(call.done() for call in stalled):  # their connection was at its end already
+                    stalled = calls()
+                return code() == grpc.StatusCode.RESOURCE_EXHAUSTED
+
+            wait_until(all_taken, seconds=PATIENCE, what="all calls taken")
             assert infer(strict, film(1))[0] == 503  # REST goes on
             wait_until(lambda: all(call.done() for call in stalled), seconds=PATIENCE, what="the connection's end")
             wait_until(lambda: code() == grpc.StatusCode.UNAVAILABLE, seconds=PATIENCE, what="a call to be taken")

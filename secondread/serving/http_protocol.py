@@ -1,0 +1,93 @@
+"""HTTP connections whose requests' heads are bounded in time and size, which uvicorn leaves open.
+
+A client that sends a byte of a head now and then would otherwise hold a connection for ever, and one that sends headers
+without an end would fill the memory, before any limit of ours sees the request. Bodies are bounded where they are read.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from http import HTTPStatus
+
+import orjson
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+
+_MAX_HEAD_BYTES = 64 << 10  # nginx allows 32 KiB, a mesh adds some
+_LINGER_SECONDS = 1.0
+
+
+def bounded_heads(seconds: float) -> type[HttpToolsProtocol]:
+    """The protocol for uvicorn.
+
+    Args:
+        seconds: for a request's head to come, from its first byte; for that first byte, from the connection's begin.
+    """
+    return type("BoundedHeads", (_BoundedHeads,), {"head_seconds": seconds})
+
+
+class _BoundedHeads(HttpToolsProtocol):
+    head_seconds: float
+
+    _deadline: asyncio.TimerHandle | None = None
+    _head_bytes = 0
+    _in_head = True
+    _refused = False
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self._expect_head()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._cancel_deadline()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        if self._refused:
+            return
+        was_in_head = self._in_head
+        super().data_received(data)
+        # what came with the begin of a head may be a body's end, and what came with its end a body's begin
+        if was_in_head and self._in_head:
+            self._head_bytes += len(data)
+        if self._head_bytes > _MAX_HEAD_BYTES:
+            self._refuse(
+                HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE,
+                f"the request's head has more than {_MAX_HEAD_BYTES} bytes: send fewer or shorter headers.",
+            )
+
+    def on_message_begin(self) -> None:
+        super().on_message_begin()
+        self._expect_head()
+
+    def on_headers_complete(self) -> None:
+        self._cancel_deadline()
+        self._in_head, self._head_bytes = False, 0
+        super().on_headers_complete()
+
+    def send_400_response(self, msg: str) -> None:  # noqa: ARG002 - uvicorn's words name no remedy
+        self._refuse(HTTPStatus.BAD_REQUEST, "this is no HTTP/1.1 request: see GET /v2 for what is served here.")
+
+    def _expect_head(self) -> None:
+        self._cancel_deadline()
+        self._in_head = True
+        self._deadline = self.loop.call_later(self.head_seconds, self._too_late)
+
+    def _cancel_deadline(self) -> None:
+        if self._deadline is not None:
+            self._deadline.cancel()
+            self._deadline = None
+
+    def _too_late(self) -> None:
+        self._refuse(HTTPStatus.REQUEST_TIMEOUT, f"the request's head did not come within {self.head_seconds:g} s.")
+
+    def _refuse(self, status: HTTPStatus, sentence: str) -> None:
+        """Say it, and close a little later than at once: whoever is cut off while sending never sees why."""
+        if self._refused or self.transport.is_closing():
+            return
+        self._refused = True
+        self._cancel_deadline()
+        body = orjson.dumps({"error": sentence})
+        headers = f"content-type: application/json\r\ncontent-length: {len(body)}\r\nconnection: close\r\n\r\n"
+        self.transport.write(STATUS_LINE[status] + headers.encode() + body)
+        self.transport.write_eof()
+        self.loop.call_later(_LINGER_SECONDS, self.transport.close)

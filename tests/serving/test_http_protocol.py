@@ -1,0 +1,78 @@
+"""Connections that send no request, half a head, or one without an end are told so and closed; nobody else waits."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import socket
+from contextlib import ExitStack, closing
+from typing import Any
+
+import pytest
+
+PATIENCE = 15.0  # seconds that a test waits for what takes one
+
+
+def connect(server: Any) -> socket.socket:
+    host, _, port = server.url.removeprefix("http://").partition(":")
+    return socket.create_connection((host, int(port)), timeout=PATIENCE)
+
+
+def refusal(client: socket.socket) -> tuple[int, str]:
+    """Status and sentence of an answer, after which the connection is closed."""
+    response = http.client.HTTPResponse(client)
+    response.begin()
+    status, sentence = response.status, json.load(response)["error"]
+    assert response.headers["connection"] == "close"
+    assert client.recv(1) == b""
+    return status, sentence
+
+
+@pytest.mark.parametrize("sent", [b"", b"GET /v2/health/live HTTP/1.1\r\nHost: test\r\nX-Slow: "])
+def test_a_head_that_does_not_come_is_ended(strict: Any, sent: bytes) -> None:
+    with ExitStack() as stack:
+        stalled = [stack.enter_context(closing(connect(strict))) for _ in range(20)]
+        for client in stalled:
+            client.sendall(sent)
+        assert live(strict) == 200
+        assert {refusal(client) for client in stalled} == {(408, "the request's head did not come within 1 s.")}
+
+
+def test_the_second_head_of_a_connection_is_waited_for_no_longer(strict: Any) -> None:
+    with closing(connect(strict)) as client:
+        client.sendall(b"GET /v2/health/live HTTP/1.1\r\nHost: test\r\n\r\n")
+        response = http.client.HTTPResponse(client)
+        response.begin()
+        assert json.load(response) == {"live": True}
+        client.sendall(b"GET /v2")
+        assert refusal(client)[0] == 408
+
+
+def test_a_head_without_an_end_is_refused(strict: Any) -> None:
+    with closing(connect(strict)) as client:
+        client.sendall(b"GET /v2 HTTP/1.1\r\n" + b"X-Long: " + b"x" * (70 << 10))
+        status, sentence = refusal(client)
+    assert status == 431
+    assert "more than 65536 bytes" in sentence
+
+
+def test_what_is_no_http_is_told_so_in_json(strict: Any) -> None:
+    with closing(connect(strict)) as client:
+        client.sendall(b"\x16\x03\x01 hello\r\n\r\n")
+        assert refusal(client) == (400, "this is no HTTP/1.1 request: see GET /v2 for what is served here.")
+
+
+def test_a_body_that_comes_with_its_head_is_no_part_of_it(strict: Any) -> None:
+    with closing(connect(strict)) as client:
+        body = b" " * (100 << 10)
+        head = f"POST /v2/models/secondread/infer HTTP/1.1\r\nHost: test\r\nContent-Length: {len(body)}\r\n\r\n"
+        client.sendall(head.encode() + body)
+        response = http.client.HTTPResponse(client)
+        response.begin()
+        assert (response.status, "no JSON" in json.load(response)["error"]) == (400, True)
+
+
+def live(server: Any) -> int:
+    with closing(http.client.HTTPConnection(server.url.removeprefix("http://"), timeout=PATIENCE)) as connection:
+        connection.request("GET", "/v2/health/live")
+        return connection.getresponse().status
