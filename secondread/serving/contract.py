@@ -34,6 +34,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from secondread import __version__
 from secondread.errors import InputError, TooLargeError
 from secondread.export.repository import MAX_BATCH_SIZE, RepositoryModel
 from secondread.serving.interpret import Interpretation
@@ -87,6 +88,22 @@ class Answer:
 
     tensors: dict[str, Tensor]
     parameters: dict[str, str | bool]
+
+
+def server_metadata() -> dict[str, Any]:
+    """What server this is, as V2 has it. Models are changed by a rollout, so that there is no repository extension."""
+    return {"name": "secondread", "version": __version__, "extensions": ["binary_tensor_data"]}
+
+
+def model_metadata(model: RepositoryModel) -> dict[str, Any]:
+    """A model's inputs and outputs, as V2 has them."""
+    return {
+        "name": model.name,
+        "versions": [model.version],
+        "platform": "onnxruntime_onnx",
+        "inputs": INPUT_TYPES,
+        "outputs": output_types(model),
+    }
 
 
 def output_types(model: RepositoryModel) -> list[dict[str, Any]]:

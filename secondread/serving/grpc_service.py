@@ -15,7 +15,6 @@ from secondread.serving import contract
 from secondread.serving.admission import HeldBytes
 from secondread.serving.contract import Answer, Request
 from secondread.serving.sdk import (
-    DataPlane,
     GRPCInferenceServiceServicer,
     add_GRPCInferenceServiceServicer_to_server,
     messages,
@@ -49,11 +48,10 @@ class Service(GRPCInferenceServiceServicer):  # type: ignore[misc]
 
     Args:
         transformer: that answers.
-        plane: for the server's metadata.
     """
 
-    def __init__(self, transformer: Transformer, plane: DataPlane) -> None:
-        self._transformer, self._plane = transformer, plane
+    def __init__(self, transformer: Transformer) -> None:
+        self._transformer = transformer
 
     def ServerLive(self, _request: Any, _context: Any) -> messages.ServerLiveResponse:  # noqa: N802
         """Whether this process answers."""
@@ -72,19 +70,14 @@ class Service(GRPCInferenceServiceServicer):  # type: ignore[misc]
 
     def ServerMetadata(self, _request: Any, _context: Any) -> messages.ServerMetadataResponse:  # noqa: N802
         """What server this is."""
-        return messages.ServerMetadataResponse(**self._plane.metadata())
+        return messages.ServerMetadataResponse(**contract.server_metadata())
 
     def ModelMetadata(  # noqa: N802
         self, request: messages.ModelMetadataRequest, context: Any
     ) -> messages.ModelMetadataResponse:
         """The model's inputs and outputs."""
         with_errors(context, lambda: self._transformer.check(request.name, request.version))
-        return messages.ModelMetadataResponse(
-            name=self._transformer.name,
-            versions=[self._transformer.model.version],
-            inputs=self._transformer.get_input_types(),
-            outputs=self._transformer.get_output_types(),
-        )
+        return messages.ModelMetadataResponse(**contract.model_metadata(self._transformer.model))
 
     def ModelInfer(  # noqa: N802
         self, request: messages.ModelInferRequest, context: Any
@@ -182,7 +175,7 @@ def encode_answer(request: Request, answer: Answer, *, name: str, version: str) 
     return response
 
 
-def create_server(transformer: Transformer, plane: DataPlane, config: ServeConfig) -> tuple[Any, int]:
+def create_server(transformer: Transformer, config: ServeConfig) -> tuple[Any, int]:
     """The gRPC server, bound to its port.
 
     gRPC reads a message whole before anyone can look at it, so that memory is bounded by the number of calls times the
@@ -190,7 +183,6 @@ def create_server(transformer: Transformer, plane: DataPlane, config: ServeConfi
 
     Args:
         transformer: that answers.
-        plane: for the server's metadata.
         config: address, port, limit of a message and age of a connection.
     Returns:
         The server (not started) and its port.
@@ -210,7 +202,7 @@ def create_server(transformer: Transformer, plane: DataPlane, config: ServeConfi
             ("grpc.max_connection_age_grace_ms", round(config.body_timeout_seconds * 1000)),
         ],
     )
-    add_GRPCInferenceServiceServicer_to_server(Service(transformer, plane), server)
+    add_GRPCInferenceServiceServicer_to_server(Service(transformer), server)
     return server, server.add_insecure_port(f"{config.host}:{config.grpc_port}")
 
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from http import HTTPStatus
-from typing import Any
+from typing import Any, TypeVar
 
 from fastapi import APIRouter, FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
@@ -14,93 +14,66 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
 from secondread.config.serve import ServeConfig
-from secondread.errors import DependencyError, SecondReadError, TooLargeError
+from secondread.errors import DependencyError, OverloadedError, SecondReadError, TooLargeError
+from secondread.serving import contract
 from secondread.serving.admission import ClientGoneError, HeldBytes, SlowClientError, in_time
-from secondread.serving.sdk import (
-    DataPlane,
-    ModelNotReady,
-    ModelRepository,
-    ServerNotReady,
-    V2Endpoints,
-    metrics_handler,
-)
+from secondread.serving.contract import Answer
+from secondread.serving.sdk import metrics_handler
 from secondread.serving.transformer import Transformer
+from secondread.serving.v1 import encode_predictions, parse_predict
 from secondread.serving.wire import LENGTH_HEADER, RestRequest, encode_answer, parse_request
 
-Route = Callable[..., Awaitable[Any]]
+R = TypeVar("R", bound=contract.Request)
 
 
-class ReadyDataPlane(DataPlane):  # type: ignore[misc]
-    """The SDK's data plane, ready only when every model is: its own says yes as soon as the process runs."""
-
-    async def ready(self) -> bool:
-        """Whether an image that came now would be answered by each model."""
-        models = self.model_registry.get_models()
-        return bool(models) and all([await self.model_registry.is_model_ready(name) for name in models])
-
-
-def data_plane(transformer: Transformer) -> ReadyDataPlane:
-    """The SDK's view of the one model that is served."""
-    registry = ModelRepository()
-    registry.update(transformer)
-    return ReadyDataPlane(model_registry=registry)
-
-
-def create_app(transformer: Transformer, plane: ReadyDataPlane, config: ServeConfig) -> FastAPI:
+def create_app(transformer: Transformer, config: ServeConfig) -> FastAPI:
     """The application.
 
-    The SDK's routes that load and unload models are left out: which model runs is decided by the rollout, not by
-    whoever reaches the port.
+    There are no routes that load and unload models: which model runs is decided by the rollout, not by whoever reaches
+    the port.
 
     Args:
         transformer: that answers.
-        plane: for health and metadata.
         config: limits.
     """
     app = FastAPI(title="SecondRead", docs_url=None, redoc_url=None, openapi_url=None)
-    health = V2Endpoints(plane)
-    v2 = APIRouter(prefix="/v2")
-    v2.add_api_route("", health.metadata)
-    v2.add_api_route("/health/live", health.live)
-    v2.add_api_route("/health/ready", health.ready)
-    v2.add_api_route("/models", health.models)
-    metadata, ready = _model_routes(transformer, health)
-    for path in ("/models/{model_name}", "/models/{model_name}/versions/{model_version}"):
-        v2.add_api_route(path, metadata)
-        v2.add_api_route(f"{path}/ready", ready)
-        v2.add_api_route(f"{path}/infer", _infer_route(transformer, config), methods=["POST"])
-    app.include_router(v2)
-    app.add_api_route("/", plane.live)
+    app.include_router(_v2(transformer, config))
+    app.include_router(_v1(transformer, config))
+    app.add_api_route("/", _live)
     app.add_api_route("/metrics", metrics_handler)
     _add_error_answers(app)
     return app
 
 
-def _model_routes(transformer: Transformer, health: V2Endpoints) -> tuple[Route, Route]:
-    """The SDK's, which answer 501 to a version in the path, even to the right one."""
+async def _live() -> dict[str, bool]:
+    return {"live": True}
 
-    async def metadata(model_name: str, model_version: str = "") -> Any:
+
+def _v2(transformer: Transformer, config: ServeConfig) -> APIRouter:
+    async def server() -> dict[str, Any]:
+        return contract.server_metadata()
+
+    async def server_ready() -> dict[str, bool]:
+        await _require_ready(transformer)
+        return {"ready": True}
+
+    async def models() -> dict[str, list[str]]:
+        return {"models": [transformer.name]}
+
+    async def model(model_name: str, model_version: str = "") -> dict[str, Any]:
         transformer.check(model_name, model_version)
-        return await health.model_metadata(model_name)
+        return contract.model_metadata(transformer.model)
 
-    async def ready(model_name: str, model_version: str = "") -> Any:
+    async def model_ready(model_name: str, model_version: str = "") -> dict[str, Any]:
         transformer.check(model_name, model_version)
-        return await health.model_ready(model_name)
+        await _require_ready(transformer)
+        return {"name": model_name, "ready": True}
 
-    return metadata, ready
-
-
-def _infer_route(transformer: Transformer, config: ServeConfig) -> Route:
     async def infer(request: Request, model_name: str, model_version: str = "") -> Response:
-        async def read(held: HeldBytes) -> bytes:
-            transformer.check(model_name, model_version)
-            async with in_time(config.body_timeout_seconds):
-                return await read_body(request, config.max_request_bytes, held)
-
         def parse(body: bytes) -> RestRequest:
             return parse_request(body, request.headers.get(LENGTH_HEADER))
 
-        asked, answer = await transformer.answer(read, parse)
+        asked, answer = await _answer(transformer, config, request, parse, model_name, model_version)
         body, headers = encode_answer(
             asked,
             answer,
@@ -110,7 +83,56 @@ def _infer_route(transformer: Transformer, config: ServeConfig) -> Route:
         )
         return Response(body, headers=headers)
 
-    return infer
+    routes = APIRouter(prefix="/v2")
+    routes.add_api_route("", server)
+    routes.add_api_route("/health/live", _live)
+    routes.add_api_route("/health/ready", server_ready)
+    routes.add_api_route("/models", models)
+    for path in ("/models/{model_name}", "/models/{model_name}/versions/{model_version}"):
+        routes.add_api_route(path, model)
+        routes.add_api_route(f"{path}/ready", model_ready)
+        routes.add_api_route(f"{path}/infer", infer, methods=["POST"])
+    return routes
+
+
+def _v1(transformer: Transformer, config: ServeConfig) -> APIRouter:
+    async def models() -> dict[str, list[str]]:
+        return {"models": [transformer.name]}
+
+    async def model(model_name: str) -> dict[str, Any]:
+        transformer.check(model_name, "")
+        return {"name": model_name, "ready": await transformer.healthy()}
+
+    async def predict(request: Request, model_name: str) -> Response:
+        _, answer = await _answer(transformer, config, request, parse_predict, model_name, "")
+        return Response(encode_predictions(answer), media_type="application/json")
+
+    routes = APIRouter(prefix="/v1")
+    routes.add_api_route("/models", models)
+    routes.add_api_route("/models/{model_name}:predict", predict, methods=["POST"])
+    routes.add_api_route("/models/{model_name}", model)
+    return routes
+
+
+async def _require_ready(transformer: Transformer) -> None:
+    if not await transformer.healthy():
+        raise OverloadedError("the model is not ready: Triton does not answer for it yet. Try again in a second.")
+
+
+async def _answer(
+    transformer: Transformer,
+    config: ServeConfig,
+    request: Request,
+    parse: Callable[[bytes], R],
+    name: str,
+    version: str,
+) -> tuple[R, Answer]:
+    async def read(held: HeldBytes) -> bytes:
+        transformer.check(name, version)
+        async with in_time(config.body_timeout_seconds):
+            return await read_body(request, config.max_request_bytes, held)
+
+    return await transformer.answer(read, parse)
 
 
 async def read_body(request: Request, max_bytes: int, held: HeldBytes) -> bytes:
@@ -161,9 +183,6 @@ def _add_error_answers(app: FastAPI) -> None:
         retry = {"retry-after": str(error.retry_after_seconds)} if isinstance(error, DependencyError) else None
         return say(error.http_status, str(error), retry)
 
-    async def not_ready(_: Request, error: Exception) -> JSONResponse:
-        return say(HTTPStatus.SERVICE_UNAVAILABLE, f"{error} Try again in a second.", {"retry-after": "1"})
-
     async def http(request: Request, error: HTTPException) -> JSONResponse:
         return say(error.status_code, f"{request.method} {request.url.path}: {error.detail}. See GET /v2/models.")
 
@@ -177,8 +196,6 @@ def _add_error_answers(app: FastAPI) -> None:
         )
 
     app.add_exception_handler(SecondReadError, ours)  # type: ignore[arg-type]
-    app.add_exception_handler(ModelNotReady, not_ready)
-    app.add_exception_handler(ServerNotReady, not_ready)
     app.add_exception_handler(HTTPException, http)  # type: ignore[arg-type]
     app.add_exception_handler(RequestValidationError, invalid)  # type: ignore[arg-type]
     app.add_exception_handler(Exception, bug)

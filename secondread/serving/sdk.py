@@ -11,10 +11,7 @@ import sys
 
 _arguments, sys.argv = sys.argv, sys.argv[:1]
 try:
-    from kserve.errors import ModelNotReady, ServerNotReady
     from kserve.model import Model
-    from kserve.model_repository import ModelRepository
-    from kserve.protocol.dataplane import DataPlane
     from kserve.protocol.grpc import grpc_predict_v2_pb2 as messages
     from kserve.protocol.grpc.grpc_predict_v2_pb2_grpc import (
         GRPCInferenceServiceServicer,
@@ -22,19 +19,13 @@ try:
         add_GRPCInferenceServiceServicer_to_server,
     )
     from kserve.protocol.rest.server import metrics_handler
-    from kserve.protocol.rest.v2_endpoints import V2Endpoints
 finally:
     sys.argv = _arguments
 
 __all__ = [
-    "DataPlane",
     "GRPCInferenceServiceServicer",
     "GRPCInferenceServiceStub",
     "Model",
-    "ModelNotReady",
-    "ModelRepository",
-    "ServerNotReady",
-    "V2Endpoints",
     "add_GRPCInferenceServiceServicer_to_server",
     "messages",
     "metrics_handler",

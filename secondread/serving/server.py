@@ -23,7 +23,7 @@ from secondread.logging import ROOT, get_logger
 from secondread.serving.grpc_service import create_server
 from secondread.serving.http_protocol import bounded_heads
 from secondread.serving.predictor import Predictor
-from secondread.serving.rest import ReadyDataPlane, create_app, data_plane
+from secondread.serving.rest import create_app
 from secondread.serving.transformer import Transformer
 
 log = get_logger(__name__)
@@ -89,12 +89,11 @@ async def _serve(
         predictor_address, config.name, model.version, timeout_seconds=config.predictor_timeout_seconds
     )
     transformer = Transformer(model, predictor, config)
-    plane = data_plane(transformer)
     stop = _stop_signal()
     try:
         with _bind(config.host, config.http_port, "--http-port") as listener:
-            grpc_server, grpc_port = _grpc_server(transformer, plane, config)
-            http_server = _Server(_uvicorn_config(create_app(transformer, plane, config), config))
+            grpc_server, grpc_port = _grpc_server(transformer, config)
+            http_server = _Server(_uvicorn_config(create_app(transformer, config), config))
             http_task = asyncio.create_task(http_server.serve(sockets=[listener]))
             grpc_server.start()
             on_listening(_endpoints(config, listener, grpc_port))
@@ -139,9 +138,9 @@ def _bind(host: str, port: int, option: str) -> socket.socket:
         raise _taken(host, port, option, error) from error
 
 
-def _grpc_server(transformer: Transformer, plane: ReadyDataPlane, config: ServeConfig) -> tuple[grpc.Server, int]:
+def _grpc_server(transformer: Transformer, config: ServeConfig) -> tuple[grpc.Server, int]:
     try:
-        return create_server(transformer, plane, config)
+        return create_server(transformer, config)
     except RuntimeError as error:
         raise _taken(config.host, config.grpc_port, "--grpc-port", error) from error
 

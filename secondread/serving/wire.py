@@ -45,7 +45,7 @@ def parse_request(body: bytes, json_length: str | None) -> RestRequest:
         TooLargeError: more images than one request may hold.
     """
     cut = _json_end(body, json_length)
-    document = _json(body, cut)
+    document = read_json(body, cut, example=_EXAMPLE)
     given = document.get("inputs")
     if not isinstance(given, list) or len(given) != 1:
         raise InputError(f"the request has not exactly one input: send {_EXAMPLE}.")
@@ -56,6 +56,32 @@ def parse_request(body: bytes, json_length: str | None) -> RestRequest:
         outputs=contract.wanted_outputs(list(outputs)),
         binary=frozenset(name for name, binary in outputs.items() if binary),
     )
+
+
+def read_json(body: bytes, end: int, *, example: str) -> Mapping[str, Any]:
+    """The JSON object in a body.
+
+    Args:
+        body: which may go on behind it.
+        end: of the JSON part.
+        example: of a right request, for whoever sent a wrong one.
+    Raises:
+        InputError: it is none, or has very many elements, which would take 20 times its size as Python objects.
+    """
+    comma = -1
+    for _ in range(_MAX_COMMAS + 1):  # from one to the next is far quicker than counting: base64 has none
+        comma = body.find(b",", comma + 1, end)
+        if comma < 0:
+            break
+    else:
+        raise InputError(f"the request has more than {_MAX_COMMAS} elements: send {example}.")
+    try:
+        document = orjson.loads(memoryview(body)[:end])
+    except orjson.JSONDecodeError as error:
+        raise InputError(f"the request is no JSON ({error}): send {example}.") from error
+    if not isinstance(document, dict):
+        raise InputError(f"the request is no JSON object: send {example}.")
+    return document
 
 
 def encode_answer(
@@ -114,24 +140,6 @@ def _json_end(body: bytes, json_length: str | None) -> int:
             "came: give the length of the JSON part."
         )
     return number
-
-
-def _json(body: bytes, end: int) -> Mapping[str, Any]:
-    _check_commas(body, end)
-    try:
-        return _mapping(orjson.loads(memoryview(body)[:end]), "the request")
-    except orjson.JSONDecodeError as error:
-        raise InputError(f"the request is no JSON ({error}): send {_EXAMPLE}.") from error
-
-
-def _check_commas(body: bytes, end: int) -> None:
-    """Refuse JSON of very many elements, which would take 20 times its size as Python objects."""
-    comma = -1
-    for _ in range(_MAX_COMMAS + 1):  # from one to the next is far quicker than counting: base64 has none
-        comma = body.find(b",", comma + 1, end)
-        if comma < 0:
-            return
-    raise InputError(f"the request has more than {_MAX_COMMAS} elements: send {_EXAMPLE}.")
 
 
 def _images(description: Mapping[str, Any], rest: memoryview) -> list[bytes]:
