@@ -9,9 +9,9 @@ import typer
 from rich.table import Table
 
 from secondread.cli.output import Json, example, print_facts, print_json, print_line, print_table
-from secondread.cli.settings import parse_settings
 from secondread.config.environment import Environment
 from secondread.config.mapping import from_mapping
+from secondread.config.settings import parse_settings
 from secondread.config.train import TrainConfig
 
 _EXAMPLE = "secondread train cv --data var/dataset --folds 5 --group patient_id --output var/cross-validation"

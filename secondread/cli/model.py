@@ -8,11 +8,11 @@ from typing import Annotated, Any
 import typer
 
 from secondread.cli.output import Json, example, print_facts, print_json, print_line
-from secondread.cli.settings import parse_settings
 from secondread.config.evaluate import EvaluateConfig
 from secondread.config.gate import GateConfig
 from secondread.config.mapping import from_mapping
 from secondread.config.quantize import QuantizeConfig
+from secondread.config.settings import parse_settings
 from secondread.errors import GateRefused
 
 Set = Annotated[list[str], typer.Option("--set", help="Any setting of the stage, such as train.epochs=12.")]

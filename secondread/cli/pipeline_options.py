@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from secondread.cli.settings import DATA_STAGES, RETRAIN_STAGES, STAGES, parse_settings
 from secondread.config.require import require
+from secondread.config.settings import DATA_STAGES, RETRAIN_STAGES, STAGES, parse_settings
 from secondread.config.trainjob import TrainJobSettings
 from secondread.errors import InputError
 

@@ -8,9 +8,9 @@ from typing import Annotated
 import typer
 
 from secondread.cli.output import Json, example, print_facts, print_json
-from secondread.cli.settings import parse_settings
 from secondread.config.mapping import from_mapping
 from secondread.config.pretrain import PretrainConfig
+from secondread.config.settings import parse_settings
 
 
 def add_to(app: typer.Typer) -> None:

@@ -12,11 +12,14 @@ from secondread.atomic import write_json
 from secondread.cli.output import Json, example, print_json, print_line
 from secondread.config.environment import Environment
 from secondread.config.loadtest import LoadTestConfig
+from secondread.config.mapping import from_mapping
 from secondread.config.serve import ServeConfig
+from secondread.config.settings import parse_settings
 from secondread.errors import InputError
 
 Url = Annotated[str, typer.Option(help="REST address of a running server.")]
 Name = Annotated[str, typer.Option(help="Of the model.")]
+TokenFile = Annotated[Path | None, typer.Option(help="File of the token that the server wants, if it wants one.")]
 
 
 def add_to(app: typer.Typer) -> None:
@@ -40,6 +43,9 @@ def serve(
     http_port: Annotated[int, typer.Option(help="REST port; 0: any free one.")] = ServeConfig.http_port,
     grpc_port: Annotated[int, typer.Option(help="gRPC port; 0: any free one.")] = ServeConfig.grpc_port,
     ready_file: Annotated[Path | None, typer.Option(help="Written, as JSON, once images are answered: where.")] = None,
+    settings: Annotated[
+        list[str], typer.Option("--set", help="Any other setting, such as serve.max_in_flight=64.")
+    ] = [],  # noqa: B006
 ) -> None:
     """Start the local Triton and the transformer in front of it; Ctrl-C stops both.
 
@@ -49,7 +55,8 @@ def serve(
     from secondread.serving.serve import serve as run
     from secondread.serving.server import Endpoints
 
-    config = ServeConfig(name=name, host=host, http_port=http_port, grpc_port=grpc_port)
+    given = {"name": name, "host": host, "http_port": http_port, "grpc_port": grpc_port}
+    config = from_mapping(ServeConfig, {**given, **parse_settings(settings, ("serve",))["serve"]}, stage="serve")
     environment = Environment.read()
     if repository is None:
         from secondread.tracking.registry import Registry
@@ -71,6 +78,7 @@ def predict(
     model: Annotated[Path | None, typer.Option(help="Model folder: answer from its graph, without a server.")] = None,
     url: Url = LoadTestConfig.url,
     name: Name = ServeConfig.name,
+    token_file: TokenFile = None,
     json: Json = False,
 ) -> None:
     """Read images with a running server, or with a model folder and no server at all."""
@@ -83,11 +91,17 @@ def predict(
     else:
         from secondread.serving.predict import predict_with_server
 
-        readings = predict_with_server(url, images, name=name)
+        readings = predict_with_server(url, images, name=name, token=_token(token_file))
     if json:
         print_json([reading.to_json() for reading in readings])
     else:
         print_readings(readings)
+
+
+def _token(file: Path | None) -> str:
+    from secondread.serving.access import read_token
+
+    return read_token(file) if file else ""
 
 
 def loadtest(
@@ -100,6 +114,7 @@ def loadtest(
     p99_below_ms: Annotated[float, typer.Option(help="Exit 4 at or above this P99.")] = LoadTestConfig.p99_below_ms,
     failures_at_most: Annotated[float, typer.Option(help="Exit 4 above this share.")] = LoadTestConfig.failures_at_most,
     report: Annotated[Path, typer.Option(help="HTML report to write.")] = Path("var/loadtest/report.html"),
+    token_file: TokenFile = None,
     json: Json = False,
 ) -> None:
     """Put load on a running server over REST and gRPC, and say whether it bears it."""
@@ -116,7 +131,7 @@ def loadtest(
         p99_below_ms=p99_below_ms,
         failures_at_most=failures_at_most,
     )
-    result = run(config, images=images, report=report)
+    result = run(config, images=images, report=report, token=_token(token_file))
     if json:
         print_json(result.to_json())
     else:

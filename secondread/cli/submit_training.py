@@ -33,8 +33,8 @@ def submit(
     json: Json = False,
 ) -> None:
     """Send a training to a running Ray cluster, with this library's sources."""
-    from secondread.cli.settings import parse_settings
     from secondread.config.mapping import from_mapping
+    from secondread.config.settings import parse_settings
     from secondread.config.train import TrainConfig
     from secondread.training.submit import JobServer, Order
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 from dataclasses import dataclass
 
 from secondread.config.require import require
@@ -23,6 +24,15 @@ class ServeConfig:
     head_timeout_seconds: float = 10.0  # for the first byte of a connection, and for a REST request's headers to come
     body_timeout_seconds: float = 30.0  # for a REST request's bytes to come; 40 MB need a line of 11 Mbit/s
     max_connection_seconds: float = 300.0  # age at which gRPC clients are asked to connect anew; ends stalled ones
+    # Images by address are off until hosts are named, as `host` or `host:port`. Private addresses are refused but
+    # within these networks (CIDR), such as that of the archive.
+    url_hosts: tuple[str, ...] = ()
+    url_networks: tuple[str, ...] = ()
+    url_authorities: str = (
+        ""  # file of certificates to trust for https, such as the hospital's; the system's by default
+    )
+    url_timeout_seconds: float = 10.0  # for one image to come, from the look-up of its host on
+    token_file: str = ""  # a line for each token that may ask, `Authorization: Bearer TOKEN`; anybody may by default
     predictor_timeout_seconds: float = 10.0  # for one answer of Triton; the physician's patience, not the machine's
     start_timeout_seconds: float = 60.0  # for Triton to load the model; 3 s on an idle machine with two cores
     drain_seconds: float = 10.0  # for requests in flight when told to stop; below Kubernetes' 30
@@ -36,7 +46,7 @@ class ServeConfig:
         require(self.threads >= 0, f"threads must not be negative, not {self.threads}.")
         for name in ("max_in_flight", "max_request_bytes", "max_grpc_message_bytes"):
             require(getattr(self, name) > 0, f"{name} must be above 0, not {getattr(self, name)}.")
-        for name in ("predictor", "start", "head", "body"):
+        for name in ("predictor", "start", "head", "body", "url"):
             seconds = getattr(self, f"{name}_timeout_seconds")
             require(seconds > 0, f"{name}_timeout_seconds must be above 0, not {seconds}.")
         require(
@@ -48,4 +58,19 @@ class ServeConfig:
             self.max_bytes_in_flight >= largest,
             f"max_bytes_in_flight {self.max_bytes_in_flight} is below one request of {largest} bytes: raise it.",
         )
+        for text in self.url_networks:
+            require(_is_network(text), f"url_networks holds '{text}', which is none: give CIDRs such as 10.1.0.0/16.")
+        for host in self.url_hosts:
+            require(
+                bool(host) and "/" not in host and "@" not in host,
+                f"url_hosts holds '{host}', which is no host: give names such as pacs.example.org or pacs:8080.",
+            )
         require(self.drain_seconds >= 0, f"drain_seconds must not be negative, not {self.drain_seconds}.")
+
+
+def _is_network(text: str) -> bool:
+    try:
+        ipaddress.ip_network(text)
+    except ValueError:
+        return False
+    return True

@@ -8,7 +8,9 @@ from pathlib import Path
 
 from secondread import logging
 from secondread.config.environment import Environment
+from secondread.config.mapping import from_mapping
 from secondread.config.serve import ServeConfig
+from secondread.config.settings import parse_settings
 from secondread.errors import SecondReadError, exit_code_of
 from secondread.serving.server import Endpoints, run_transformer
 
@@ -30,9 +32,13 @@ def main(arguments: list[str]) -> int:
         log.info("listening on %s and gRPC %s, Triton at %s", endpoints.url, endpoints.grpc_url, options.predictor_host)
 
     try:
-        config = ServeConfig(
-            name=options.model_name, host=options.host, http_port=options.http_port, grpc_port=options.grpc_port
-        )
+        given = {
+            "name": options.model_name,
+            "host": options.host,
+            "http_port": options.http_port,
+            "grpc_port": options.grpc_port,
+        }
+        config = from_mapping(ServeConfig, {**given, **parse_settings(options.set, ("serve",))["serve"]}, stage="serve")
         trusted = options.trusted_keys or environment.signing.trusted
         run_transformer(options.model_dir, options.predictor_host, config, trusted=trusted, on_listening=listening)
     except SecondReadError as error:
@@ -61,6 +67,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--host", default="0.0.0.0", help="address to listen on")  # noqa: S104
     parser.add_argument("--http-port", type=int, default=8080, help="REST; 0 picks a free port")
     parser.add_argument("--grpc-port", type=int, default=8081, help="gRPC; 0 picks a free port")
+    parser.add_argument(
+        "--set", action="append", default=[], metavar="serve.FIELD=VALUE", help="any other setting of ServeConfig"
+    )
     return parser
 
 

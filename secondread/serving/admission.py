@@ -60,6 +60,16 @@ class Admission:
         self._requests = self._bytes = 0
         self._lock = threading.Lock()  # requests come in from several threads
 
+    @property
+    def requests(self) -> int:
+        """That are being answered."""
+        return self._requests
+
+    @property
+    def bytes(self) -> int:
+        """Of all requests that have come, in part or whole, and are not answered."""
+        return self._bytes
+
     def check_place(self) -> None:
         """Refuse at once what could not be answered now, before it is read.
 
@@ -107,10 +117,11 @@ class Admission:
             with self._lock:
                 self._bytes -= held.count
 
-    def _take(self, count: int) -> None:
+    def _take(self, held: HeldBytes, count: int) -> None:
         with self._lock:
             self.check_bytes(count)
             self._bytes += count
+            held.count += count
 
 
 class HeldBytes:
@@ -138,5 +149,4 @@ class HeldBytes:
         Raises:
             OverloadedError: there is no room.
         """
-        self._admission._take(count)
-        self.count += count
+        self._admission._take(self, count)

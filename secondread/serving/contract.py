@@ -2,6 +2,7 @@
 
 Request, input `image` BYTES `[n]`: encoded JPEG, PNG or DICOM. In JSON each element is base64; in the binary extension
 and in gRPC it is the bytes themselves, as V2 packs them: a length of four bytes, little-endian, before each element.
+Or, where hosts are allowed, input `url` BYTES `[n]`: the images' addresses, in JSON as they are.
 
 Answer, one element or row an image, in the order of the request:
 
@@ -40,6 +41,7 @@ from secondread.export.repository import MAX_BATCH_SIZE, RepositoryModel
 from secondread.serving.interpret import Interpretation
 
 INPUT = "image"
+URL = "url"  # instead of it, where that is allowed: addresses of the images
 DATATYPES = {
     "label": "BYTES",
     "probabilities": "FP32",
@@ -67,12 +69,14 @@ class Request:
     """What a client asks, however it came.
 
     Attributes:
-        images: encoded, in order; from 1 to MAX_IMAGES.
+        images: encoded, in order; from 1 to MAX_IMAGES. Empty where `urls` says where they are.
+        urls: addresses of the images.
         id: given by the client; empty for none.
         outputs: names of those that are wanted, in the order in which they are answered.
     """
 
     images: list[bytes]
+    urls: tuple[str, ...] = ()
     id: str = ""
     outputs: tuple[str, ...] = tuple(DATATYPES)
 
@@ -163,15 +167,22 @@ def wanted_outputs(names: Sequence[str]) -> tuple[str, ...]:
     return tuple(names) or tuple(DATATYPES)
 
 
-def check_count(images: Sequence[bytes], shape: Sequence[int]) -> list[bytes]:
-    """The images of a request, if they are as many as their shape says.
+def what_is_asked(name: str, elements: Sequence[bytes], shape: Sequence[int]) -> tuple[list[bytes], tuple[str, ...]]:
+    """The images and the addresses of a request, of which one is empty, if they are as many as their shape says.
 
     Raises:
-        InputError: they are not.
+        InputError: they are not, or an address is no text.
     """
-    if len(images) != shape[0]:
-        raise InputError(f"input '{INPUT}' has shape {list(shape)} but {len(images)} images: make them agree.")
-    return list(images)
+    if len(elements) != shape[0]:
+        raise InputError(f"input '{name}' has shape {list(shape)} but {len(elements)} images: make them agree.")
+    if name == INPUT:
+        return list(elements), ()
+    try:
+        return [], tuple(element.decode() for element in elements)
+    except UnicodeDecodeError as error:
+        raise InputError(
+            f"an element of input '{URL}' is no text: send addresses such as https://host/path."
+        ) from error
 
 
 def check_input(name: str, datatype: str, shape: Sequence[int]) -> int:
@@ -183,10 +194,14 @@ def check_input(name: str, datatype: str, shape: Sequence[int]) -> int:
         InputError: another name, type or shape.
         TooLargeError: more images than one request may hold.
     """
-    if name != INPUT or datatype != "BYTES":
-        raise InputError(f"the input is '{name}' {datatype}: send one input '{INPUT}' of type BYTES, shape [n].")
+    if name not in (INPUT, URL) or datatype != "BYTES":
+        raise InputError(
+            f"the input is '{name[:50]}' {datatype[:10]}: send one input '{INPUT}' of type BYTES, shape [n]."
+        )
     if not shape or len(shape) > 2 or shape[1:] not in ([], [1]) or shape[0] < 1:
-        raise InputError(f"input '{INPUT}' has shape {list(shape)}: send [n], the number of images, at least 1.")
+        raise InputError(
+            f"input '{name}' has shape {str(list(shape))[:50]}: send [n], the number of images, at least 1."
+        )
     if shape[0] > MAX_IMAGES:
         raise TooLargeError(f"{shape[0]} images are more than the {MAX_IMAGES} of one request: send them in several.")
     return shape[0]
@@ -232,6 +247,18 @@ def from_packed(data: bytes | memoryview) -> list[bytes]:
         images.append(bytes(view[offset : offset + length]))
         offset += length
     return images
+
+
+def from_texts(texts: Sequence[object]) -> list[bytes]:
+    """Addresses out of the `data` of a JSON request.
+
+    Raises:
+        InputError: an element is no text; the message names its index.
+    """
+    for index, text in enumerate(texts):
+        if not isinstance(text, str):
+            raise InputError(f"url {index} is a {type(text).__name__}: send addresses such as https://host/path.")
+    return [str(text).encode() for text in texts]
 
 
 def to_packed(elements: Sequence[bytes]) -> bytes:

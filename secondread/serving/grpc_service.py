@@ -12,6 +12,7 @@ from secondread.config.serve import ServeConfig
 from secondread.errors import DependencyError, InputError, SecondReadError
 from secondread.logging import get_logger
 from secondread.serving import contract
+from secondread.serving.access import Access
 from secondread.serving.admission import HeldBytes
 from secondread.serving.contract import Answer, Request
 from secondread.serving.sdk import (
@@ -25,6 +26,7 @@ from secondread.serving.transformer import Transformer
 # above the limit, and when all calls are taken.
 _STATUS = {
     400: grpc.StatusCode.INVALID_ARGUMENT,
+    401: grpc.StatusCode.UNAUTHENTICATED,
     404: grpc.StatusCode.NOT_FOUND,
     409: grpc.StatusCode.FAILED_PRECONDITION,
     413: grpc.StatusCode.INVALID_ARGUMENT,
@@ -48,10 +50,11 @@ class Service(GRPCInferenceServiceServicer):  # type: ignore[misc]
 
     Args:
         transformer: that answers.
+        access: says who may ask.
     """
 
-    def __init__(self, transformer: Transformer) -> None:
-        self._transformer = transformer
+    def __init__(self, transformer: Transformer, access: Access) -> None:
+        self._transformer, self._access = transformer, access
 
     def ServerLive(self, _request: Any, _context: Any) -> messages.ServerLiveResponse:  # noqa: N802
         """Whether this process answers."""
@@ -85,6 +88,7 @@ class Service(GRPCInferenceServiceServicer):  # type: ignore[misc]
         """Answer one request."""
 
         def parse(held: HeldBytes) -> Request:
+            self._access.check(dict(context.invocation_metadata()).get("authorization"))
             self._transformer.check(request.model_name, request.model_version)
             return parse_request(request, held)
 
@@ -140,9 +144,11 @@ def parse_request(request: messages.ModelInferRequest, held: HeldBytes) -> Reque
     if len(raw) > 1 or (raw and tensor.contents.bytes_contents):
         raise InputError("the input's bytes came twice: send raw_input_contents, or bytes_contents, for the one input.")
     held.add(sum(map(len, raw)) or sum(map(len, tensor.contents.bytes_contents)))
-    images = contract.from_packed(raw[0]) if raw else list(tensor.contents.bytes_contents)
+    elements = contract.from_packed(raw[0]) if raw else list(tensor.contents.bytes_contents)
+    images, urls = contract.what_is_asked(tensor.name, elements, shape)
     return Request(
-        images=contract.check_count(images, shape),
+        images=images,
+        urls=urls,
         id=request.id,
         outputs=contract.wanted_outputs([output.name for output in request.outputs]),
     )
@@ -175,7 +181,7 @@ def encode_answer(request: Request, answer: Answer, *, name: str, version: str) 
     return response
 
 
-def create_server(transformer: Transformer, config: ServeConfig) -> tuple[Any, int]:
+def create_server(transformer: Transformer, access: Access, config: ServeConfig) -> tuple[Any, int]:
     """The gRPC server, bound to its port.
 
     gRPC reads a message whole before anyone can look at it, so that memory is bounded by the number of calls times the
@@ -183,6 +189,7 @@ def create_server(transformer: Transformer, config: ServeConfig) -> tuple[Any, i
 
     Args:
         transformer: that answers.
+        access: says who may ask.
         config: address, port, limit of a message and age of a connection.
     Returns:
         The server (not started) and its port.
@@ -202,7 +209,7 @@ def create_server(transformer: Transformer, config: ServeConfig) -> tuple[Any, i
             ("grpc.max_connection_age_grace_ms", round(config.body_timeout_seconds * 1000)),
         ],
     )
-    add_GRPCInferenceServiceServicer_to_server(Service(transformer), server)
+    add_GRPCInferenceServiceServicer_to_server(Service(transformer, access), server)
     return server, server.add_insecure_port(f"{config.host}:{config.grpc_port}")
 
 

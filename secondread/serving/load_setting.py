@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 from dataclasses import asdict, dataclass
@@ -25,6 +26,7 @@ class LoadSetting:
         images: folder of the images to send, in turn; phantoms when empty.
         wait_seconds: of each user between an answer and the next request.
         results: JSON file for the times of all requests; none when empty.
+        token: that the server wants; empty for none.
     """
 
     grpc_url: str = "127.0.0.1:8081"
@@ -32,6 +34,12 @@ class LoadSetting:
     images: str = ""
     wait_seconds: float = 0.05
     results: str = ""
+    token: str = dataclasses.field(default="", repr=False)
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """Of every request."""
+        return {"authorization": f"Bearer {self.token}"} if self.token else {}
 
     def to_environment(self) -> dict[str, str]:
         """As an environment variable for locust's process."""

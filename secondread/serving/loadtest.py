@@ -85,13 +85,14 @@ class LoadTestResult:
             )
 
 
-def loadtest(config: LoadTestConfig, *, images: Path | None = None, report: Path) -> LoadTestResult:
+def loadtest(config: LoadTestConfig, *, images: Path | None = None, report: Path, token: str = "") -> LoadTestResult:
     """Put load on a running server. `LoadTestResult.check` gives the verdict.
 
     Args:
         config: where, how much, how long.
         images: folder of JPEG, PNG or DICOM files to send; phantoms by default.
         report: HTML file to write.
+        token: that the server wants; empty for none.
     Raises:
         InputError: no image in the folder, or the report cannot be written.
         DependencyError: locust is not installed or failed, or no server answers.
@@ -113,6 +114,7 @@ def loadtest(config: LoadTestConfig, *, images: Path | None = None, report: Path
             images=str(images.absolute()) if images else "",
             wait_seconds=config.wait_seconds,
             results=str(results),
+            token=token,
         )
         _run_locust(config, setting, report.absolute())
         return _summary(json.loads(results.read_text(encoding="utf-8")), report)

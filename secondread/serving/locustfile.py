@@ -42,7 +42,7 @@ class RestUser(FastHttpUser):
         with self.client.post(
             path,
             data=body,  # type: ignore[arg-type]
-            headers=headers,
+            headers={**headers, **SETTING.headers},
             name="infer",
             catch_response=True,
         ) as response:
@@ -68,7 +68,7 @@ class GrpcUser(User):
         """Ask for one reading."""
         tensor, failure, started = next(self._inputs), None, time.perf_counter()
         try:
-            if self._client.infer(SETTING.name, [tensor]).as_numpy("label") is None:
+            if self._client.infer(SETTING.name, [tensor], headers=SETTING.headers).as_numpy("label") is None:
                 failure = ValueError("the answer has no label")
         except triton.InferenceServerException as error:
             failure = error

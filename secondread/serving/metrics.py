@@ -6,8 +6,9 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from prometheus_client import Counter, Histogram
+from prometheus_client import Counter, Gauge, Histogram
 
+from secondread.serving.admission import Admission
 from secondread.serving.interpret import Interpretation
 
 # Seconds. Dense around the limits that gates and rollout look at: 0.3 and 0.5.
@@ -16,7 +17,7 @@ _SHARES = (0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.75, 0.8, 0.85, 0.9, 0.95, 0.99, 1.0)
 
 REQUEST_SECONDS = Histogram(
     "secondread_request_seconds",
-    "Time of a request by stage: total, decode (bytes to pixels), predict (Triton's answer).",
+    "Time of a request by stage: total, fetch (images by address), decode (bytes to pixels), predict (Triton).",
     ["name", "version", "stage"],
     buckets=_SECONDS,
 )
@@ -31,6 +32,19 @@ OUT_OF_DISTRIBUTION = Counter(
     "secondread_out_of_distribution_total", "Images that the model was not trained for.", ["name", "version"]
 )
 
+REQUESTS_IN_FLIGHT = Gauge("secondread_requests_in_flight", "Requests that are being answered.", ["name", "version"])
+BYTES_IN_FLIGHT = Gauge(
+    "secondread_bytes_in_flight",
+    "Bytes of requests that came, in part or whole, and are not answered.",
+    ["name", "version"],
+)
+
+
+def watch_queue(admission: Admission, name: str, version: str) -> None:
+    """Show what is in flight, as it is when someone looks."""
+    REQUESTS_IN_FLIGHT.labels(name, version).set_function(lambda: admission.requests)
+    BYTES_IN_FLIGHT.labels(name, version).set_function(lambda: admission.bytes)
+
 
 class Measures:
     """The figures of one model version.
@@ -44,7 +58,7 @@ class Measures:
     def __init__(self, name: str, version: str, classes: tuple[str, ...]) -> None:
         self._name, self._version = name, version
         self._seconds = {
-            stage: REQUEST_SECONDS.labels(name, version, stage) for stage in ("total", "decode", "predict")
+            stage: REQUEST_SECONDS.labels(name, version, stage) for stage in ("total", "fetch", "decode", "predict")
         }
         self._predictions = {label: PREDICTIONS.labels(name, version, label) for label in classes}
         self._confidence = CONFIDENCE.labels(name, version)

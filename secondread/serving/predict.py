@@ -21,14 +21,17 @@ from secondread.serving.interpret import interpret
 from secondread.serving.reading import Reading, readings_of
 
 _ANSWER_SECONDS = 60.0  # patience for one request of up to 32 images
+_MESSAGE_TOO_LARGE = "larger than max"  # in gRPC's words
 _ERRORS: dict[str, type[InputError] | type[DependencyError]] = {
     "400": ImageError,
+    "401": InputError,
     "404": InputError,
     "413": TooLargeError,
     "503": OverloadedError,
     "StatusCode.INVALID_ARGUMENT": ImageError,
     "StatusCode.NOT_FOUND": InputError,
-    "StatusCode.RESOURCE_EXHAUSTED": TooLargeError,
+    "StatusCode.UNAUTHENTICATED": InputError,
+    "StatusCode.RESOURCE_EXHAUSTED": OverloadedError,
     "StatusCode.UNAVAILABLE": DependencyError,
 }
 
@@ -52,13 +55,16 @@ def predict_with_model(model_dir: Path, images: Sequence[Path]) -> list[Reading]
     return readings_of(images, contract.answer(data, reading, model), model=model.name)
 
 
-def predict_with_server(url: str, images: Sequence[Path], *, name: str = "secondread") -> list[Reading]:
+def predict_with_server(
+    url: str, images: Sequence[Path], *, name: str = "secondread", token: str = ""
+) -> list[Reading]:
     """Read images with a running server, over V2.
 
     Args:
         url: `http://host:port`, `https://host:port` or `grpc://host:port`.
         images: JPEG, PNG or DICOM files, at least one; sent as many at a time as one request may hold.
         name: of the model.
+        token: that the server wants; empty for none.
     Raises:
         InputError: a file is missing, the server refuses an image (the message names the file), or has no such model.
         DependencyError: nobody answers there, or not now.
@@ -71,7 +77,7 @@ def predict_with_server(url: str, images: Sequence[Path], *, name: str = "second
     readings = []
     for start in range(0, len(data), contract.MAX_IMAGES):
         part = slice(start, start + contract.MAX_IMAGES)
-        answer = _asked(partial(ask, url, address, name, data[part]), url, images[part])
+        answer = _asked(partial(ask, url, address, name, data[part], _authorization(token)), url, images[part])
         readings += readings_of(images[part], answer, model=name)
     return readings
 
@@ -106,6 +112,8 @@ def _asked(ask: Callable[[], contract.Answer], url: str, images: Sequence[Path])
         if "failed to connect" in error.message():
             raise _nobody(url, "connection refused") from error
         kind = _ERRORS.get(str(error.status()), DependencyError)
+        if _MESSAGE_TOO_LARGE in error.message():
+            kind = TooLargeError
         raise kind(f"{url}: {_with_path(error.message(), images)}") from error
     except OSError as error:
         raise _nobody(url, str(error)) from error
@@ -121,20 +129,24 @@ def _with_path(message: str, images: Sequence[Path]) -> str:
     return message.replace(found[0], str(images[int(found[1])]), 1) if found else message
 
 
-def _ask_http(url: str, address: str, name: str, data: Sequence[bytes]) -> contract.Answer:
+def _authorization(token: str) -> dict[str, str]:
+    return {"authorization": f"Bearer {token}"} if token else {}
+
+
+def _ask_http(url: str, address: str, name: str, data: Sequence[bytes], headers: dict[str, str]) -> contract.Answer:
     from tritonclient import http
 
     client = http.InferenceServerClient(
         address, ssl=url.startswith("https"), connection_timeout=_ANSWER_SECONDS, network_timeout=_ANSWER_SECONDS
     )
     try:
-        result = client.infer(name, [_tensor(http.InferInput, data)])
+        result = client.infer(name, [_tensor(http.InferInput, data)], headers=headers)
         return _answer(result, result.get_response()["parameters"])
     finally:
         client.close()
 
 
-def _ask_grpc(url: str, address: str, name: str, data: Sequence[bytes]) -> contract.Answer:
+def _ask_grpc(url: str, address: str, name: str, data: Sequence[bytes], headers: dict[str, str]) -> contract.Answer:
     if "kserve" in sys.modules:
         raise DependencyError(
             f"{url}: this process has loaded the KServe SDK, whose gRPC messages have the same names as those of "
@@ -143,7 +155,7 @@ def _ask_grpc(url: str, address: str, name: str, data: Sequence[bytes]) -> contr
     from tritonclient import grpc
 
     with grpc.InferenceServerClient(address) as client:
-        result = client.infer(name, [_tensor(grpc.InferInput, data)], client_timeout=_ANSWER_SECONDS)
+        result = client.infer(name, [_tensor(grpc.InferInput, data)], client_timeout=_ANSWER_SECONDS, headers=headers)
         given = result.get_response().parameters
         return _answer(
             result, {key: getattr(value, value.WhichOneof("parameter_choice")) for key, value in given.items()}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from http import HTTPStatus
 from typing import Any, TypeVar
 
@@ -16,6 +16,7 @@ from starlette.requests import ClientDisconnect
 from secondread.config.serve import ServeConfig
 from secondread.errors import DependencyError, OverloadedError, SecondReadError, TooLargeError
 from secondread.serving import contract
+from secondread.serving.access import Access, UnauthorizedError
 from secondread.serving.admission import ClientGoneError, HeldBytes, SlowClientError, in_time
 from secondread.serving.contract import Answer
 from secondread.serving.sdk import metrics_handler
@@ -26,7 +27,7 @@ from secondread.serving.wire import LENGTH_HEADER, RestRequest, encode_answer, p
 R = TypeVar("R", bound=contract.Request)
 
 
-def create_app(transformer: Transformer, config: ServeConfig) -> FastAPI:
+def create_app(transformer: Transformer, access: Access, config: ServeConfig) -> FastAPI:
     """The application.
 
     There are no routes that load and unload models: which model runs is decided by the rollout, not by whoever reaches
@@ -34,11 +35,12 @@ def create_app(transformer: Transformer, config: ServeConfig) -> FastAPI:
 
     Args:
         transformer: that answers.
+        access: says who may ask.
         config: limits.
     """
     app = FastAPI(title="SecondRead", docs_url=None, redoc_url=None, openapi_url=None)
-    app.include_router(_v2(transformer, config))
-    app.include_router(_v1(transformer, config))
+    app.include_router(_v2(transformer, access, config))
+    app.include_router(_v1(transformer, access, config))
     app.add_api_route("/", _live)
     app.add_api_route("/metrics", metrics_handler)
     _add_error_answers(app)
@@ -49,7 +51,7 @@ async def _live() -> dict[str, bool]:
     return {"live": True}
 
 
-def _v2(transformer: Transformer, config: ServeConfig) -> APIRouter:
+def _v2(transformer: Transformer, access: Access, config: ServeConfig) -> APIRouter:
     async def server() -> dict[str, Any]:
         return contract.server_metadata()
 
@@ -73,7 +75,7 @@ def _v2(transformer: Transformer, config: ServeConfig) -> APIRouter:
         def parse(body: bytes) -> RestRequest:
             return parse_request(body, request.headers.get(LENGTH_HEADER))
 
-        asked, answer = await _answer(transformer, config, request, parse, model_name, model_version)
+        asked, answer = await ask(request, parse, model_name, model_version)
         body, headers = encode_answer(
             asked,
             answer,
@@ -83,6 +85,7 @@ def _v2(transformer: Transformer, config: ServeConfig) -> APIRouter:
         )
         return Response(body, headers=headers)
 
+    ask = _asker(transformer, access, config)
     routes = APIRouter(prefix="/v2")
     routes.add_api_route("", server)
     routes.add_api_route("/health/live", _live)
@@ -95,7 +98,7 @@ def _v2(transformer: Transformer, config: ServeConfig) -> APIRouter:
     return routes
 
 
-def _v1(transformer: Transformer, config: ServeConfig) -> APIRouter:
+def _v1(transformer: Transformer, access: Access, config: ServeConfig) -> APIRouter:
     async def models() -> dict[str, list[str]]:
         return {"models": [transformer.name]}
 
@@ -104,9 +107,10 @@ def _v1(transformer: Transformer, config: ServeConfig) -> APIRouter:
         return {"name": model_name, "ready": await transformer.healthy()}
 
     async def predict(request: Request, model_name: str) -> Response:
-        _, answer = await _answer(transformer, config, request, parse_predict, model_name, "")
+        _, answer = await ask(request, parse_predict, model_name, "")
         return Response(encode_predictions(answer), media_type="application/json")
 
+    ask = _asker(transformer, access, config)
     routes = APIRouter(prefix="/v1")
     routes.add_api_route("/models", models)
     routes.add_api_route("/models/{model_name}:predict", predict, methods=["POST"])
@@ -119,20 +123,19 @@ async def _require_ready(transformer: Transformer) -> None:
         raise OverloadedError("the model is not ready: Triton does not answer for it yet. Try again in a second.")
 
 
-async def _answer(
-    transformer: Transformer,
-    config: ServeConfig,
-    request: Request,
-    parse: Callable[[bytes], R],
-    name: str,
-    version: str,
-) -> tuple[R, Answer]:
-    async def read(held: HeldBytes) -> bytes:
-        transformer.check(name, version)
-        async with in_time(config.body_timeout_seconds):
-            return await read_body(request, config.max_request_bytes, held)
+def _asker(transformer: Transformer, access: Access, config: ServeConfig) -> Callable[..., Awaitable[Any]]:
+    """How every route has its request answered."""
 
-    return await transformer.answer(read, parse)
+    async def ask(request: Request, parse: Callable[[bytes], R], name: str, version: str) -> tuple[R, Answer]:
+        async def read(held: HeldBytes) -> bytes:
+            access.check(request.headers.get("authorization"))
+            transformer.check(name, version)
+            async with in_time(config.body_timeout_seconds):
+                return await read_body(request, config.max_request_bytes, held)
+
+        return await transformer.answer(read, parse)
+
+    return ask
 
 
 async def read_body(request: Request, max_bytes: int, held: HeldBytes) -> bytes:
@@ -180,6 +183,8 @@ def _add_error_answers(app: FastAPI) -> None:
         if isinstance(error, TooLargeError | SlowClientError):
             # The rest of the body is not read, so the connection cannot serve another request.
             return say(error.http_status, str(error), {"connection": "close"})
+        if isinstance(error, UnauthorizedError):
+            return say(error.http_status, str(error), {"www-authenticate": "Bearer"})
         retry = {"retry-after": str(error.retry_after_seconds)} if isinstance(error, DependencyError) else None
         return say(error.http_status, str(error), retry)
 

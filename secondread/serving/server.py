@@ -20,6 +20,7 @@ from secondread.errors import DependencyError
 from secondread.export.repository import RepositoryModel, read_repository
 from secondread.export.signing import verify_folder
 from secondread.logging import ROOT, get_logger
+from secondread.serving.access import Access
 from secondread.serving.grpc_service import create_server
 from secondread.serving.http_protocol import bounded_heads
 from secondread.serving.predictor import Predictor
@@ -89,11 +90,12 @@ async def _serve(
         predictor_address, config.name, model.version, timeout_seconds=config.predictor_timeout_seconds
     )
     transformer = Transformer(model, predictor, config)
+    access = Access(config.token_file)
     stop = _stop_signal()
     try:
         with _bind(config.host, config.http_port, "--http-port") as listener:
-            grpc_server, grpc_port = _grpc_server(transformer, config)
-            http_server = _Server(_uvicorn_config(create_app(transformer, config), config))
+            grpc_server, grpc_port = _grpc_server(transformer, access, config)
+            http_server = _Server(_uvicorn_config(create_app(transformer, access, config), config))
             http_task = asyncio.create_task(http_server.serve(sockets=[listener]))
             grpc_server.start()
             on_listening(_endpoints(config, listener, grpc_port))
@@ -138,9 +140,9 @@ def _bind(host: str, port: int, option: str) -> socket.socket:
         raise _taken(host, port, option, error) from error
 
 
-def _grpc_server(transformer: Transformer, config: ServeConfig) -> tuple[grpc.Server, int]:
+def _grpc_server(transformer: Transformer, access: Access, config: ServeConfig) -> tuple[grpc.Server, int]:
     try:
-        return create_server(transformer, config)
+        return create_server(transformer, access, config)
     except RuntimeError as error:
         raise _taken(config.host, config.grpc_port, "--grpc-port", error) from error
 

@@ -26,14 +26,16 @@ from secondread.serving import contract
 from secondread.serving.admission import Admission, ClientGoneError, HeldBytes
 from secondread.serving.contract import Answer, Request, UnknownModelError
 from secondread.serving.interpret import interpret
-from secondread.serving.metrics import Measures
+from secondread.serving.metrics import Measures, watch_queue
 from secondread.serving.predictor import Predictor
+from secondread.serving.remote import RemoteImages
 from secondread.serving.sdk import Model
 
 Pixels = npt.NDArray[np.uint8]
 R = TypeVar("R", bound=Request)
 
 _BUG = 500
+_FETCHERS = 8  # images that are fetched at the same time, of all requests
 
 
 class Transformer(Model):  # type: ignore[misc]
@@ -56,8 +58,11 @@ class Transformer(Model):  # type: ignore[misc]
         threads = config.threads or cpu_limit()
         self._decoding = threading.BoundedSemaphore(threads)
         self._decoders = ThreadPoolExecutor(threads, thread_name_prefix="decode")
+        self._remote = RemoteImages(config)
+        self._fetchers = ThreadPoolExecutor(_FETCHERS, thread_name_prefix="fetch")
         self._workers = ThreadPoolExecutor(config.max_in_flight, thread_name_prefix="request")
         self._measures = Measures(config.name, model.version, model.config.taxonomy.names)
+        watch_queue(self._admission, config.name, model.version)
         self.ready = True
 
     def check(self, name: str, version: str | None) -> None:
@@ -106,7 +111,7 @@ class Transformer(Model):  # type: ignore[misc]
         with self._admitted() as held:
             body = await read(held)
             with self._admission.place():
-                return await asyncio.get_running_loop().run_in_executor(self._workers, self._parsed, parse, body)
+                return await asyncio.get_running_loop().run_in_executor(self._workers, self._parsed, parse, body, held)
 
     def answer_now(
         self,
@@ -130,7 +135,7 @@ class Transformer(Model):  # type: ignore[misc]
             request = parse(held)
             try:
                 with self._admission.place():
-                    return request, self._infer(request, seconds)
+                    return request, self._infer(request, held, seconds)
             finally:
                 if not is_there():
                     raise ClientGoneError("the client went away while it was answered.")
@@ -153,20 +158,33 @@ class Transformer(Model):  # type: ignore[misc]
         finally:
             self._measures.request(code, time.perf_counter() - started)
 
-    def _parsed(self, parse: Callable[[bytes], R], body: bytes) -> tuple[R, Answer]:
+    def _parsed(self, parse: Callable[[bytes], R], body: bytes, held: HeldBytes) -> tuple[R, Answer]:
         request = parse(body)
-        return request, self._infer(request, None)
+        return request, self._infer(request, held, None)
 
-    def _infer(self, request: Request, seconds: float | None) -> Answer:
+    def _infer(self, request: Request, held: HeldBytes, seconds: float | None) -> Answer:
         started = time.perf_counter()
+        images = self._fetched(request.urls, held) if request.urls else request.images
         with self._measures.stage("decode"):
-            pixels = self._pixels(request.images)
+            pixels = self._pixels(images)
         with self._measures.stage("predict"):
             left = None if seconds is None else max(0.0, seconds - (time.perf_counter() - started))
             probabilities, ood_score = self._predictor.infer(pixels, seconds=left)
         reading = interpret(probabilities, ood_score, self.model.config)
         self._measures.reading(reading)
-        return contract.answer(request.images, reading, self.model)
+        return contract.answer(images, reading, self.model)
+
+    def _fetched(self, urls: Sequence[str], held: HeldBytes) -> list[bytes]:
+        """Images by their addresses."""
+        if not self._remote.allowed:
+            raise InputError(f"input '{contract.URL}' is off here (serve.url_hosts): send '{contract.INPUT}' instead.")
+        with self._measures.stage("fetch"):
+            tasks = [self._fetchers.submit(self._remote.fetch, i, url, held.add) for i, url in enumerate(urls)]
+            try:
+                return [task.result() for task in tasks]
+            finally:
+                for task in tasks:
+                    task.cancel()
 
     def _pixels(self, images: Sequence[bytes]) -> Pixels:
         """Decode all images of a request.
@@ -195,6 +213,6 @@ class Transformer(Model):  # type: ignore[misc]
     def close(self) -> None:
         """Let go of the threads and of the channel to Triton."""
         self.ready = False
-        for pool in (self._workers, self._decoders):
+        for pool in (self._workers, self._fetchers, self._decoders):
             pool.shutdown(wait=False, cancel_futures=True)
         self._predictor.close()

@@ -50,8 +50,10 @@ def parse_request(body: bytes, json_length: str | None) -> RestRequest:
     if not isinstance(given, list) or len(given) != 1:
         raise InputError(f"the request has not exactly one input: send {_EXAMPLE}.")
     outputs = _outputs(document)
+    images, urls = _asked(_mapping(given[0], "the input"), memoryview(body)[cut:])
     return RestRequest(
-        images=_images(_mapping(given[0], "the input"), memoryview(body)[cut:]),
+        images=images,
+        urls=urls,
         id=str(document.get("id") or ""),
         outputs=contract.wanted_outputs(list(outputs)),
         binary=frozenset(name for name, binary in outputs.items() if binary),
@@ -142,17 +144,19 @@ def _json_end(body: bytes, json_length: str | None) -> int:
     return number
 
 
-def _images(description: Mapping[str, Any], rest: memoryview) -> list[bytes]:
+def _asked(description: Mapping[str, Any], rest: memoryview) -> tuple[list[bytes], tuple[str, ...]]:
+    name = str(description.get("name"))
     shape = description.get("shape")
     if not isinstance(shape, list) or not all(isinstance(side, int) for side in shape):
         raise InputError(f"the input's 'shape' is {str(shape)[:50]}: send [n], the number of images.")
-    contract.check_input(str(description.get("name")), str(description.get("datatype")), shape)
+    contract.check_input(name, str(description.get("datatype")), shape)
     data = description.get("data")
     if data is None:
-        return contract.check_count(contract.from_packed(_binary(description, rest)), shape)
+        return contract.what_is_asked(name, contract.from_packed(_binary(description, rest)), shape)
     if not isinstance(data, list):
-        raise InputError(f"'data' of input '{contract.INPUT}' is no list: send {_EXAMPLE}.")
-    return contract.check_count(contract.from_base64(_flat(data)), shape)
+        raise InputError(f"'data' of input '{name}' is no list: send {_EXAMPLE}.")
+    read = contract.from_base64 if name == contract.INPUT else contract.from_texts
+    return contract.what_is_asked(name, read(_flat(data)), shape)
 
 
 def _binary(description: Mapping[str, Any], rest: memoryview) -> memoryview:

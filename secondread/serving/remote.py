@@ -1,0 +1,184 @@
+"""Images by their address: fetched from hosts that are allowed, and from nowhere else.
+
+A server that fetches what strangers name reaches what they cannot: the cloud's metadata service, the neighbours in the
+cluster. So there is a list of hosts, empty by default; a name is resolved once, every address of it must be one that is
+allowed, and the connection goes to that address, whatever the name means a moment later. Redirects are not followed.
+
+Source: OWASP, "Server-Side Request Forgery Prevention Cheat Sheet".
+"""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import ipaddress
+import socket
+import threading
+from collections.abc import Callable, Sequence
+from http import HTTPStatus
+from urllib.parse import urlsplit
+
+import urllib3
+from urllib3.connection import HTTPConnection, HTTPSConnection
+
+from secondread.config.serve import ServeConfig
+from secondread.errors import DependencyError, InputError, TooLargeError
+from secondread.logging import get_logger
+
+_PORTS = {"http": 80, "https": 443}
+_CHUNK_BYTES = 1 << 16
+# Addresses within which another one is written: what is behind them is not what they seem.
+_WRAPPING = [ipaddress.ip_network(text) for text in ("64:ff9b::/96", "64:ff9b:1::/48", "2002::/16", "2001::/32")]
+
+Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+Resolve = Callable[[str, int], Sequence[str]]
+
+log = get_logger(__name__)
+
+
+def resolve(host: str, port: int) -> list[str]:
+    """The addresses of a name, as the system knows them.
+
+    Raises:
+        OSError: it has none.
+    """
+    return [str(found[4][0]) for found in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)]
+
+
+class RemoteImages:
+    """Fetches images.
+
+    Args:
+        config: which hosts and networks are allowed, and for how long and how much.
+        resolve: gives the addresses of a name.
+    """
+
+    def __init__(self, config: ServeConfig, *, resolve: Resolve = resolve) -> None:
+        self._hosts = {host.lower() for host in config.url_hosts}
+        self._networks = [ipaddress.ip_network(text) for text in config.url_networks]
+        self._max_bytes = config.max_request_bytes
+        self._seconds = config.url_timeout_seconds
+        self._authorities = config.url_authorities or None
+        self._resolve = resolve
+
+    @property
+    def allowed(self) -> bool:
+        """Whether any host is."""
+        return bool(self._hosts)
+
+    def fetch(self, index: int, url: str, hold: Callable[[int], None]) -> bytes:
+        """Fetch one image.
+
+        Args:
+            index: of the image in its request, for errors.
+            url: as it came.
+            hold: accounts for bytes as they come.
+        Raises:
+            InputError: the address is not allowed, or gives no image; the message names the index, and never the path,
+                which may hold a patient's name or a token.
+            TooLargeError: more bytes than one request may have.
+            DependencyError: the host does not answer.
+            OverloadedError: there is no room for the bytes.
+        """
+        scheme, host, port, target = self._parts(index, url)
+        connection = self._connection(scheme, self._address(index, host, port), port, host)
+        late = threading.Event()
+
+        def cut() -> None:
+            late.set()
+            if connection.sock is not None:
+                with contextlib.suppress(OSError):
+                    connection.sock.shutdown(socket.SHUT_RDWR)
+
+        watchdog = threading.Timer(self._seconds, cut)  # each read may take that long; all together must not
+        watchdog.daemon = True
+        watchdog.start()
+        try:
+            named = f"[{host}]" if ":" in host else host
+            connection.request(
+                "GET",
+                target,
+                headers={"Host": named if port == _PORTS[scheme] else f"{named}:{port}", "Accept-Encoding": "identity"},
+                preload_content=False,
+                decode_content=False,
+            )
+            return self._read(index, host, connection.getresponse(), hold)
+        except (urllib3.exceptions.HTTPError, http.client.HTTPException, OSError) as error:
+            why = (
+                f"took more than {self._seconds:g} s" if late.is_set() else f"does not answer ({type(error).__name__})"
+            )
+            raise DependencyError(f"image {index}: {host} {why}: try again, or send the image itself.") from error
+        finally:
+            watchdog.cancel()
+            connection.close()
+
+    def _connection(self, scheme: str, address: str, port: int, host: str) -> HTTPConnection:
+        """To the address; with TLS, to whoever has a certificate of the name."""
+        if scheme == "http":
+            return HTTPConnection(address, port, timeout=self._seconds)
+        return HTTPSConnection(
+            address,
+            port,
+            timeout=self._seconds,
+            server_hostname=host,
+            assert_hostname=host,
+            cert_reqs="CERT_REQUIRED",
+            ca_certs=self._authorities,
+        )
+
+    def _parts(self, index: int, url: str) -> tuple[str, str, int, str]:
+        """Scheme, host, port and what is asked for there."""
+        try:
+            parts = urlsplit(url)
+            host, port = (parts.hostname or "").lower(), parts.port
+        except ValueError as error:
+            raise InputError(f"image {index}: its url is none ({error}).") from error
+        if parts.scheme not in _PORTS or not host or parts.username is not None or not url.isascii() or " " in url:
+            raise InputError(f"image {index}: its url is none that is fetched: give https://host/path, without a user.")
+        port = port or _PORTS[parts.scheme]
+        usual = port == _PORTS[parts.scheme]
+        if f"{host}:{port}" not in self._hosts and not (usual and host in self._hosts):
+            raise InputError(
+                f"image {index}: host '{host[:100]}' port {port} is not one that images are fetched from here: "
+                "send the image itself, or ask whoever runs this server (serve.url_hosts)."
+            )
+        target = parts.path or "/"
+        return parts.scheme, host, port, f"{target}?{parts.query}" if parts.query else target
+
+    def _address(self, index: int, host: str, port: int) -> str:
+        """The one to connect to. All that a name has must be allowed: which one is taken would be chance."""
+        try:
+            found = [ipaddress.ip_address(text.partition("%")[0]) for text in self._resolve(host, port)]
+        except OSError as error:
+            raise DependencyError(f"image {index}: {host} is not known ({error.strerror}): try again.") from error
+        if refused := [address for address in found if not self._is_allowed(address)]:
+            log.warning("%s is at %s, which is no address that images are fetched from", host, refused[0])
+        if refused or not found:
+            raise InputError(
+                f"image {index}: {host} is at an address that is not fetched from: private ones are named in "
+                "serve.url_networks."
+            )
+        return str(found[0])
+
+    def _is_allowed(self, address: Address) -> bool:
+        inner = getattr(address, "ipv4_mapped", None) or address
+        if any(inner in network for network in self._networks if network.version == inner.version):
+            return True
+        wrapped = any(inner in network for network in _WRAPPING if network.version == inner.version)
+        return inner.is_global and not inner.is_multicast and not wrapped
+
+    def _read(self, index: int, host: str, response: urllib3.BaseHTTPResponse, hold: Callable[[int], None]) -> bytes:
+        if 300 <= response.status < 400:
+            raise InputError(f"image {index}: {host} sends elsewhere, which is not followed: give the last address.")
+        if response.status != HTTPStatus.OK:
+            raise InputError(f"image {index}: {host} answered {response.status} instead of an image.")
+        data = bytearray()
+        while part := response.read1(_CHUNK_BYTES, decode_content=False):
+            hold(len(part))
+            data += part
+            if len(data) > self._max_bytes:
+                raise TooLargeError(f"image {index}: it has more than {self._max_bytes} bytes: send a smaller one.")
+        announced = response.headers.get("content-length", "")
+        if announced.isdecimal() and len(data) != int(announced):
+            raise http.client.IncompleteRead(b"", int(announced) - len(data))
+        return bytes(data)
