@@ -1,4 +1,4 @@
-"""`secondread serve | predict | loadtest`: a model behind the Open Inference Protocol, and questions to it."""
+"""`secondread serve | predict | explain | loadtest`: a model behind V2 (Open Inference Protocol), asked."""
 
 from __future__ import annotations
 
@@ -29,6 +29,9 @@ def add_to(app: typer.Typer) -> None:
     )
     app.command(epilog=example("secondread predict film.jpg", "secondread predict film.dcm --model var/model --json"))(
         predict
+    )
+    app.command(epilog=example("secondread explain film.jpg", "secondread explain film.dcm --model var/model --json"))(
+        explain
     )
     app.command(epilog=example("secondread loadtest --images films/ --users 8 --seconds 60"))(loadtest)
 
@@ -102,6 +105,32 @@ def _token(file: Path | None) -> str:
     from secondread.serving.access import read_token
 
     return read_token(file) if file else ""
+
+
+def explain(
+    images: Annotated[list[Path], typer.Argument(help="JPEG, PNG or DICOM files.")],
+    model: Annotated[Path | None, typer.Option(help="Model folder: explain with its graph, without a server.")] = None,
+    url: Url = LoadTestConfig.url,
+    name: Name = ServeConfig.name,
+    output: Annotated[Path, typer.Option(help="Folder for a PNG of each image.")] = Path("var/explained"),
+    token_file: TokenFile = None,
+    json: Json = False,
+) -> None:
+    """Say where the model looked: a picture of each image with its map, and the strongest places."""
+    from secondread.serving.explain import explain_with_model, explain_with_server, print_explained, write_picture
+
+    if model is not None:
+        explained = explain_with_model(model, images)
+    else:
+        explained = explain_with_server(url, images, name=name, token=_token(token_file))
+    pictures = [output / f"{each.reading.image_id[:12]}.png" for each in explained]
+    for each, picture in zip(explained, pictures, strict=True):
+        write_picture(each, picture)
+    if json:
+        documents = zip(explained, pictures, strict=True)
+        print_json([{**each.to_json(), "picture": str(picture)} for each, picture in documents])
+    else:
+        print_explained(explained, pictures)
 
 
 def loadtest(

@@ -32,7 +32,7 @@ GRAPH_FILE = "model.onnx"
 TRITON_CONFIG_FILE = "config.pbtxt"
 MAX_BATCH_SIZE = 32  # images; the most that one request may hold
 EXPLAIN_SUFFIX = "-explain"
-_EXPLAIN_BATCH_SIZE = 8  # images; all that the way back needs is kept on the way there
+MAX_EXPLAINED = 8  # images; all that the way back needs is kept on the way there
 
 # With two threads the model fills the two CPUs that the InferenceService asks for. A server that knows its own
 # limit overrides it: NVIDIA's with `--backend-config=onnxruntime,intra_op_thread_count`, the local one always.
@@ -167,7 +167,7 @@ def triton_config(model: ModelFolder, name: str, graph: Path | None = None) -> s
         )
     return _CONFIG.format(
         name=name,
-        max_batch=_EXPLAIN_BATCH_SIZE if explains else MAX_BATCH_SIZE,
+        max_batch=MAX_EXPLAINED if explains else MAX_BATCH_SIZE,
         size=size,
         classes=classes,
         embedding=outputs.embedding.shape[1],
@@ -196,6 +196,17 @@ def _mend_version(model: ModelFolder, graph: Path, folder: Path) -> None:
     except IntegrityError as error:
         log.warning("the stored model is written again: %s", error)
     _write_version(model, graph, folder)
+
+
+def model_names(folder: Path, name: str) -> list[str]:
+    """What a server of this repository answers for: the model, and the one that explains it where there is one.
+
+    Args:
+        folder: `<root>/<name>/<digest>`, or where it is mounted.
+        name: of the model.
+    """
+    explain = name + EXPLAIN_SUFFIX
+    return [name, *([explain] if (folder / explain / TRITON_CONFIG_FILE).is_file() else [])]
 
 
 def read_repository(folder: Path, name: str) -> RepositoryModel:

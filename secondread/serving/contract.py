@@ -14,6 +14,11 @@ Answer, one element or row an image, in the order of the request:
     image_id             BYTES [n]            SHA-256 of the bytes that came, hex
     reading_id           BYTES [n]            UUID, fresh for every answer, so that feedback can name it
 
+The model `<name>-explain` answers the same and
+
+    saliency             FP32  [n, size, size]    where it looked, in [0, 1]
+    pixels               UINT8 [n, size, size]    at what: the image as the model reads it
+
 and `parameters`: `model_version` and `digest` of the model that answered, `classes` and `titles` (JSON lists),
 `synthetic` (it learned from generated images) and `notice`.
 
@@ -28,7 +33,7 @@ import hashlib
 import json
 import struct
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -37,7 +42,8 @@ import numpy.typing as npt
 
 from secondread import __version__
 from secondread.errors import InputError, TooLargeError
-from secondread.export.repository import MAX_BATCH_SIZE, RepositoryModel
+from secondread.export.repository import EXPLAIN_SUFFIX, MAX_BATCH_SIZE, RepositoryModel
+from secondread.model.session import SALIENCY
 from secondread.serving.interpret import Interpretation
 
 INPUT = "image"
@@ -51,6 +57,8 @@ DATATYPES = {
     "image_id": "BYTES",
     "reading_id": "BYTES",
 }
+PIXELS = "pixels"
+EXPLAINING_DATATYPES = {SALIENCY: "FP32", PIXELS: "UINT8"}  # besides, of a model that explains
 MAX_IMAGES = MAX_BATCH_SIZE
 INPUT_TYPES = [{"name": INPUT, "datatype": "BYTES", "shape": [-1]}]
 NOTICE = "Preliminary reading by software, not a diagnosis: a physician decides."
@@ -72,13 +80,13 @@ class Request:
         images: encoded, in order; from 1 to MAX_IMAGES. Empty where `urls` says where they are.
         urls: addresses of the images.
         id: given by the client; empty for none.
-        outputs: names of those that are wanted, in the order in which they are answered.
+        outputs: names of those that are wanted, in the order in which they are answered; empty for all.
     """
 
     images: list[bytes]
     urls: tuple[str, ...] = ()
     id: str = ""
-    outputs: tuple[str, ...] = tuple(DATATYPES)
+    outputs: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -86,12 +94,28 @@ class Answer:
     """What is said of the images of one request.
 
     Attributes:
-        tensors: output name to array: object (n,) of str for BYTES, float32 for FP32, bool for BOOL.
+        tensors: wanted output to array: object (n,) of str for BYTES, float32 for FP32, bool for BOOL,
+            uint8 for UINT8.
         parameters: about the answer as a whole.
     """
 
     tensors: dict[str, Tensor]
     parameters: dict[str, str | bool]
+
+
+def datatypes(model: RepositoryModel) -> dict[str, str]:
+    """The outputs of a model, in order, with V2's name of their type."""
+    return {**DATATYPES, **EXPLAINING_DATATYPES} if explains(model) else DATATYPES
+
+
+def explains(model: RepositoryModel) -> bool:
+    """Whether a model says where it looked."""
+    return model.name.endswith(EXPLAIN_SUFFIX)
+
+
+def datatype(tensor: Tensor) -> str:
+    """V2's name of an answer's type."""
+    return {"O": "BYTES", "f": "FP32", "b": "BOOL", "u": "UINT8"}[tensor.dtype.kind]
 
 
 def server_metadata() -> dict[str, Any]:
@@ -112,10 +136,11 @@ def model_metadata(model: RepositoryModel) -> dict[str, Any]:
 
 def output_types(model: RepositoryModel) -> list[dict[str, Any]]:
     """The outputs as V2's metadata describes them; -1 is the number of images."""
-    classes = len(model.config.taxonomy.classes)
+    size = model.config.preprocessing.size
+    shapes = {"probabilities": [len(model.config.taxonomy.classes)], SALIENCY: [size, size], PIXELS: [size, size]}
     return [
-        {"name": name, "datatype": datatype, "shape": [-1, classes] if name == "probabilities" else [-1]}
-        for name, datatype in DATATYPES.items()
+        {"name": name, "datatype": datatype, "shape": [-1, *shapes.get(name, [])]}
+        for name, datatype in datatypes(model).items()
     ]
 
 
@@ -124,13 +149,22 @@ def image_id(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
 
 
-def answer(images: Sequence[bytes], reading: Interpretation, model: RepositoryModel) -> Answer:
+def answer(
+    images: Sequence[bytes],
+    reading: Interpretation,
+    model: RepositoryModel,
+    *,
+    wanted: Sequence[str] = tuple(DATATYPES),
+    explanation: Mapping[str, Tensor] | None = None,
+) -> Answer:
     """Put an answer together.
 
     Args:
         images: as they came, in order.
         reading: of these images.
         model: that gave it.
+        wanted: outputs, in the order of the answer.
+        explanation: `saliency` and `pixels`, of a model that explains.
     """
     tensors: dict[str, Tensor] = {
         "label": _strings(reading.labels),
@@ -141,7 +175,8 @@ def answer(images: Sequence[bytes], reading: Interpretation, model: RepositoryMo
         "image_id": _strings([image_id(data) for data in images]),
         "reading_id": _strings([str(uuid.uuid4()) for _ in images]),
     }
-    return Answer(tensors, answer_parameters(model))
+    tensors |= explanation or {}
+    return Answer({name: tensors[name] for name in wanted}, answer_parameters(model))
 
 
 def answer_parameters(model: RepositoryModel) -> dict[str, str | bool]:
@@ -156,15 +191,16 @@ def answer_parameters(model: RepositoryModel) -> dict[str, str | bool]:
     }
 
 
-def wanted_outputs(names: Sequence[str]) -> tuple[str, ...]:
+def wanted_outputs(names: Sequence[str], model: RepositoryModel) -> tuple[str, ...]:
     """The outputs to answer with: those that are asked for, or all.
 
     Raises:
-        InputError: there is no such output.
+        InputError: the model has no such output.
     """
-    if unknown := sorted(set(names) - set(DATATYPES)):
-        raise InputError(f"there is no output {', '.join(unknown)}: ask for some of {', '.join(DATATYPES)}.")
-    return tuple(names) or tuple(DATATYPES)
+    known = datatypes(model)
+    if unknown := sorted(set(names) - set(known)):
+        raise InputError(f"there is no output {', '.join(unknown)[:100]}: ask for some of {', '.join(known)}.")
+    return tuple(dict.fromkeys(names)) or tuple(known)
 
 
 def what_is_asked(name: str, elements: Sequence[bytes], shape: Sequence[int]) -> tuple[list[bytes], tuple[str, ...]]:

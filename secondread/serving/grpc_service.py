@@ -68,8 +68,8 @@ class Service(GRPCInferenceServiceServicer):  # type: ignore[misc]
         self, request: messages.ModelReadyRequest, context: Any
     ) -> messages.ModelReadyResponse:
         """The same, of a model by name."""
-        with_errors(context, lambda: self._transformer.check(request.name, request.version))
-        return messages.ModelReadyResponse(ready=self._transformer.is_ready())
+        served = with_errors(context, lambda: self._transformer.find(request.name, request.version))
+        return messages.ModelReadyResponse(ready=self._transformer.ready and served.predictor.ready())
 
     def ServerMetadata(self, _request: Any, _context: Any) -> messages.ServerMetadataResponse:  # noqa: N802
         """What server this is."""
@@ -79,8 +79,8 @@ class Service(GRPCInferenceServiceServicer):  # type: ignore[misc]
         self, request: messages.ModelMetadataRequest, context: Any
     ) -> messages.ModelMetadataResponse:
         """The model's inputs and outputs."""
-        with_errors(context, lambda: self._transformer.check(request.name, request.version))
-        return messages.ModelMetadataResponse(**contract.model_metadata(self._transformer.model))
+        served = with_errors(context, lambda: self._transformer.find(request.name, request.version))
+        return messages.ModelMetadataResponse(**contract.model_metadata(served.model))
 
     def ModelInfer(  # noqa: N802
         self, request: messages.ModelInferRequest, context: Any
@@ -89,15 +89,20 @@ class Service(GRPCInferenceServiceServicer):  # type: ignore[misc]
 
         def parse(held: HeldBytes) -> Request:
             self._access.check(dict(context.invocation_metadata()).get("authorization"))
-            self._transformer.check(request.model_name, request.model_version)
             return parse_request(request, held)
 
         asked, answer = with_errors(
             context,
-            lambda: self._transformer.answer_now(parse, seconds=context.time_remaining(), is_there=context.is_active),
+            lambda: self._transformer.answer_now(
+                request.model_name,
+                request.model_version,
+                parse,
+                seconds=context.time_remaining(),
+                is_there=context.is_active,
+            ),
         )
-        model = self._transformer.model
-        return encode_answer(asked, answer, name=self._transformer.name, version=model.version)
+        version = str(answer.parameters["model_version"])
+        return encode_answer(asked, answer, name=request.model_name, version=version)
 
     def RepositoryModelLoad(self, _request: Any, context: Any) -> None:  # noqa: N802
         """Refused: which model runs is decided by the rollout."""
@@ -150,7 +155,7 @@ def parse_request(request: messages.ModelInferRequest, held: HeldBytes) -> Reque
         images=images,
         urls=urls,
         id=request.id,
-        outputs=contract.wanted_outputs([output.name for output in request.outputs]),
+        outputs=tuple(output.name for output in request.outputs),
     )
 
 
@@ -168,10 +173,10 @@ def encode_answer(request: Request, answer: Answer, *, name: str, version: str) 
         model_version=version,
         id=request.id,
         outputs=[
-            {"name": output, "datatype": contract.DATATYPES[output], "shape": answer.tensors[output].shape}
-            for output in request.outputs
+            {"name": output, "datatype": contract.datatype(tensor), "shape": tensor.shape}
+            for output, tensor in answer.tensors.items()
         ],
-        raw_output_contents=[contract.to_raw(answer.tensors[output]) for output in request.outputs],
+        raw_output_contents=[contract.to_raw(tensor) for tensor in answer.tensors.values()],
     )
     for key, value in answer.parameters.items():
         if isinstance(value, bool):

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
-from secondread.data.pixels.preprocess import preprocess
+from secondread.data.pixels.preprocess import Preprocessing, preprocess
 from secondread.errors import DependencyError, ImageError, InputError, OverloadedError, TooLargeError
 from secondread.export.repository import RepositoryModel
 from secondread.model.folder import ModelFolder
@@ -48,9 +49,8 @@ def predict_with_model(model_dir: Path, images: Sequence[Path]) -> list[Reading]
     """
     folder = ModelFolder.open(model_dir)
     model = RepositoryModel(folder.config.name, "", folder.digest(), folder.config)
-    data = [_read(path) for path in _some(images)]
-    pixels = np.stack([_pixels(path, each, folder) for path, each in zip(images, data, strict=True)])[:, np.newaxis]
-    outputs = open_graph(folder).run(pixels)
+    data = read_files(images)
+    outputs = open_graph(folder).run(pixels_of(images, data, folder.config.preprocessing))
     reading = interpret(outputs.probabilities, outputs.ood_score, folder.config)
     return readings_of(images, contract.answer(data, reading, model), model=model.name)
 
@@ -69,23 +69,58 @@ def predict_with_server(
         InputError: a file is missing, the server refuses an image (the message names the file), or has no such model.
         DependencyError: nobody answers there, or not now.
     """
+    asked = ask_server(url, images, name=name, token=token)
+    return [reading for paths, answer in asked for reading in readings_of(paths, answer, model=name)]
+
+
+def ask_server(
+    url: str, images: Sequence[Path], *, name: str, token: str = "", most: int = contract.MAX_IMAGES
+) -> Iterator[tuple[Sequence[Path], contract.Answer]]:
+    """What a running server says of image files, request by request.
+
+    Args:
+        url: as `predict_with_server` has it.
+        images: at least one.
+        name: of the model.
+        token: that the server wants; empty for none.
+        most: images of one request.
+    Raises:
+        As `predict_with_server`.
+    """
     scheme, _, address = url.rstrip("/").partition("://")
     if scheme not in ("http", "https", "grpc") or not address:
         raise InputError(f"'{url}' is no address of a server: give http://host:port or grpc://host:port.")
-    data = [_read(path) for path in _some(images)]
+    data = read_files(images)
     ask = _ask_grpc if scheme == "grpc" else _ask_http
-    readings = []
-    for start in range(0, len(data), contract.MAX_IMAGES):
-        part = slice(start, start + contract.MAX_IMAGES)
-        answer = _asked(partial(ask, url, address, name, data[part], _authorization(token)), url, images[part])
-        readings += readings_of(images[part], answer, model=name)
-    return readings
+    for start in range(0, len(data), most):
+        paths, part = images[start : start + most], data[start : start + most]
+        yield paths, _asked(partial(ask, url, address, name, part, _authorization(token)), url, paths)
 
 
-def _some(images: Sequence[Path]) -> Sequence[Path]:
+def read_files(images: Sequence[Path]) -> list[bytes]:
+    """The bytes of image files.
+
+    Raises:
+        InputError: there is none, or one cannot be read; the message names it.
+    """
     if not images:
         raise InputError("there is no image to read: name at least one JPEG, PNG or DICOM file.")
-    return images
+    return [_read(path) for path in images]
+
+
+def pixels_of(images: Sequence[Path], data: Sequence[bytes], spec: Preprocessing) -> npt.NDArray[np.uint8]:
+    """What a model reads of image files.
+
+    Args:
+        images: where they came from, for errors.
+        data: their bytes.
+        spec: of the model.
+    Returns:
+        uint8 (images, 1, size, size).
+    Raises:
+        InputError: one is no image; the message names it.
+    """
+    return np.stack([_pixels(path, each, spec) for path, each in zip(images, data, strict=True)])[:, np.newaxis]
 
 
 def _read(path: Path) -> bytes:
@@ -95,9 +130,9 @@ def _read(path: Path) -> bytes:
         raise InputError(f"{path} cannot be read ({error.strerror}): name a JPEG, PNG or DICOM file.") from error
 
 
-def _pixels(path: Path, data: bytes, folder: ModelFolder) -> Any:
+def _pixels(path: Path, data: bytes, spec: Preprocessing) -> npt.NDArray[np.uint8]:
     try:
-        return preprocess(data, folder.config.preprocessing)
+        return preprocess(data, spec)
     except InputError as error:
         raise type(error)(f"{path}: {error}") from error
 
@@ -169,7 +204,8 @@ def _tensor(kind: type[Any], data: Sequence[bytes]) -> Any:
 
 
 def _answer(result: Any, parameters: dict[str, Any]) -> contract.Answer:
-    tensors = {name: result.as_numpy(name) for name in contract.DATATYPES}
-    words = {name for name, datatype in contract.DATATYPES.items() if datatype == "BYTES"}
+    known = {**contract.DATATYPES, **contract.EXPLAINING_DATATYPES}
+    tensors = {name: result.as_numpy(name) for name in known if result.as_numpy(name) is not None}
+    words = {name for name in tensors if known[name] == "BYTES"}
     texts = {name: np.array([each.decode() for each in tensors[name]], dtype=np.object_) for name in words}
     return contract.Answer({**tensors, **texts}, parameters)

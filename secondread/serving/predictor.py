@@ -18,7 +18,7 @@ from secondread.serving.admission import ClientGoneError
 from secondread.serving.sdk import GRPCInferenceServiceStub, messages
 
 _READY_SECONDS = 2.0  # patience of a readiness check
-_OUTPUTS = ("probabilities", "ood_score")  # the embedding is for batch jobs, not for every answer
+READING = ("probabilities", "ood_score")  # the embedding is for batch jobs, not for every answer
 _INFER = "/inference.GRPCInferenceService/ModelInfer"
 _CHANNEL = [
     ("grpc.max_send_message_length", -1),
@@ -42,10 +42,13 @@ class Predictor:
         name: of the model.
         version: of the model; asked for by number, so that no other one can answer.
         timeout_seconds: for one answer.
+        outputs: of the graph, to ask for.
     """
 
-    def __init__(self, address: str, name: str, version: str, *, timeout_seconds: float) -> None:
-        self._address, self._name, self._version = address, name, version
+    def __init__(
+        self, address: str, name: str, version: str, *, timeout_seconds: float, outputs: tuple[str, ...] = READING
+    ) -> None:
+        self._address, self._name, self._version, self._outputs = address, name, version, outputs
         self._timeout_seconds = timeout_seconds
         self._channel = grpc.insecure_channel(address, options=_CHANNEL)
         self._calls = GRPCInferenceServiceStub(self._channel)
@@ -63,14 +66,14 @@ class Predictor:
 
     def infer(
         self, pixels: npt.NDArray[np.uint8], *, seconds: float | None = None
-    ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+    ) -> dict[str, npt.NDArray[np.float32]]:
         """Ask for the figures of some images.
 
         Args:
             pixels: uint8 (images, 1, size, size).
             seconds: that whoever asked will wait; None: as long as it takes.
         Returns:
-            probabilities float32 (images, classes) and ood_score float32 (images,).
+            Output to float32 (images, ...), as Triton gives them.
         Raises:
             OverloadedError: Triton's queue is full, or it did not answer in time.
             ClientGoneError: whoever asked waits no longer.
@@ -85,11 +88,10 @@ class Predictor:
             if error.code() == grpc.StatusCode.DEADLINE_EXCEEDED and patience < self._timeout_seconds:
                 raise ClientGoneError("the client's deadline passed.") from error
             raise self._failure(error) from error
-        figures = {
-            output.name: np.frombuffer(raw, np.float32).reshape(len(pixels), -1)
+        return {
+            output.name: np.frombuffer(raw, np.float32).reshape(output.shape)
             for output, raw in zip(response.outputs, response.raw_output_contents, strict=True)
         }
-        return figures["probabilities"], figures["ood_score"][:, 0]
 
     def _write_head(self, shape: tuple[int, ...]) -> bytes:
         return bytes(
@@ -97,7 +99,7 @@ class Predictor:
                 model_name=self._name,
                 model_version=self._version,
                 inputs=[{"name": "pixels", "datatype": "UINT8", "shape": shape}],
-                outputs=[{"name": name} for name in _OUTPUTS],
+                outputs=[{"name": name} for name in self._outputs],
             ).SerializeToString()
         )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import uuid
 from collections.abc import Awaitable, Callable
 from http import HTTPStatus
@@ -56,19 +57,18 @@ def _v2(transformer: Transformer, access: Access, config: ServeConfig) -> APIRou
         return contract.server_metadata()
 
     async def server_ready() -> dict[str, bool]:
-        await _require_ready(transformer)
+        await _require_ready(transformer.is_ready)
         return {"ready": True}
 
     async def models() -> dict[str, list[str]]:
-        return {"models": [transformer.name]}
+        return {"models": list(transformer.models)}
 
     async def model(model_name: str, model_version: str = "") -> dict[str, Any]:
-        transformer.check(model_name, model_version)
-        return contract.model_metadata(transformer.model)
+        return contract.model_metadata(transformer.find(model_name, model_version).model)
 
     async def model_ready(model_name: str, model_version: str = "") -> dict[str, Any]:
-        transformer.check(model_name, model_version)
-        await _require_ready(transformer)
+        served = transformer.find(model_name, model_version)
+        await _require_ready(lambda: bool(transformer.ready) and served.predictor.ready())
         return {"name": model_name, "ready": True}
 
     async def infer(request: Request, model_name: str, model_version: str = "") -> Response:
@@ -80,7 +80,7 @@ def _v2(transformer: Transformer, access: Access, config: ServeConfig) -> APIRou
             asked,
             answer,
             name=model_name,
-            version=transformer.model.version,
+            version=str(answer.parameters["model_version"]),
             identifier=asked.id or str(uuid.uuid4()),
         )
         return Response(body, headers=headers)
@@ -100,10 +100,10 @@ def _v2(transformer: Transformer, access: Access, config: ServeConfig) -> APIRou
 
 def _v1(transformer: Transformer, access: Access, config: ServeConfig) -> APIRouter:
     async def models() -> dict[str, list[str]]:
-        return {"models": [transformer.name]}
+        return {"models": list(transformer.models)}
 
     async def model(model_name: str) -> dict[str, Any]:
-        transformer.check(model_name, "")
+        transformer.find(model_name, "")
         return {"name": model_name, "ready": await transformer.healthy()}
 
     async def predict(request: Request, model_name: str) -> Response:
@@ -118,8 +118,8 @@ def _v1(transformer: Transformer, access: Access, config: ServeConfig) -> APIRou
     return routes
 
 
-async def _require_ready(transformer: Transformer) -> None:
-    if not await transformer.healthy():
+async def _require_ready(is_ready: Callable[[], bool]) -> None:
+    if not await asyncio.get_running_loop().run_in_executor(None, is_ready):
         raise OverloadedError("the model is not ready: Triton does not answer for it yet. Try again in a second.")
 
 
@@ -129,11 +129,11 @@ def _asker(transformer: Transformer, access: Access, config: ServeConfig) -> Cal
     async def ask(request: Request, parse: Callable[[bytes], R], name: str, version: str) -> tuple[R, Answer]:
         async def read(held: HeldBytes) -> bytes:
             access.check(request.headers.get("authorization"))
-            transformer.check(name, version)
+            transformer.find(name, version)
             async with in_time(config.body_timeout_seconds):
                 return await read_body(request, config.max_request_bytes, held)
 
-        return await transformer.answer(read, parse)
+        return await transformer.answer(name, version, read, parse)
 
     return ask
 

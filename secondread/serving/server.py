@@ -7,7 +7,7 @@ import contextlib
 import logging
 import signal
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,13 +17,15 @@ from fastapi import FastAPI
 
 from secondread.config.serve import ServeConfig
 from secondread.errors import DependencyError
-from secondread.export.repository import RepositoryModel, read_repository
+from secondread.export.repository import RepositoryModel, model_names, read_repository
 from secondread.export.signing import verify_folder
 from secondread.logging import ROOT, get_logger
+from secondread.model.session import SALIENCY
+from secondread.serving import contract
 from secondread.serving.access import Access
 from secondread.serving.grpc_service import create_server
 from secondread.serving.http_protocol import bounded_heads
-from secondread.serving.predictor import Predictor
+from secondread.serving.predictor import READING, Predictor
 from secondread.serving.rest import create_app
 from secondread.serving.transformer import Transformer
 
@@ -72,7 +74,7 @@ def run_transformer(
         IntegrityError: the folder holds no such model, is not signed by a trusted key, or is not what was signed.
         DependencyError: a port is taken.
     """
-    model = read_repository(repository, config.name)
+    models = [read_repository(repository, name) for name in model_names(repository, config.name)]
     key = verify_folder(repository, trusted)
     log.info("%s is what key %s signed", repository, key.name)
     # The SDK and uvicorn log every request, twice, and metrics count them; their errors go where ours go.
@@ -80,16 +82,23 @@ def run_transformer(
         foreign = logging.getLogger(name)
         foreign.setLevel(logging.WARNING)
         foreign.handlers[:] = logging.getLogger(ROOT).handlers
-    asyncio.run(_serve(model, predictor_address, config, on_listening))
+    asyncio.run(_serve(models, predictor_address, config, on_listening))
+
+
+def _predictor(model: RepositoryModel, address: str, config: ServeConfig) -> Predictor:
+    outputs = (*READING, SALIENCY) if contract.explains(model) else READING
+    return Predictor(
+        address, model.name, model.version, timeout_seconds=config.predictor_timeout_seconds, outputs=outputs
+    )
 
 
 async def _serve(
-    model: RepositoryModel, predictor_address: str, config: ServeConfig, on_listening: Callable[[Endpoints], None]
+    models: Sequence[RepositoryModel],
+    predictor_address: str,
+    config: ServeConfig,
+    on_listening: Callable[[Endpoints], None],
 ) -> None:
-    predictor = Predictor(
-        predictor_address, config.name, model.version, timeout_seconds=config.predictor_timeout_seconds
-    )
-    transformer = Transformer(model, predictor, config)
+    transformer = Transformer([(model, _predictor(model, predictor_address, config)) for model in models], config)
     access = Access(config.token_file)
     stop = _stop_signal()
     try:

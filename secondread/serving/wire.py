@@ -7,7 +7,7 @@ element by element. This one cuts the body into its parts and leaves the bytes a
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -28,10 +28,12 @@ class RestRequest(Request):
     """What came over REST.
 
     Attributes:
-        binary: names of the outputs that are wanted in the binary extension.
+        binary: outputs by name, and whether each is wanted in the binary extension.
+        all_binary: whether those are that are not named.
     """
 
-    binary: frozenset[str] = frozenset()
+    binary: Mapping[str, bool] = field(default_factory=dict)
+    all_binary: bool = False
 
 
 def parse_request(body: bytes, json_length: str | None) -> RestRequest:
@@ -49,14 +51,15 @@ def parse_request(body: bytes, json_length: str | None) -> RestRequest:
     given = document.get("inputs")
     if not isinstance(given, list) or len(given) != 1:
         raise InputError(f"the request has not exactly one input: send {_EXAMPLE}.")
-    outputs = _outputs(document)
+    outputs, all_binary = _outputs(document)
     images, urls = _asked(_mapping(given[0], "the input"), memoryview(body)[cut:])
     return RestRequest(
         images=images,
         urls=urls,
         id=str(document.get("id") or ""),
-        outputs=contract.wanted_outputs(list(outputs)),
-        binary=frozenset(name for name, binary in outputs.items() if binary),
+        outputs=tuple(outputs),
+        binary=outputs,
+        all_binary=all_binary,
     )
 
 
@@ -100,14 +103,13 @@ def encode_answer(
     """
     outputs: list[dict[str, Any]] = []
     parts: list[bytes] = []
-    for output in request.outputs:
-        tensor = answer.tensors[output]
+    for output, tensor in answer.tensors.items():
         described: dict[str, Any] = {
             "name": output,
             "shape": list(tensor.shape),
-            "datatype": contract.DATATYPES[output],
+            "datatype": contract.datatype(tensor),
         }
-        if output in request.binary:
+        if request.binary.get(output, request.all_binary):
             parts.append(contract.to_raw(tensor))
             described["parameters"] = {"binary_data_size": len(parts[-1])}
         else:
@@ -168,21 +170,19 @@ def _binary(description: Mapping[str, Any], rest: memoryview) -> memoryview:
     return rest
 
 
-def _outputs(document: Mapping[str, Any]) -> dict[str, bool]:
-    """The outputs that are asked for, and which of them binary; the wish for all holds for each that says nothing."""
+def _outputs(document: Mapping[str, Any]) -> tuple[dict[str, bool], bool]:
+    """The outputs that are asked for, which of them binary, and whether those are that are not named."""
     parameters = _mapping(document.get("parameters") or {}, "parameters")
     binary = bool(parameters.get("binary_data_output", False))
     outputs = document.get("outputs") or []
     if not isinstance(outputs, list):
         raise InputError('\'outputs\' is no list: send [{"name": "label"}], or leave it out.')
-    if not outputs:
-        return dict.fromkeys(contract.DATATYPES, binary)
     wanted = {}
     for output in outputs:
         description = _mapping(output, "an output")
         own = _mapping(description.get("parameters") or {}, "parameters of an output")
         wanted[str(description.get("name"))] = bool(own.get("binary_data", binary))
-    return wanted
+    return wanted, binary
 
 
 def _mapping(value: object, what: str) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import shutil
 import signal
 import socket
 import subprocess
@@ -100,9 +101,12 @@ def wait_for(condition: Callable[[], object], *, seconds: float, what: str) -> N
 
 
 @pytest.fixture(scope="session")
-def model(tiny_model: ModelFolder) -> ModelFolder:
-    """A tiny real model."""
-    return tiny_model
+def model(tiny_model: ModelFolder, explaining_graph: Path, tmp_path_factory: pytest.TempPathFactory) -> ModelFolder:
+    """A tiny real model, with the graph that explains it."""
+    folder = tmp_path_factory.mktemp("model") / "secondread"
+    shutil.copytree(tiny_model.root, folder)
+    shutil.copyfile(explaining_graph, folder / "explain.onnx")
+    return ModelFolder.open(folder)
 
 
 @pytest.fixture(scope="session")
