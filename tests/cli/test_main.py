@@ -48,6 +48,7 @@ COMMANDS = [
     ["register", "key"],
     ["serve"],
     ["predict"],
+    ["explain"],
     ["loadtest"],
     ["doctor"],
 ]

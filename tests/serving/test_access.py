@@ -14,8 +14,9 @@ from typing import Any
 import grpc
 import pytest
 
-from secondread.errors import InputError
-from secondread.serving.access import Access, UnauthorizedError
+from secondread.errors import DependencyError, InputError
+from secondread.serving.access import Access, UnauthorizedError, read_token
+from secondread.serving.predict import predict_with_server
 from secondread.serving.sdk import GRPCInferenceServiceStub, messages
 
 ONE, TWO = "one-token-of-16-or-more", "another-token-of-16-or-more"
@@ -71,6 +72,12 @@ def test_a_file_that_lets_in_nobody_or_anybody_is_refused(tmp_path: Path, lines:
         Access(str(tmp_path / "tokens"))
 
 
+def test_whoever_asks_reads_the_first_token_of_a_file(tokens: Path, tmp_path: Path) -> None:
+    assert read_token(tokens) == ONE
+    with pytest.raises(InputError, match="cannot be read"):
+        read_token(tmp_path / "nowhere")
+
+
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"nowhere.* cannot be read"):
         Access(str(tmp_path / "nowhere"))
@@ -86,7 +93,9 @@ def guarded(
     stop(server)
 
 
-def test_rest_and_grpc_want_the_token_and_health_does_not(guarded: Any, film: Callable[..., bytes]) -> None:
+def test_rest_and_grpc_want_the_token_and_health_does_not(
+    guarded: Any, film: Callable[..., bytes], tmp_path: Path
+) -> None:
     tensor = {"name": "image", "datatype": "BYTES", "shape": [1]}
     v2 = json.dumps({"inputs": [{**tensor, "data": [base64.b64encode(film(1)).decode()]}]})
     v1 = json.dumps({"instances": [{"b64": base64.b64encode(film(1)).decode()}]})
@@ -104,6 +113,13 @@ def test_rest_and_grpc_want_the_token_and_health_does_not(guarded: Any, film: Ca
         assert rest(path, body, ONE) == (503, None)  # let in, to a Triton that does not answer
     with urllib.request.urlopen(f"{guarded.url}/v2/health/live", timeout=30) as response:
         assert response.status == 200
+
+    image = tmp_path / "film.png"
+    image.write_bytes(film(1))
+    with pytest.raises(InputError, match="this server wants a token"):
+        predict_with_server(guarded.url, [image])
+    with pytest.raises(DependencyError, match="does not answer"):  # let in
+        predict_with_server(guarded.url, [image], token=ONE)
 
     message = messages.ModelInferRequest(
         model_name="secondread", inputs=[{**tensor, "contents": {"bytes_contents": [film(1)]}}]

@@ -226,14 +226,6 @@ def test_tls_is_with_the_name_at_the_address(archive: ThreadingHTTPServer, certi
         fetch(f"https://{hosts[1]}/film", url_hosts=hosts, url_authorities=str(certificate))
 
 
-@pytest.mark.parametrize(
-    "settings", [{"url_hosts": ("http://pacs",)}, {"url_networks": ("pacs",)}, {"url_hosts": ("",)}]
-)
-def test_settings_that_mean_nothing_are_refused(settings: Any) -> None:
-    with pytest.raises(InputError, match="url_"):
-        ServeConfig(**settings)
-
-
 def ask(server: Any, *urls: str) -> tuple[int, Any]:
     tensor = {"name": "url", "datatype": "BYTES", "shape": [len(urls)], "data": urls}
     request = urllib.request.Request(

@@ -145,7 +145,26 @@ def test_a_folder_without_the_model_names_those_it_has(repository: Path) -> None
     command = [sys.executable, "-m", "secondread.serving", "--model-dir", str(repository), "--model-name", "oct"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60)
     assert done.returncode == 2
-    assert "holds no model 'oct' (it has secondread)" in done.stderr
+    assert "holds no model 'oct' (it has secondread, secondread-explain)" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("setting", "says"),
+    [
+        ("serve.max_in_flight=0", "serve.max_in_flight must be above 0"),
+        ("serve.url_hosts=pacs", "serve.url_hosts must be a list"),
+        ("serve.colour=red", "serve has no setting colour"),
+        ("train.epochs=1", "a stage of serve"),
+    ],
+)
+@pytest.mark.parametrize("command", [["secondread.serving"], ["secondread", "serve"]], ids=["pod", "laptop"])
+def test_any_setting_is_set_and_a_wrong_one_is_told(command: list[str], setting: str, says: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", *command, "--set", setting], cwd=ROOT, capture_output=True, text=True, timeout=60
+    )
+    assert done.returncode == 2
+    assert says in " ".join(done.stderr.split())
     assert "Traceback" not in done.stderr
 
 
