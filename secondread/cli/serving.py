@@ -1,4 +1,4 @@
-"""`secondread serve | predict | explain | loadtest`: a model behind V2 (Open Inference Protocol), asked."""
+"""`secondread serve | predict | explain | batch | loadtest`: a model behind V2 (Open Inference Protocol), asked."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from secondread.atomic import write_json
+from secondread.cli.engine import EngineName, RayAddress, chosen_engine
 from secondread.cli.output import Json, example, print_json, print_line
 from secondread.config.environment import Environment
 from secondread.config.loadtest import LoadTestConfig
@@ -33,6 +34,12 @@ def add_to(app: typer.Typer) -> None:
     app.command(epilog=example("secondread explain film.jpg", "secondread explain film.dcm --model var/model --json"))(
         explain
     )
+    app.command(
+        epilog=example(
+            "secondread batch --input films/ --output readings.parquet",
+            "secondread batch --input s3://bucket/films --output readings.parquet --engine ray",
+        )
+    )(batch)
     app.command(epilog=example("secondread loadtest --images films/ --users 8 --seconds 60"))(loadtest)
 
 
@@ -61,19 +68,55 @@ def serve(
     given = {"name": name, "host": host, "http_port": http_port, "grpc_port": grpc_port}
     config = from_mapping(ServeConfig, {**given, **parse_settings(settings, ("serve",))["serve"]}, stage="serve")
     environment = Environment.read()
-    if repository is None:
-        from secondread.tracking.registry import Registry
-
-        place = Registry(environment.mlflow_tracking_uri).get(name, which).storage_uri
-    else:
-        place = str(repository)
 
     def ready(endpoints: Endpoints) -> None:
         if ready_file is not None:
             write_json(ready_file, asdict(endpoints))
 
-    with opened_repository(place, environment) as folder:
+    with opened_repository(_place(repository, name, which, environment), environment) as folder:
         run(folder, config, home=environment.home, trusted=environment.signing.trusted, on_ready=ready)
+
+
+def _place(repository: str | None, name: str, which: str, environment: Environment) -> str:
+    """Where the model repository is that is meant."""
+    if repository is not None:
+        return repository
+    from secondread.tracking.registry import Registry
+
+    return Registry(environment.mlflow_tracking_uri).get(name, which).storage_uri
+
+
+def batch(
+    place: Annotated[
+        str, typer.Option("--input", help="Folder of images, CSV file with a column 'path', or the URI of a source.")
+    ],
+    output: Annotated[Path, typer.Option(help="Table to write, Parquet: a row an image.")],
+    model: Annotated[Path | None, typer.Option(help="Model folder; by default the registry is asked.")] = None,
+    name: Name = ServeConfig.name,
+    which: Annotated[str, typer.Option(help="Version number or alias in the registry.")] = "champion",
+    repository: Annotated[
+        str | None, typer.Option(help="Signed Triton repository (folder, s3:// or swift://) instead.")
+    ] = None,
+    engine: EngineName = "",
+    ray_address: RayAddress = "",
+    json: Json = False,
+) -> None:
+    """Read very many images without a server. Called again after a cut, it goes on where it was."""
+    from secondread.export.opened import opened_repository
+    from secondread.export.signing import verify_folder
+    from secondread.serving.batch import Scorer, score
+
+    environment, chosen = Environment.read(), chosen_engine(engine, ray_address)
+    if model is not None:
+        scored = score(place, Scorer.of_folder(model), output, engine=chosen)
+    else:
+        with opened_repository(_place(repository, name, which, environment), environment) as folder:
+            verify_folder(folder, environment.signing.trusted)
+            scored = score(place, Scorer.of_repository(folder, name), output, engine=chosen)
+    if json:
+        print_json(scored.to_json())
+    else:
+        print_line(scored.line())
 
 
 def predict(

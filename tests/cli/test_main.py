@@ -49,6 +49,7 @@ COMMANDS = [
     ["serve"],
     ["predict"],
     ["explain"],
+    ["batch"],
     ["loadtest"],
     ["doctor"],
 ]

@@ -1,0 +1,267 @@
+"""Readings of very many images, without a server: a table in Parquet, a row an image.
+
+    path                   inside the input
+    image_id               SHA-256 of the bytes, hex; empty where they could not be read
+    label, confidence, urgency, out_of_distribution, ood_score
+                           as the inference API says them; of an image that could not be read, empty
+    p_<class>              probability of each class
+    error                  why an image could not be read; empty where it could
+
+What the table's metadata say under the key `secondread`, as JSON: model, version, digest, classes and the notice.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import shutil
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from functools import lru_cache, partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from secondread.atomic import atomic_file, resumable_folder
+from secondread.config.engine import EngineConfig
+from secondread.data.engines.engine import open_engine
+from secondread.data.engines.journal import Journal, resume_key, work_through
+from secondread.data.pixels.decode import DEFAULT_LIMITS, read_bounded
+from secondread.data.pixels.preprocess import preprocess
+from secondread.data.sources.folder_scan import IMAGE_SUFFIXES
+from secondread.data.sources.open import open_source
+from secondread.data.sources.source import SourceImage
+from secondread.errors import ImageError, InputError, TooLargeError
+from secondread.export.repository import GRAPH_FILE, RepositoryModel, read_repository
+from secondread.model.folder import ModelConfigFile, ModelFolder
+from secondread.model.session import GraphSession
+from secondread.serving import contract
+from secondread.serving.interpret import interpret
+
+BATCH_IMAGES = 256  # read at a time: enough that handing them out costs nothing, and little is lost with a worker
+METADATA_KEY = b"secondread"
+_RUN_IMAGES = 32  # of one run of the graph, as a server's largest
+_READINGS = "readings.parquet"
+_PROBABILITY = "p_"
+
+
+@dataclass(frozen=True)
+class Scored:
+    """What a run of many images gave.
+
+    Attributes:
+        images: in the table.
+        unreadable: of these.
+        out_of_distribution: of those that could be read.
+        labels: images by class.
+        output: the table.
+    """
+
+    images: int
+    unreadable: int
+    out_of_distribution: int
+    labels: dict[str, int]
+    output: str
+
+    def to_json(self) -> dict[str, Any]:
+        """As JSON."""
+        return asdict(self)
+
+    def line(self) -> str:
+        """For people."""
+        labels = ", ".join(f"{count:,} {label}" for label, count in self.labels.items())
+        return (
+            f"{self.images:,} images: {labels or 'none'}; {self.out_of_distribution:,} out of distribution, "
+            f"{self.unreadable:,} unreadable\n{self.output}"
+        )
+
+
+@dataclass(frozen=True)
+class Scorer:
+    """A graph and what it means.
+
+    Attributes:
+        graph: ONNX file.
+        model: that it is of.
+    """
+
+    graph: Path
+    model: RepositoryModel
+
+    @classmethod
+    def of_folder(cls, folder: Path) -> Scorer:
+        """Of a model folder, as `train` or `quantize` wrote it.
+
+        Raises:
+            IntegrityError: it is none.
+        """
+        model = ModelFolder.open(folder)
+        return cls(model.graph_path(), RepositoryModel(model.config.name, "", model.digest(), model.config))
+
+    @classmethod
+    def of_repository(cls, folder: Path, name: str) -> Scorer:
+        """Of a Triton repository, as `register` wrote it.
+
+        Raises:
+            IntegrityError: it holds no such model.
+        """
+        model = read_repository(folder, name)
+        return cls(folder / name / model.version / GRAPH_FILE, model)
+
+
+def score(place: str, scorer: Scorer, output: Path, *, engine: EngineConfig = EngineConfig()) -> Scored:  # noqa: B008
+    """Read all images of a place. A run that was cut is gone on with by the next one like it.
+
+    Args:
+        place: a folder, of which every image below it is read; a CSV file with a column `path`; or the URI of a source.
+        scorer: the model.
+        output: Parquet file to write; it appears whole or not at all.
+        engine: what does the work; it changes nothing that is written.
+    Raises:
+        InputError: there is no image, or the output cannot be written.
+        DependencyError: a store or the engine is not there.
+    """
+    images, identity = _opened(place)
+    if not images:
+        raise InputError(
+            f"{place} holds no image: files of a folder are looked at that end in {', '.join(sorted(IMAGE_SUFFIXES))}."
+        )
+    model = scorer.model
+    key = resume_key("batch", identity, model.digest, model.version)
+    batches = [images[start : start + BATCH_IMAGES] for start in range(0, len(images), BATCH_IMAGES)]
+    columns: dict[str, list[Any]] = {name: [] for name in _columns(model.config)}
+    work = output.with_name(f".{output.name}.work")
+    with _removed(work), resumable_folder(work, marker=_READINGS, key=key) as folder, open_engine(engine) as running:
+        documents = work_through(
+            running,
+            partial(_read, graph=str(scorer.graph.resolve()), config=model.config.to_dict()),
+            batches,
+            Journal(folder),
+            finish=lambda _, found: found,
+            is_whole=lambda batch, found: set(found) == set(columns) and len(found["path"]) == len(batch),
+            description="reading images",
+        )
+        for document in documents:
+            for name, values in columns.items():
+                values += document[name]
+        _write(columns, model, folder / _READINGS)
+        _put(folder / _READINGS, output)
+    readable = [label for label in columns["label"] if label is not None]
+    return Scored(
+        images=len(images),
+        unreadable=len(images) - len(readable),
+        out_of_distribution=sum(bool(each) for each in columns["out_of_distribution"]),
+        labels=dict(sorted(Counter(readable).items())),
+        output=str(output),
+    )
+
+
+def _opened(place: str) -> tuple[list[SourceImage], list[Any]]:
+    """The images of a place, and what changes whenever one of them does."""
+    path = Path(place)
+    if path.is_dir():
+        files = {
+            str(file.relative_to(path)): file
+            for file in sorted(path.rglob("*"))
+            if file.suffix.lower() in IMAGE_SUFFIXES and file.is_file()
+        }
+    elif path.is_file() and path.suffix.lower() == ".csv":
+        files = {name: path.parent / name for name in _listed(path)}
+    else:
+        source = open_source(place)
+        return list(source.images()), [source.uri, source.fingerprint()]
+    read = {name: partial(read_bounded, file.resolve(), DEFAULT_LIMITS) for name, file in files.items()}
+    images = [SourceImage(name=name, label="", read=each) for name, each in read.items()]
+    return images, [[name, *_stat(file)] for name, file in files.items()]
+
+
+def _stat(file: Path) -> tuple[int, ...]:
+    try:
+        about = file.stat()
+    except OSError:  # it is told as an image that cannot be read
+        return ()
+    return about.st_size, about.st_mtime_ns
+
+
+def _listed(path: Path) -> Iterator[str]:
+    """The images that a CSV file names, beside it or by their whole path."""
+    with path.open(newline="", encoding="utf-8-sig") as text:
+        rows = csv.DictReader(text)
+        if "path" not in (rows.fieldnames or ()):
+            raise InputError(f"{path} has no column 'path': name an image a row, relative to the file.")
+        for row in rows:
+            yield row["path"]
+
+
+def _columns(config: ModelConfigFile) -> list[str]:
+    reading = ("path", "image_id", "label", "confidence", "urgency", "out_of_distribution", "ood_score")
+    return [*reading, *(f"{_PROBABILITY}{name}" for name in config.taxonomy.names), "error"]
+
+
+def _read(images: Sequence[SourceImage], *, graph: str, config: dict[str, Any]) -> dict[str, list[Any]]:
+    """What is said of some images, by column. Runs in a worker, which may be on another machine."""
+    model = ModelConfigFile.from_dict(config)
+    rows: list[dict[str, Any]] = [
+        dict.fromkeys(_columns(model)) | {"path": image.name, "image_id": "", "error": ""} for image in images
+    ]
+    pixels, readable = [], []
+    for row, image in zip(rows, images, strict=True):
+        try:
+            data = image.read()
+            row["image_id"] = contract.image_id(data)
+            pixels.append(preprocess(data, model.preprocessing))
+            readable.append(row)
+        except (ImageError, TooLargeError, OSError) as error:
+            row["error"] = (error.strerror or "cannot be read") if isinstance(error, OSError) else str(error)
+    if readable:
+        # as many threads as images are read in already; each run alone is the slower, all together are the faster
+        outputs = _session(graph).run(np.stack(pixels)[:, np.newaxis], batch_size=_RUN_IMAGES)
+        reading = interpret(outputs.probabilities, outputs.ood_score, model)
+        for index, row in enumerate(readable):
+            row |= {
+                "label": reading.labels[index],
+                "confidence": float(reading.confidence[index]),
+                "urgency": reading.urgency[index],
+                "out_of_distribution": bool(reading.out_of_distribution[index]),
+                "ood_score": float(outputs.ood_score[index]),
+            }
+            for name, share in zip(model.taxonomy.names, outputs.probabilities[index], strict=True):
+                row[f"{_PROBABILITY}{name}"] = float(share)
+    return {name: [row[name] for row in rows] for name in _columns(model)}
+
+
+@lru_cache(maxsize=2)
+def _session(graph: str) -> GraphSession:
+    return GraphSession(graph, threads=1)
+
+
+def _write(columns: dict[str, list[Any]], model: RepositoryModel, file: Path) -> None:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    kinds = {"confidence": pa.float32(), "ood_score": pa.float32(), "out_of_distribution": pa.bool_()}
+    probabilities = {name: pa.float32() for name in columns if name.startswith(_PROBABILITY)}
+    schema = pa.schema([(name, (kinds | probabilities).get(name, pa.string())) for name in columns])
+    about = {"model": model.name, **contract.answer_parameters(model)}
+    table = pa.table(columns, schema=schema.with_metadata({METADATA_KEY: json.dumps(about).encode()}))
+    with atomic_file(file) as aside:
+        pq.write_table(table, aside)
+
+
+def _put(made: Path, output: Path) -> None:
+    """Copy the table to its place, whole."""
+    try:
+        with atomic_file(output) as aside:
+            shutil.copyfile(made, aside)
+    except OSError as error:
+        raise InputError(f"{output} cannot be written ({error.strerror}): choose another --output.") from error
+
+
+@contextmanager
+def _removed(folder: Path) -> Iterator[None]:
+    """The folder is gone when all has ended well."""
+    yield
+    shutil.rmtree(folder, ignore_errors=True)
