@@ -51,7 +51,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m secondread.serving",
         description="The inference API in front of a Triton that runs in the same pod.",
-        epilog="Example: python -m secondread.serving --model-dir /mnt/models --predictor-host localhost:9000",
+        epilog="Example: python -m secondread.serving --model-dir /mnt/models --predictor-host localhost:8000",
     )
     parser.add_argument("--model-name", default="secondread", help="model, as the repository names it")
     parser.add_argument(
@@ -62,7 +62,7 @@ def _parser() -> argparse.ArgumentParser:
         type=Path,
         help="public key, or folder of *.pub, that must have signed it; by default SECONDREAD_TRUSTED_KEYS",
     )
-    parser.add_argument("--predictor-host", default="localhost:9000", help="host:port of Triton's gRPC service")
+    parser.add_argument("--predictor-host", default="localhost:8000", help="host:port of Triton's HTTP service")
     # In a pod the network policy decides who comes in.
     parser.add_argument("--host", default="0.0.0.0", help="address to listen on")  # noqa: S104
     parser.add_argument("--http-port", type=int, default=8080, help="REST; 0 picks a free port")

@@ -129,11 +129,8 @@ def write_picture(explained: Explained, file: Path) -> None:
         says += "; unlike what the model was trained for"
     draw.text((_MARGIN, side + _MARGIN + 6), f"{says}. The map shows {_DISCLAIMER}.", "black")
     draw.text((_MARGIN, side + _MARGIN + 8 + _TEXT_HEIGHT), reading.notice, "black")
-    try:
-        with atomic_file(file) as aside:
-            picture.save(aside, "PNG")
-    except OSError as error:
-        raise InputError(f"{file} cannot be written ({error.strerror}): choose another --output.") from error
+    with atomic_file(file) as aside:
+        picture.save(aside, "PNG")
 
 
 def print_explained(explained: Sequence[Explained], pictures: Sequence[Path]) -> None:

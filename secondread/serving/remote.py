@@ -84,16 +84,18 @@ class RemoteImages:
         connection = self._connection(scheme, self._address(index, host, port), port, host)
         late = threading.Event()
 
-        def cut() -> None:
+        def cut(line: socket.socket) -> None:
             late.set()
-            if connection.sock is not None:
-                with contextlib.suppress(OSError):
-                    connection.sock.shutdown(socket.SHUT_RDWR)
+            with contextlib.suppress(OSError):
+                line.shutdown(socket.SHUT_RDWR)
 
-        watchdog = threading.Timer(self._seconds, cut)  # each read may take that long; all together must not
-        watchdog.daemon = True
-        watchdog.start()
+        watchdog: threading.Timer | None = None
         try:
+            connection.connect()
+            # each read may take that long; all together must not
+            watchdog = threading.Timer(self._seconds, cut, [connection.sock])
+            watchdog.daemon = True
+            watchdog.start()
             named = f"[{host}]" if ":" in host else host
             connection.request(
                 "GET",
@@ -102,14 +104,19 @@ class RemoteImages:
                 preload_content=False,
                 decode_content=False,
             )
-            return self._read(index, host, connection.getresponse(), hold)
+            with contextlib.closing(connection.getresponse()) as response:
+                data = self._read(index, host, response, hold)
+            if late.is_set():  # what has no length ends where it is cut
+                raise TimeoutError
+            return data
         except (urllib3.exceptions.HTTPError, http.client.HTTPException, OSError) as error:
             why = (
                 f"took more than {self._seconds:g} s" if late.is_set() else f"does not answer ({type(error).__name__})"
             )
             raise DependencyError(f"image {index}: {host} {why}: try again, or send the image itself.") from error
         finally:
-            watchdog.cancel()
+            if watchdog is not None:
+                watchdog.cancel()
             connection.close()
 
     def _connection(self, scheme: str, address: str, port: int, host: str) -> HTTPConnection:
@@ -121,7 +128,6 @@ class RemoteImages:
             port,
             timeout=self._seconds,
             server_hostname=host,
-            assert_hostname=host,
             cert_reqs="CERT_REQUIRED",
             ca_certs=self._authorities,
         )

@@ -63,4 +63,4 @@ def serve(
         start_timeout_seconds=config.start_timeout_seconds,
     ) as triton:
         # verified once more, now that Triton has read it
-        run_transformer(repository, triton.grpc_address, config, trusted=trusted, on_listening=ready)
+        run_transformer(repository, triton.http_address, config, trusted=trusted, on_listening=ready)

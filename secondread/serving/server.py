@@ -65,7 +65,7 @@ def run_transformer(
 
     Args:
         repository: folder whose `config.json` says what is served; all of it is verified before a port is opened.
-        predictor_address: host:port of Triton's gRPC service.
+        predictor_address: host:port of Triton's HTTP service.
         config: name, ports and limits.
         trusted: public key, or folder of such keys, whose signature the repository must have.
         on_listening: called once both ports are open; readiness is a matter of /v2/health/ready.

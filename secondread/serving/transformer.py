@@ -214,7 +214,9 @@ class Transformer(Model):  # type: ignore[misc]
             figures = served.predictor.infer(pixels, seconds=left)
         reading = interpret(figures["probabilities"], figures["ood_score"].ravel(), model.config)
         served.measures.reading(reading)
-        explanation = {SALIENCY: figures[SALIENCY], contract.PIXELS: pixels[:, 0]} if SALIENCY in figures else None
+        explanation: dict[str, contract.Tensor] = {}
+        if SALIENCY in figures:
+            explanation = {SALIENCY: figures[SALIENCY], contract.PIXELS: pixels[:, 0]}
         return contract.answer(images, reading, model, wanted=wanted, explanation=explanation)
 
     def _fetched(self, served: Served, urls: Sequence[str], held: HeldBytes) -> list[bytes]:

@@ -120,7 +120,7 @@ def test_rest_is_on_8080_and_grpc_on_8081(build, pod):
 def test_the_transformer_finds_triton_and_the_model(build, pod, render):
     containers, _ = pod(build)
     transformer, triton = arguments(containers[TRANSFORMER]), arguments(containers[TRITON])
-    assert transformer["predictor-host"] == f"localhost:{triton['grpc-port']}"
+    assert transformer["predictor-host"] == f"localhost:{triton['http-port']}"
     assert transformer["model-dir"] == triton["model-repository"] == "/mnt/models"
     assert (transformer["http-port"], transformer["grpc-port"]) == ("8080", "8081")
     (service,) = [d for d in render(build) if d["kind"] == "InferenceService"]

@@ -118,7 +118,7 @@ def test_rest_and_grpc_want_the_token_and_health_does_not(
     image.write_bytes(film(1))
     with pytest.raises(InputError, match="this server wants a token"):
         predict_with_server(guarded.url, [image])
-    with pytest.raises(DependencyError, match="does not answer"):  # let in
+    with pytest.raises(DependencyError, match="did not answer"):  # let in
         predict_with_server(guarded.url, [image], token=ONE)
 
     message = messages.ModelInferRequest(

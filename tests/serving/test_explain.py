@@ -126,7 +126,8 @@ def test_the_picture_shows_the_film_the_map_over_it_and_the_scale(
 ) -> None:
     (explained,) = explain_with_model(model.root, files[:1])
     write_picture(explained, tmp_path / "new" / "picture.png")
-    picture = np.asarray(Image.open(tmp_path / "new" / "picture.png"))
+    with Image.open(tmp_path / "new" / "picture.png") as opened:
+        picture = np.asarray(opened)
     side, margin = 512, 12
     film, mapped = picture[margin : margin + side, margin : margin + side], picture[margin:, 2 * margin + side :]
     assert np.abs(film.astype(int) - film[..., :1]).max() == 0  # grey
@@ -134,7 +135,7 @@ def test_the_picture_shows_the_film_the_map_over_it_and_the_scale(
     assert np.abs(small - overlay(explained.pixels, explained.saliency)).mean() < 4
     scale = picture[margin : margin + side, 3 * margin + 2 * side].astype(int)
     lightness = scale.sum(axis=1)
-    assert (np.diff(lightness) <= 0).all()  # from the strongest, above, to none
+    assert (np.diff(lightness) <= 2).all()  # from the strongest, above, to none; but for rounding
     assert lightness[0] > lightness[-1] + 300
 
 
@@ -142,7 +143,8 @@ def test_a_map_without_a_place_is_a_picture_too(model: ModelFolder, files: list[
     (explained,) = explain_with_model(model.root, files[:1])
     empty = replace(explained, saliency=np.zeros_like(explained.saliency), regions=())
     write_picture(empty, tmp_path / "picture.png")
-    assert Image.open(tmp_path / "picture.png").width > 2 * 512
+    with Image.open(tmp_path / "picture.png") as picture:
+        assert picture.width > 2 * 512
 
 
 def test_regions_are_places_of_the_map(model: ModelFolder, files: list[Path]) -> None:
@@ -164,7 +166,7 @@ def test_a_model_without_that_graph_is_told(model: ModelFolder, files: list[Path
 def test_a_picture_that_cannot_be_written_is_told(model: ModelFolder, files: list[Path], tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     (explained,) = explain_with_model(model.root, files[:1])
-    with pytest.raises(InputError, match=r"cannot be written .*--output"):
+    with pytest.raises(InputError, match=r"cannot write .*picture\.png"):
         write_picture(explained, tmp_path / "file" / "picture.png")
 
 

@@ -220,9 +220,9 @@ def test_tls_is_with_the_name_at_the_address(archive: ThreadingHTTPServer, certi
     hosts = tuple(f"{name}.test:{archive.server_port}" for name in ("pacs", "other"))
     url = f"https://{hosts[0]}/film"
     assert fetch(url, url_hosts=hosts, url_authorities=str(certificate)) == Archive.image
-    with pytest.raises(DependencyError, match="SSLError"):  # a certificate that nobody vouches for
+    with pytest.raises(DependencyError, match="SSL"):  # a certificate that nobody vouches for
         fetch(url, url_hosts=hosts)
-    with pytest.raises(DependencyError, match="SSLError"):  # of another name
+    with pytest.raises(DependencyError, match="SSL"):  # of another name
         fetch(f"https://{hosts[1]}/film", url_hosts=hosts, url_authorities=str(certificate))
 
 

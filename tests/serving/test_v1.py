@@ -87,7 +87,7 @@ def test_another_model_is_a_404(served: Any, film: Callable[..., bytes]) -> None
 
 def test_the_model_says_that_it_is_ready(served: Any) -> None:
     for path, document in (
-        ("/v1/models", {"models": ["secondread"]}),
+        ("/v1/models", {"models": ["secondread", "secondread-explain"]}),
         ("/v1/models/secondread", {"name": "secondread", "ready": True}),
     ):
         with urllib.request.urlopen(served.url + path, timeout=30) as response:
