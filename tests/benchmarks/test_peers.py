@@ -27,7 +27,9 @@ def test_the_fastapi_peer_answers_with_the_graph_and_ends(
     tiny_graph(graph)
     image = film(1, kind="JPEG")
     request = upload_request(image)
-    with fastapi_server(graph, tmp_path) as address:
+    with fastapi_server(graph, tmp_path) as server:
+        address = server.address
+        assert server.cpu_seconds() > 0
         connection = http.client.HTTPConnection(address, timeout=30)
         connection.request("POST", request.path, request.body, request.headers)
         answer = json.loads(connection.getresponse().read())
