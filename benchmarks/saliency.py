@@ -2,9 +2,9 @@
 
     python -m benchmarks.saliency
 
-trains the default preset at 64 px for about a minute, on phantoms of all nine classes, and prints for each map how
+trains the default preset at 64 px for one or two minutes, on phantoms of all nine classes, and prints for each map how
 often its strongest place lies in the finding (the pointing game), over new phantoms with a finding that the network
-named right. A table for the docs and no figure of `make bench`: after a minute's training they move by some points.
+named right. A table for the docs and no figure of `make bench`: after so short a training they move by some points.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from secondread.training.fit import architecture_for
 
 SIZE = 64
 IMAGES = 1800
-TRAIN = TrainConfig(preset="vit-64", epochs=9, batch_size=32)
+TRAIN = TrainConfig(preset="vit-64", image_presentations=60_000)
 FRESH = f"phantom://demo?images=450&size={SIZE}&seed=7&wrong_labels=0"
 
 Maps = np.ndarray  # float32 (images, SIZE, SIZE)
