@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, ImageDraw
+from PIL import Image, ImageDraw, ImageFont
 from rich.console import Console
 
 from secondread.atomic import atomic_file
@@ -31,7 +31,8 @@ ByteImage = npt.NDArray[np.uint8]
 _SIDE = 512  # pixels that a film is shown with, at least
 _MARGIN = 12
 _SCALE_WIDTH = 16
-_TEXT_HEIGHT = 12
+_TEXT_HEIGHT = 16  # of a line
+_TEXT_SIZE = 13
 _DISCLAIMER = "where the network looked, which is no proof of what it learned"
 
 
@@ -127,8 +128,9 @@ def write_picture(explained: Explained, file: Path) -> None:
     says = f"{reading.title} ({reading.label}), probability {reading.confidence:.2f}"
     if reading.out_of_distribution:
         says += "; unlike what the model was trained for"
-    draw.text((_MARGIN, side + _MARGIN + 6), f"{says}. The map shows {_DISCLAIMER}.", "black")
-    draw.text((_MARGIN, side + _MARGIN + 8 + _TEXT_HEIGHT), reading.notice, "black")
+    lines = [f"{says}. The map shows {_DISCLAIMER}.", reading.notice]
+    for number, line in enumerate(lines):
+        draw.text((_MARGIN, side + _MARGIN + 6 + number * _TEXT_HEIGHT), line, "black", font=_font())
     with atomic_file(file) as aside:
         picture.save(aside, "PNG")
 
@@ -159,7 +161,11 @@ def _draw_scale(picture: Image.Image, left: int, height: int) -> None:
     draw = ImageDraw.Draw(picture)
     for share in (1.0, 0.5, 0.0):
         place = _MARGIN + round((1 - share) * (height - _TEXT_HEIGHT))
-        draw.text((left + _SCALE_WIDTH + 6, place), f"{share:g}", "black")
+        draw.text((left + _SCALE_WIDTH + 6, place), f"{share:g}", "black", font=_font())
+
+
+def _font() -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
+    return ImageFont.load_default(_TEXT_SIZE)
 
 
 def _explained(reading: Reading, pixels: ByteImage, saliency: npt.NDArray[np.float32]) -> Explained:
