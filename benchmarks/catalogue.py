@@ -5,7 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from benchmarks import data, evaluate, phantom, quantize, scale, serve, train, train_accuracy, train_gpu, train_memory
+from benchmarks import (
+    data,
+    edge,
+    evaluate,
+    phantom,
+    quantize,
+    scale,
+    serve,
+    train,
+    train_accuracy,
+    train_gpu,
+    train_memory,
+)
 from benchmarks.measure import Measurement
 from benchmarks.workplace import Workplace
 from secondread.errors import InputError
@@ -148,6 +160,13 @@ BENCHMARKS = (
     Benchmark(
         serve.rate_vs_fastapi,
         {"serve.rate_vs_fastapi": "Answers a second under load: how many times as many"},
+    ),
+    Benchmark(
+        edge.base_install,
+        {
+            "edge.installed_mib": "Installed without extras: all packages together",
+            "edge.first_prediction_seconds": "Installed without extras: a film read by a new process",
+        },
     ),
     *(
         Benchmark(

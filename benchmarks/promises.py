@@ -37,6 +37,8 @@ PROMISED = {
     "quantize.int8.one_thread.accuracy_drop_points": Promise("at most", 0.5),
     "export.fused.speedup": Promise("at least", 1.15),
     "export.fused.one_thread.speedup": Promise("at least", 1.15),
+    "edge.installed_mib": Promise("at most", 300),
+    "edge.first_prediction_seconds": Promise("at most", 1.5),
     "serve.p50_over_bare": Promise("at most", 1.6),
     "serve.cpu_per_request_over_bare": Promise("at most", 1.8),
     "serve.rate_vs_fastapi": Promise("at least", 1.0),
