@@ -45,7 +45,7 @@ def same(one: Reading, other: Reading) -> bool:
     """Equal but for what names the answer: the id is fresh, and a folder has no version yet."""
     return replace(one, reading_id="", model_version="", probabilities={}, confidence=0) == replace(
         other, reading_id="", model_version="", probabilities={}, confidence=0
-    ) and one.probabilities == pytest.approx(other.probabilities, abs=1e-4)
+    ) and one.probabilities == pytest.approx(other.probabilities, abs=1e-6)
 
 
 def test_the_three_ways_agree(
