@@ -162,6 +162,10 @@ BENCHMARKS = (
         {"serve.rate_vs_fastapi": "Answers a second under load: how many times as many"},
     ),
     Benchmark(
+        serve.limit_rps,
+        {"serve.limit_rps": "The highest rate of answers with a P99 below 300 ms"},
+    ),
+    Benchmark(
         edge.base_install,
         {
             "edge.installed_mib": "Installed without extras: all packages together",

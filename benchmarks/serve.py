@@ -20,16 +20,19 @@ from benchmarks.measure import Measurement
 from benchmarks.servers import fastapi_server, our_server
 from benchmarks.trained import Trained
 from benchmarks.workplace import Workplace
+from secondread.config.loadtest import LoadTestConfig
 from secondread.cpus import cpu_limit
 from secondread.data.pixels.preprocess import preprocess
 from secondread.logging import get_logger
 from secondread.model.folder import FP32_GRAPH, ModelFolder
 from secondread.model.session import INPUT, OUTPUTS
+from secondread.serving.load_limit import find_limit
 
 IMAGES = 48
 CALLERS = 4  # as many as `secondread loadtest` sends by default
 BLOCKS, BLOCK = 60, 12  # of requests one after the other
 ROUNDS, ROUND_SECONDS = 12, 2.0  # of load on each server
+LIMIT_SECONDS = 10.0  # of each step of the search for the limit
 BARE_BATCH = 8  # images that the bare work takes at once, and callers that a server is saturated with
 
 log = get_logger(__name__)
@@ -107,6 +110,27 @@ def rate_vs_fastapi(place: Workplace) -> Sequence[Measurement]:
                 requests += sum(len(each.seconds) for each in loads.values())
     peer = f"FastAPI, Pillow and onnxruntime (benchmarks/peers); {CALLERS} callers; {_setting(place, place.trained)}"
     return [Measurement("serve.rate_vs_fastapi", statistics.median(ratios), "x", peer, requests)]
+
+
+def limit_rps(place: Workplace) -> Sequence[Measurement]:
+    """What `secondread loadtest --find-limit` finds, callers and server on the same CPUs."""
+    model = _fp32(place.trained_served)
+    config = LoadTestConfig(seconds=LIMIT_SECONDS)
+    with tempfile.TemporaryDirectory() as work, our_server(model, Path(work)) as server:
+        films = Path(work) / "films"
+        films.mkdir()
+        for number, image in enumerate(place.films.encoded(IMAGES)):
+            (films / f"{number:02d}.jpg").write_bytes(image)
+        config = replace(config, url=f"http://{server.address}", grpc_url=server.grpc_address)
+        found = find_limit(config, images=films, report=Path(work) / "report.html")
+    found.check(config)
+    assert found.best is not None
+    best = found.steps[found.best]
+    about = (
+        f"none; P99 {best.p99_ms:.0f} ms, below {config.p99_below_ms:g}, at most {config.failures_at_most:.0%} failures; "
+        f"REST and gRPC by turns, {found.best} callers on the same CPUs; {_setting(place, place.trained_served)}"
+    )
+    return [Measurement("serve.limit_rps", best.rate_per_second, "requests/s", about, best.requests)]
 
 
 class _Bare:

@@ -40,7 +40,9 @@ def add_to(app: typer.Typer) -> None:
             "secondread batch --input s3://bucket/films --output readings.parquet --engine ray",
         )
     )(batch)
-    app.command(epilog=example("secondread loadtest --images films/ --users 8 --seconds 60"))(loadtest)
+    app.command(
+        epilog=example("secondread loadtest --images films/ --users 8 --seconds 60", "secondread loadtest --find-limit")
+    )(loadtest)
 
 
 def serve(
@@ -187,9 +189,13 @@ def loadtest(
     failures_at_most: Annotated[float, typer.Option(help="Exit 4 above this share.")] = LoadTestConfig.failures_at_most,
     report: Annotated[Path, typer.Option(help="HTML report to write.")] = Path("var/loadtest/report.html"),
     token_file: TokenFile = None,
+    limit: Annotated[
+        bool, typer.Option("--find-limit", help="Find the highest rate that is borne, from --users callers on.")
+    ] = False,
     json: Json = False,
 ) -> None:
     """Put load on a running server over REST and gRPC, and say whether it bears it."""
+    from secondread.serving.load_limit import find_limit
     from secondread.serving.loadtest import loadtest as run
 
     if images is not None and not images.is_dir():
@@ -203,7 +209,8 @@ def loadtest(
         p99_below_ms=p99_below_ms,
         failures_at_most=failures_at_most,
     )
-    result = run(config, images=images, report=report, token=_token(token_file))
+    ask = find_limit if limit else run
+    result = ask(config, images=images, report=report, token=_token(token_file))
     if json:
         print_json(result.to_json())
     else:
