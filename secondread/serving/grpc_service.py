@@ -30,7 +30,7 @@ _STATUS = {
     404: grpc.StatusCode.NOT_FOUND,
     409: grpc.StatusCode.FAILED_PRECONDITION,
     413: grpc.StatusCode.INVALID_ARGUMENT,
-    499: grpc.StatusCode.CANCELLED,
+    499: grpc.StatusCode.DEADLINE_EXCEEDED,  # nobody else is there to read it
     503: grpc.StatusCode.UNAVAILABLE,
 }
 
