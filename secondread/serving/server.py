@@ -1,4 +1,4 @@
-"""Runs REST and gRPC in one event loop: starts both, says when they listen, drains both when told to stop."""
+"""Runs REST, in an event loop, and gRPC, in threads: starts both, says when they listen, drains both when told to."""
 
 from __future__ import annotations
 

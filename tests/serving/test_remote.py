@@ -45,7 +45,7 @@ class Archive(BaseHTTPRequestHandler):
             self.send_response(200)
             self.end_headers()
             try:
-                while not self.server.stopped.wait(0.05 if kind == "/drip" else 0):  # type: ignore[attr-defined]
+                while not self.server.stopped.wait(0.05 if kind == "/drip" else 0):
                     self.wfile.write(b"x" if kind == "/drip" else b"x" * 65536)
             except OSError:
                 pass
@@ -64,11 +64,11 @@ def archive() -> Iterator[ThreadingHTTPServer]:
     Archive.asked = []
     with ThreadingHTTPServer(("127.0.0.1", 0), Archive) as server:
         server.daemon_threads = True
-        server.stopped = threading.Event()  # type: ignore[attr-defined]
+        server.stopped = threading.Event()
         thread = threading.Thread(target=server.serve_forever)
         thread.start()
         yield server
-        server.stopped.set()  # type: ignore[attr-defined]
+        server.stopped.set()
         server.shutdown()
         thread.join()
 
