@@ -3,6 +3,7 @@
     <root>/<name>/<digest>/          storage_uri: what Triton gets as its repository
         <name>/
             config.pbtxt             read by Triton
+            configs/gpu.pbtxt        read in its place by a Triton that is started with --model-config-name=gpu
             <version>/model.onnx     the graph
             <version>/config.json    read by the transformer: `ModelConfigFile`, the digest, the graph's SHA-256
         <name>-explain/              the same of the graph that gives a saliency map too, if the model has one
@@ -30,6 +31,7 @@ from secondread.model.session import SALIENCY, GraphSession
 
 GRAPH_FILE = "model.onnx"
 TRITON_CONFIG_FILE = "config.pbtxt"
+GPU_CONFIG_FILE = "configs/gpu.pbtxt"
 MAX_BATCH_SIZE = 32  # images; the most that one request may hold
 EXPLAIN_SUFFIX = "-explain"
 MAX_EXPLAINED = 8  # images; all that the way back needs is kept on the way there
@@ -67,6 +69,15 @@ model_warmup [ {{
   batch_size: 1
   inputs {{ key: "pixels" value: {{ data_type: TYPE_UINT8 dims: [ 1, {size}, {size} ] zero_data: true }} }}
 }} ]
+"""
+# Not KIND_AUTO above: in a pod without a GPU of its own, NVIDIA's image may see those of the node.
+# Each batch size is a shape of its own, and onnxruntime would time every convolution for it; the backend takes the
+# search from `parameters` only, over what the accelerator says. TF32 keeps 10 bits of what was evaluated with 23.
+_ON_GPU = """\
+parameters [ { key: "cudnn_conv_algo_search" value: { string_value: "1" } } ]
+optimization { execution_accelerators { gpu_execution_accelerator [
+  { name: "cuda" parameters { key: "use_tf32" value: "0" } }
+] } }
 """
 _SALIENCY = """,
   {{ name: "saliency" data_type: TYPE_FP32 dims: [ {size}, {size} ] }}"""
@@ -112,20 +123,29 @@ def write_repository(model: ModelFolder, root: Path, *, name: str, version: int)
     folder = Path(root) / name / model.digest()
     graphs = _graphs(model, name)
     texts = {each: triton_config(model, each, graph) for each, graph in graphs.items()}
+    configs = {f"{each}/{TRITON_CONFIG_FILE}": text for each, text in texts.items()}
+    configs |= {f"{each}/{GPU_CONFIG_FILE}": on_gpu(text) for each, text in texts.items()}
     if not folder.is_dir():
         with atomic_folder(folder, marker=f"{name}/{TRITON_CONFIG_FILE}") as aside:
             for each, graph in graphs.items():
                 (aside / each / str(version)).mkdir(parents=True)
-                (aside / each / TRITON_CONFIG_FILE).write_text(texts[each], encoding="utf-8")
                 _write_version(model, graph, aside / each / str(version))
+            _write_configs(configs, aside)
         return folder
     for each, graph in graphs.items():
         _write_beside(model, graph, folder / each / str(version))
-        config_file = folder / each / TRITON_CONFIG_FILE
-        if not config_file.is_file() or config_file.read_bytes() != texts[each].encode():
-            with atomic_file(config_file) as aside:
-                aside.write_text(texts[each], encoding="utf-8")
+    _write_configs(configs, folder)
     return folder
+
+
+def _write_configs(configs: Mapping[str, str], folder: Path) -> None:
+    """Write Triton's configurations, but not those that are there already."""
+    for name, text in configs.items():
+        path = folder / name
+        if not path.is_file() or path.read_bytes() != text.encode():
+            path.parent.mkdir(exist_ok=True)
+            with atomic_file(path) as aside:
+                aside.write_text(text, encoding="utf-8")
 
 
 def _graphs(model: ModelFolder, name: str) -> Mapping[str, Path]:
@@ -174,6 +194,15 @@ def triton_config(model: ModelFolder, name: str, graph: Path | None = None) -> s
         threads=_INTRA_OP_THREADS,
         saliency=_SALIENCY.format(size=size) if explains else "",
     )
+
+
+def on_gpu(config: str) -> str:
+    """The configuration of the same model with its instances on GPUs, one on each; it is refused where there is none.
+
+    Args:
+        config: as `triton_config` gives it.
+    """
+    return config.replace("kind: KIND_CPU", "kind: KIND_GPU") + _ON_GPU
 
 
 def _write_version(model: ModelFolder, graph: Path, folder: Path) -> None:

@@ -19,7 +19,7 @@ from secondread.export.signing import SIGNATURE_FILE, verify_folder
 from secondread.export.signing_key import SigningKey
 from secondread.model.folder import ModelFolder
 
-FILES = ["chest/1/config.json", "chest/1/model.onnx", "chest/config.pbtxt"]
+FILES = ["chest/1/config.json", "chest/1/model.onnx", "chest/config.pbtxt", "chest/configs/gpu.pbtxt"]
 
 
 class Delivery:
@@ -66,14 +66,14 @@ def in_store(tiny_model: ModelFolder, signer: SigningKey, store_root: str, swift
 
 def test_in_a_folder(in_folder: Delivery) -> None:
     done = in_folder(MLmodel="flavors: {}\n")
-    assert done == Delivered(in_folder.uri, 5)
+    assert done == Delivered(in_folder.uri, len(FILES) + 2)
     assert in_folder.verify() == f"1 {in_folder.key.public.name}"
     assert in_folder(MLmodel="flavors: {}\n").sent == 0
 
 
 def test_in_an_object_store(in_store: Delivery) -> None:
     done = in_store(MLmodel="flavors: {}\n")
-    assert done == Delivered(in_store.uri, 5)
+    assert done == Delivered(in_store.uri, len(FILES) + 2)
     assert in_store.objects() == ["MLmodel", *FILES, SIGNATURE_FILE]
     assert in_store.verify() == f"1 {in_store.key.public.name}"
 

@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -52,16 +53,19 @@ def test_the_layout_is_the_one_that_triton_reads(model: ModelFolder, tmp_path: P
     folder = write_repository(model, tmp_path / "models", name="chest", version=7)
     assert folder == tmp_path / "models" / "chest" / model.digest()
     files = sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
-    assert files == ["chest/7/config.json", "chest/7/model.onnx", "chest/config.pbtxt"]
+    assert files == ["chest/7/config.json", "chest/7/model.onnx", "chest/config.pbtxt", "chest/configs/gpu.pbtxt"]
     assert (folder / "chest/7/model.onnx").read_bytes() == model.graph_path().read_bytes()
 
 
-def test_triton_understands_the_configuration(model: ModelFolder) -> None:
-    done = subprocess.run(
-        [sys.executable, "-c", PARSE], input=triton_config(model, "chest"), capture_output=True, text=True, timeout=60
-    )
+def parse(config: str) -> dict[str, Any]:
+    done = subprocess.run([sys.executable, "-c", PARSE], input=config, capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr
-    config = json.loads(done.stdout)
+    found: dict[str, Any] = json.loads(done.stdout)
+    return found
+
+
+def test_triton_understands_the_configuration(model: ModelFolder) -> None:
+    config = parse(triton_config(model, "chest"))
     assert (config["name"], config["backend"], config["max_batch_size"]) == ("chest", "onnxruntime", 32)
     assert config["input"] == [{"name": "pixels", "data_type": "TYPE_UINT8", "dims": ["1", "32", "32"]}]
     outputs = {each["name"]: (each["data_type"], each["dims"]) for each in config["output"]}
@@ -73,6 +77,16 @@ def test_triton_understands_the_configuration(model: ModelFolder) -> None:
     assert "dynamic_batching" in config
     assert config["instance_group"] == [{"count": 1, "kind": "KIND_CPU"}]
     assert config["parameters"]["intra_op_thread_count"] == {"string_value": "2"}
+
+
+def test_on_a_gpu_it_is_the_same_model_in_full_precision(model: ModelFolder, tmp_path: Path) -> None:
+    chest = write_repository(model, tmp_path, name="chest", version=7) / "chest"
+    here, there = parse((chest / "config.pbtxt").read_text()), parse((chest / "configs/gpu.pbtxt").read_text())
+    assert there.pop("instance_group") == [{"count": 1, "kind": "KIND_GPU"}]
+    accelerators = {"gpu_execution_accelerator": [{"name": "cuda", "parameters": {"use_tf32": "0"}}]}
+    assert there.pop("optimization") == {"execution_accelerators": accelerators}
+    assert there["parameters"].pop("cudnn_conv_algo_search") == {"string_value": "1"}
+    assert there == {key: value for key, value in here.items() if key != "instance_group"}
 
 
 def test_reading_it_back_gives_the_model(model: ModelFolder, tmp_path: Path) -> None:
@@ -101,7 +115,7 @@ def test_another_version_of_the_same_model_stands_beside_and_is_the_one_served(
 ) -> None:
     folder = write_repository(model, tmp_path, name="chest", version=9)
     assert write_repository(model, tmp_path, name="chest", version=10) == folder
-    assert sorted(path.name for path in (folder / "chest").iterdir()) == ["10", "9", "config.pbtxt"]
+    assert sorted(path.name for path in (folder / "chest").iterdir()) == ["10", "9", "config.pbtxt", "configs"]
     assert read_repository(folder, "chest").version == "10"
 
 
@@ -184,7 +198,7 @@ def test_a_damaged_graph_is_noticed_and_mended_by_registering_again(
     verify_repository(folder)
     assert graph.read_bytes() == model.graph_path().read_bytes()
     files = sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
-    assert files == ["chest/1/config.json", "chest/1/model.onnx", "chest/config.pbtxt"]
+    assert files == ["chest/1/config.json", "chest/1/model.onnx", "chest/config.pbtxt", "chest/configs/gpu.pbtxt"]
 
 
 @pytest.mark.parametrize("name", ["1/config.json", "config.pbtxt"])
@@ -200,9 +214,10 @@ def test_a_lost_configuration_is_noticed_and_mended(model: ModelFolder, tmp_path
     assert path.read_text() == text
 
 
-def test_a_truncated_triton_configuration_is_mended(model: ModelFolder, tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["config.pbtxt", "configs/gpu.pbtxt"])
+def test_a_truncated_triton_configuration_is_mended(model: ModelFolder, tmp_path: Path, name: str) -> None:
     folder = write_repository(model, tmp_path, name="chest", version=1)
-    path = folder / "chest/config.pbtxt"
+    path = folder / "chest" / name
     text = path.read_text()
     path.write_text(text[: len(text) // 2])
     write_repository(model, tmp_path, name="chest", version=1)
@@ -262,18 +277,15 @@ def test_a_graph_that_explains_is_a_model_of_its_own_beside_the_fast_one(
 ) -> None:
     folder = write_repository(explaining, tmp_path / "models", name="chest", version=7)
     files = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
-    both = [f"{name}/{file}" for name in ("chest", "chest-explain") for file in ("7/config.json", "7/model.onnx")]
-    assert files == sorted([*both, "chest/config.pbtxt", "chest-explain/config.pbtxt"])
+    each = ("7/config.json", "7/model.onnx", "config.pbtxt", "configs/gpu.pbtxt")
+    assert files == [f"{name}/{file}" for name in ("chest-explain", "chest") for file in each]
     assert (folder / "chest-explain/7/model.onnx").read_bytes() == (explaining.root / "explain.onnx").read_bytes()
     verify_repository(folder)
     assert read_repository(folder, "chest-explain").digest == read_repository(folder, "chest").digest
 
 
 def test_triton_understands_the_one_that_explains(explaining: ModelFolder) -> None:
-    text = triton_config(explaining, "chest-explain", explaining.explain_path())
-    done = subprocess.run([sys.executable, "-c", PARSE], input=text, capture_output=True, text=True, timeout=60)
-    assert done.returncode == 0, done.stderr
-    config = json.loads(done.stdout)
+    config = parse(triton_config(explaining, "chest-explain", explaining.explain_path()))
     assert (config["name"], config["max_batch_size"]) == ("chest-explain", 8)
     (saliency,) = [each for each in config["output"] if each["name"] == "saliency"]
     assert saliency == {"name": "saliency", "data_type": "TYPE_FP32", "dims": ["32", "32"]}
