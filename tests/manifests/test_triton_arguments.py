@@ -17,6 +17,7 @@ import pytest
 import tritonclient.http
 from onnx import TensorProto, helper
 
+from secondread.export.repository import GPU_CONFIG_FILE, TRITON_CONFIG_FILE, on_gpu
 from secondread.serving import triton
 
 CONFIG = """
@@ -26,6 +27,7 @@ default_model_filename: "model.onnx"
 max_batch_size: 4
 input [ { name: "pixels" data_type: TYPE_UINT8 dims: [ 1, 8, 8 ] } ]
 output [ { name: "mean" data_type: TYPE_FP32 dims: [ 1 ] } ]
+instance_group [ { kind: KIND_CPU count: 1 } ]
 """
 
 
@@ -42,8 +44,10 @@ def repository(tmp_path_factory):
     graph = helper.make_graph(nodes, "mean", [pixels], [mean])
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
     folder = tmp_path_factory.mktemp("models")
-    (folder / "secondread" / "1").mkdir(parents=True)
-    (folder / "secondread" / "config.pbtxt").write_text(CONFIG)
+    for each in ("1", "configs"):
+        (folder / "secondread" / each).mkdir(parents=True)
+    (folder / "secondread" / TRITON_CONFIG_FILE).write_text(CONFIG)
+    (folder / "secondread" / GPU_CONFIG_FILE).write_text(on_gpu(CONFIG))
     onnx.save(model, folder / "secondread" / "1" / "model.onnx")
     return folder
 
@@ -151,3 +155,17 @@ def test_what_it_got_is_what_the_manifest_says(served):
     log = served.log.read_text(errors="replace")
     assert re.search(r"model_control_mode\s*\|\s*MODE_EXPLICIT", log)
     assert re.search(r"strict_model_config\s*\|\s*1", log)
+
+
+def test_on_a_gpu_it_takes_the_repositorys_other_configuration_and_misses_the_gpu(
+    render, repository, tmp_path, monkeypatch
+):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    (runtime,) = [d for d in render("manifests/overlays/production") if d["kind"] == "ServingRuntime"]
+    server = Served(runtime, repository, tmp_path)
+    try:
+        assert server.process.wait(60) != 0
+    finally:
+        server.stop()
+    said = server.log.read_text(errors="replace")
+    assert re.search(r"instance group secondread_0 of model secondread has kind KIND_GPU but", said), said
