@@ -23,6 +23,7 @@ import orjson
 from secondread.errors import DependencyError, OverloadedError
 from secondread.logging import get_logger
 from secondread.serving.admission import ClientGoneError
+from secondread.serving.retry_budget import RetryBudget
 from secondread.serving.wire import LENGTH_HEADER
 
 READING = ("probabilities", "ood_score")  # the embedding is for batch jobs, not for every answer
@@ -51,6 +52,7 @@ class Predictor:
         self._timeout_seconds = timeout_seconds
         self._idle: list[_Connection] = []
         self._lock = threading.Lock()
+        self._retries = RetryBudget()
         self._path = f"/v2/models/{name}/versions/{version}"
         self._ready = f"GET {self._path}/ready HTTP/1.1\r\nHost: {address}\r\n\r\n".encode()
         self._head = lru_cache(self._write_head)
@@ -81,8 +83,7 @@ class Predictor:
         patience = self._timeout_seconds if seconds is None else min(seconds, self._timeout_seconds)
         request = self._head(pixels.shape) + pixels.tobytes()
         try:
-            with self._connection(time.monotonic() + patience) as connection:
-                answer = connection.ask(request)
+            answer = self._ask(request, time.monotonic() + patience)
         except TimeoutError as error:
             if patience < self._timeout_seconds:
                 raise ClientGoneError("the client's deadline passed.") from error
@@ -98,11 +99,27 @@ class Predictor:
             raise self._failure(f"{answer.status} {bytes(answer.body[:200])!r}")
         return answer.tensors()
 
+    def _ask(self, request: bytes, deadline: float) -> _Answer:
+        """Send a request; once more on a fresh connection if Triton had just closed the one that was kept open.
+
+        A run of a graph changes nothing, so that asking twice does no harm.
+        """
+        try:
+            with self._connection(deadline) as connection:
+                answer = connection.ask(request)
+        except _ClosedMeanwhileError:
+            if not self._retries.take():
+                raise
+            with self._connection(deadline, fresh=True) as connection:
+                return connection.ask(request)
+        self._retries.earn()
+        return answer
+
     @contextlib.contextmanager
-    def _connection(self, deadline: float) -> Iterator[_Connection]:
+    def _connection(self, deadline: float, *, fresh: bool = False) -> Iterator[_Connection]:
         """One that nobody else uses; it is kept for the next request unless something went wrong."""
         with self._lock:
-            connection = self._idle.pop() if self._idle else None
+            connection = self._idle.pop() if self._idle and not fresh else None
         if connection is None or not connection.is_open():
             connection = _Connection(self._address, min(_CONNECT_SECONDS, deadline - time.monotonic()))
         connection.deadline = deadline
@@ -174,6 +191,10 @@ class _Answer:
         return found
 
 
+class _ClosedMeanwhileError(ConnectionError):
+    """A connection that had answered before was closed before a byte of the next answer came."""
+
+
 class _Connection:
     """One connection, on which one request is under way at a time.
 
@@ -184,6 +205,7 @@ class _Connection:
     def __init__(self, address: str, seconds: float) -> None:
         host, _, port = address.rpartition(":")
         self.deadline = 0.0
+        self._has_answered = False
         self._socket = socket.create_connection((host, int(port)), timeout=max(seconds, 0.001))
         self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
@@ -207,18 +229,34 @@ class _Connection:
             OSError: Triton ended, or what came is no HTTP.
         """
         answer = _Answer()
-        self._wait()
-        self._socket.sendall(request)
-        while not answer.complete:
-            self._wait()
-            data = self._socket.recv(_CHUNK_BYTES)
-            if not data:
-                raise ConnectionError("it closed the connection")
+        data = self._first(request)
+        while True:
             try:
                 answer.parser.feed_data(data)
             except httptools.HttpParserError as error:
                 raise ConnectionError(f"what it sent is no HTTP ({error})") from error
-        return answer
+            if answer.complete:
+                self._has_answered = True
+                return answer
+            data = self._receive()
+
+    def _first(self, request: bytes) -> bytes:
+        """Send a request, and wait for the begin of its answer."""
+        try:
+            self._wait()
+            self._socket.sendall(request)
+            return self._receive()
+        except ConnectionError as error:
+            if self._has_answered:
+                raise _ClosedMeanwhileError(str(error)) from error
+            raise
+
+    def _receive(self) -> bytes:
+        self._wait()
+        data = self._socket.recv(_CHUNK_BYTES)
+        if not data:
+            raise ConnectionError("it closed the connection")
+        return data
 
     def _wait(self) -> None:
         left = self.deadline - time.monotonic()
