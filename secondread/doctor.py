@@ -12,7 +12,7 @@ from pathlib import Path
 
 from secondread.cpus import cpu_limit
 from secondread.errors import DependencyError
-from secondread.serving.triton import TritonInstallation
+from secondread.serving.triton_installation import TritonInstallation
 
 # scripts/setup-triton.sh writes it last
 _TRITON_DONE = "secondread-pins"

@@ -10,17 +10,17 @@ import socket
 import subprocess
 import threading
 import time
-from dataclasses import dataclass
+from contextlib import closing
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Self
 
 from secondread.cpus import cpu_limit
 from secondread.errors import DependencyError, InputError
-from secondread.huge_pages import huge_pages
 from secondread.logging import get_logger
+from secondread.serving.model_control import HEADER, ModelControl
+from secondread.serving.triton_installation import TritonInstallation
 
-ENVIRONMENT = ".venv-triton"
 _ADDRESS = "127.0.0.1"  # never beyond this machine: the transformer is the door
 _STOP_SECONDS = 10.0
 _POLL_SECONDS = 0.05
@@ -34,72 +34,16 @@ _END_WITH_PARENT = ("setpriv", "--pdeathsig", "KILL", "--")
 log = get_logger(__name__)
 
 
-@dataclass(frozen=True)
-class TritonInstallation:
-    """Where the server from PyPI lies.
-
-    Attributes:
-        environment: virtual environment.
-        packages: its site-packages.
-    """
-
-    environment: Path
-    packages: Path
-
-    @classmethod
-    def find(cls, environment: Path | None = None) -> TritonInstallation:
-        """Find the server.
-
-        Args:
-            environment: virtual environment; by default `.venv-triton` here, else beside the checkout's code.
-        Raises:
-            DependencyError: it is not installed.
-        """
-        here, checkout = Path.cwd() / ENVIRONMENT, Path(__file__).parents[2] / ENVIRONMENT
-        for candidate in [environment] if environment else [here, checkout]:
-            for packages in candidate.glob("lib/python3.*/site-packages"):
-                found = cls(candidate.absolute(), packages.absolute())
-                if found.server.is_file() and found.backend.is_file():
-                    return found
-        raise DependencyError(
-            f"the local Triton is not installed ({environment or here} is missing or not complete): "
-            "run scripts/setup-triton.sh from the checkout, which makes it in half a minute."
-        )
-
-    @property
-    def server(self) -> Path:
-        """The program."""
-        return self.packages / "pytriton/tritonserver/bin/tritonserver"
-
-    @property
-    def backend(self) -> Path:
-        """The backend for ONNX, compiled from `triton_backend/onnxruntime.cc`."""
-        return self.environment / "backends/onnxruntime/libtriton_onnxruntime.so"
-
-    def variables(self, threads: int) -> dict[str, str]:
-        """Environment variables of the server's process.
-
-        Args:
-            threads: of one run of a graph.
-        """
-        kept = {key: os.environ[key] for key in ("HOME", "LANG", "PATH", "TMPDIR", "TZ") if key in os.environ}
-        return {
-            **kept,
-            "LD_LIBRARY_PATH": str(self.packages / "nvidia_pytriton.libs"),
-            "SECONDREAD_TRITON_THREADS": str(threads),
-            **huge_pages({}),
-        }
-
-
 class LocalTriton:
     """A local Triton on one model repository, as a context manager: inside the block it is ready.
 
     Explicit model control, no completed configurations, and it does not start at all if a model does not load: what is
-    registered is exactly what runs. Should it end by itself, it is started again on the same ports. It dies with this
-    process, however that ends.
+    registered is exactly what runs. Models are loaded and unloaded by who has its secret alone. Should it end by
+    itself, it is started again on the same ports with the models that it had. It dies with this process, however that
+    ends.
 
     Args:
-        repository: `<root>/<name>/<digest>`.
+        repository: folder of models, such as `<root>/<name>/<digest>`; those that are in it are loaded at the start.
         home: folder for its log, `<home>/serving/`.
         environment: virtual environment of the server; see `TritonInstallation.find`.
         threads: of one run of a graph; 0: the container's CPU limit.
@@ -122,6 +66,8 @@ class LocalTriton:
         self._environment = environment
         self._threads = threads or cpu_limit()
         self._start_timeout_seconds = start_timeout_seconds
+        self._models: tuple[str, ...] = ()
+        self._secret = secrets.token_hex(16)
         self._process: subprocess.Popen[bytes] | None = None
         self._keeper: threading.Thread | None = None
         self._stopping = threading.Event()
@@ -143,7 +89,8 @@ class LocalTriton:
             InputError: the folder is no model repository.
             DependencyError: the server is not installed, does not start or is not ready in time.
         """
-        if not list(self.repository.glob("*/config.pbtxt")):
+        self._models = tuple(sorted(path.parent.name for path in self.repository.glob("*/config.pbtxt")))
+        if not self._models:
             raise InputError(f"{self.repository} is no model repository: no model in it has a config.pbtxt.")
         installation = TritonInstallation.find(self._environment)
         self.log_file.parent.mkdir(parents=True, exist_ok=True)
@@ -177,17 +124,36 @@ class LocalTriton:
         if not keep_log:
             self.log_file.unlink(missing_ok=True)
 
+    def load(self, name: str) -> None:
+        """Load a model that was put into the repository, beside those that run; it is warm when this returns.
+
+        Args:
+            name: of its folder.
+        Raises:
+            DependencyError: it does not load. What ran goes on running.
+        """
+        self._control().load(name)
+        self._models = (*self._models, name)
+
+    def unload(self, name: str) -> None:
+        """Unload a model, once the requests that it has are answered.
+
+        Raises:
+            DependencyError: the server does not answer; if it ended, it comes back without this model.
+        """
+        self._models = tuple(each for each in self._models if each != name)
+        self._control().unload(name)
+
     def ready(self) -> bool:
         """Whether the server and all of its models are ready."""
-        host, _, port = self.http_address.partition(":")
-        connection = http.client.HTTPConnection(host, int(port), timeout=2)
         try:
-            connection.request("GET", "/v2/health/ready")
-            return connection.getresponse().status == http.client.OK
-        except OSError:
+            with closing(http.client.HTTPConnection(self.http_address, timeout=2)) as connection:
+                return all(_is_ready(connection, name) for name in self._models)
+        except (OSError, http.client.HTTPException):
             return False
-        finally:
-            connection.close()
+
+    def _control(self) -> ModelControl:
+        return ModelControl(self.http_address, self._start_timeout_seconds, self._secret)
 
     def _spawn(self, installation: TritonInstallation) -> subprocess.Popen[bytes]:
         with self.log_file.open("ab") as output:
@@ -247,10 +213,9 @@ class LocalTriton:
             f"--model-repository={self.repository}",
             f"--backend-directory={installation.backend.parents[1]}",
             "--model-control-mode=explicit",
-            "--load-model=*",
+            *(f"--load-model={name}" for name in self._models),
             "--disable-auto-complete-config",
             "--exit-on-error=true",
-            "--strict-readiness=true",
             f"--exit-timeout-secs={_STOP_SECONDS - 2:.0f}",
             f"--grpc-address={_ADDRESS}",
             f"--grpc-port={port['grpc']}",
@@ -258,10 +223,20 @@ class LocalTriton:
             f"--http-port={port['http']}",
             f"--metrics-port={port['metrics']}",
             "--allow-gpu-metrics=false",
+            # A page in a browser of this machine reaches the port too; users of it could read the secret all the same.
+            f"--http-restricted-api=model-repository:{HEADER}={self._secret}",
+            f"--grpc-restricted-protocol=model-repository:{HEADER}={self._secret}",
         ]
 
     def _addresses(self) -> dict[str, str]:
         return {"grpc": self.grpc_address, "http": self.http_address, "metrics": self.metrics_address}
+
+
+def _is_ready(connection: http.client.HTTPConnection, model: str) -> bool:
+    connection.request("GET", f"/v2/models/{model}/ready")
+    with connection.getresponse() as answer:
+        answer.read()
+        return answer.status == http.client.OK
 
 
 def _popen(command: list[str], variables: dict[str, str], output: IO[bytes]) -> subprocess.Popen[bytes]:

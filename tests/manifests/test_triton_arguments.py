@@ -19,6 +19,7 @@ from onnx import TensorProto, helper
 
 from secondread.export.repository import GPU_CONFIG_FILE, TRITON_CONFIG_FILE, on_gpu
 from secondread.serving import triton
+from secondread.serving.triton_installation import TritonInstallation
 
 CONFIG = """
 name: "secondread"
@@ -72,7 +73,7 @@ class Served:
         return argument.replace("/mnt/models", str(repository))
 
     def _start(self, arguments, home):
-        installation = triton.TritonInstallation.find()
+        installation = TritonInstallation.find()
         self.log = home / "triton.log"
         with self.log.open("wb") as output:
             self.process = subprocess.Popen(
