@@ -1,94 +1,19 @@
-"""Under load: when Triton is killed, whoever asks is told to come back, never something wrong, and soon answered."""
+"""Under load: who kills a part gets refusals and cut connections, never a wrong answer, and soon answers again."""
 
 from __future__ import annotations
 
-import http.client
-import json
-import struct
-import threading
 import time
 from collections.abc import Callable
-from contextlib import closing
-from dataclasses import dataclass
 from typing import Any
 
-import grpc
 import numpy as np
 import psutil
 
 from secondread.model.session import Outputs
-from secondread.serving.sdk import GRPCInferenceServiceStub, messages
+from secondread.serving.triton import _free_ports
+from tests.serving.load import CUT, Load
 
 BACK_SECONDS = 10.0  # promised
-CALLERS = 2  # over each of the two protocols
-
-
-@dataclass(frozen=True)
-class Answered:
-    """When a request ended, and with what: an HTTP status or gRPC's code, when to come back, and the probabilities."""
-
-    at: float
-    status: str
-    retry_after: str
-    probabilities: Any = None
-
-
-class Load:
-    """Callers who ask for one film each, again and again, over REST and over gRPC."""
-
-    def __init__(self, server: Any, film: bytes) -> None:
-        self._server, self._packed = server, struct.pack("<I", len(film)) + film
-        self._stop = threading.Event()
-        self.answers: list[Answered] = []
-        self._threads = [threading.Thread(target=call) for call in (self._rest, self._grpc) for _ in range(CALLERS)]
-
-    def __enter__(self) -> Load:
-        for thread in self._threads:
-            thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._stop.set()
-        for thread in self._threads:
-            thread.join()
-
-    def answered_since(self, moment: float) -> float | None:
-        """When each kind of caller has had an answer that was sent after a moment, and not before."""
-        good = {
-            each.status: each.at for each in list(self.answers) if each.at > moment and each.status in ("200", "OK")
-        }
-        return max(good.values()) if len(good) == 2 else None
-
-    def _rest(self) -> None:
-        tensor = {"name": "image", "datatype": "BYTES", "shape": [1]}
-        head = json.dumps({"inputs": [tensor | {"parameters": {"binary_data_size": len(self._packed)}}]}).encode()
-        headers = {"Inference-Header-Content-Length": str(len(head))}
-        with closing(http.client.HTTPConnection(self._server.url.removeprefix("http://"), timeout=30)) as connection:
-            while not self._stop.is_set():
-                connection.request("POST", "/v2/models/secondread/infer", head + self._packed, headers)
-                answer = connection.getresponse()
-                document = json.loads(answer.read())
-                outputs = {each["name"]: each["data"] for each in document.get("outputs", [])}
-                self._note(str(answer.status), answer.headers["retry-after"] or "", outputs.get("probabilities"))
-
-    def _grpc(self) -> None:
-        request = messages.ModelInferRequest(
-            model_name="secondread",
-            inputs=[{"name": "image", "datatype": "BYTES", "shape": [1]}],
-            outputs=[{"name": "probabilities"}],
-            raw_input_contents=[self._packed],
-        )
-        with grpc.insecure_channel(self._server.grpc_url, options=[("grpc.enable_retries", 0)]) as channel:
-            ask = GRPCInferenceServiceStub(channel).ModelInfer
-            while not self._stop.is_set():
-                call = ask.future(request, timeout=30)
-                if call.exception() is None:
-                    self._note("OK", "", np.frombuffer(call.result().raw_output_contents[0], np.float32))
-                else:
-                    self._note(call.code().name, dict(call.trailing_metadata()).get("retry-after", ""), None)
-
-    def _note(self, status: str, retry_after: str, probabilities: Any) -> None:
-        self.answers.append(Answered(time.monotonic(), status, retry_after, probabilities))
 
 
 def test_triton_is_killed_under_load(
@@ -113,23 +38,58 @@ def test_triton_is_killed_under_load(
                 assert time.monotonic() - killed < BACK_SECONDS
     finally:
         assert stop(server) == 0
-    statuses = {each.status for each in load.answers}
-    assert statuses == {"200", "OK", "503", "UNAVAILABLE"}
-    bare = expected(film(1)).probabilities[0]
-    for each in load.answers:
-        if each.probabilities is not None:
-            np.testing.assert_allclose(each.probabilities, bare, atol=1e-6)
-        else:
-            assert int(each.retry_after) > 0, each
+    assert not load.broken
+    assert {each.status for each in load.answers} == {"200", "OK", "503", "UNAVAILABLE"}
+    assert all(each.good or int(each.retry_after) > 0 for each in load.answers)
+    assert_right(load, expected(film(1)))
     assert "Traceback" not in server.log.read_text()
 
 
-def test_a_transformer_that_is_killed_takes_its_triton_with_it(
-    start: Callable[..., Any], wait_until: Callable[..., None]
+def test_a_transformer_is_killed_under_load_with_its_triton_and_another_one_takes_its_ports(
+    start: Callable[..., Any],
+    stop: Callable[[Any], int],
+    film: Callable[..., bytes],
+    expected: Callable[..., Outputs],
+    wait_until: Callable[..., None],
 ) -> None:
-    """Nothing is left that would hold the memory, or answer for a model that nobody watches."""
-    server = start()
-    (triton,) = psutil.Process(server.process.pid).children()
-    server.process.kill()
-    server.process.wait()
-    wait_until(lambda: not triton.is_running() or triton.status() == psutil.STATUS_ZOMBIE, seconds=20, what="its end")
+    """Connections are cut or refused at once, and nobody waits for an answer that does not come.
+
+    And nothing is left that would hold the memory, or answer for a model that nobody watches.
+    """
+    http_port, grpc_port = _free_ports(2)
+    server = start(http_port=http_port, grpc_port=grpc_port)
+    try:
+        with Load(server, film(1)) as load:
+            begun = time.monotonic()
+            wait_until(lambda: load.answered_since(begun), seconds=30, what="answers")
+            (triton,) = psutil.Process(server.process.pid).children()
+            server.process.kill()
+            server.process.wait()
+            killed = time.monotonic()
+            wait_until(lambda: {CUT, "UNAVAILABLE"} <= after(load, killed), seconds=10, what="both to be told")
+            wait_until(lambda: not is_alive(triton), seconds=20, what="the end of its Triton")
+            server = start(http_port=http_port, grpc_port=grpc_port)
+            back = time.monotonic()
+            wait_until(lambda: load.answered_since(back), seconds=30, what="answers again")
+    finally:
+        assert stop(server) == 0
+    assert not load.broken
+    assert after(load, 0) == {"200", "OK", CUT, "UNAVAILABLE"}
+    assert max(each.seconds for each in load.answers if not each.good) < BACK_SECONDS
+    assert_right(load, expected(film(1)))
+
+
+def is_alive(process: psutil.Process) -> bool:
+    return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+
+
+def after(load: Load, moment: float) -> set[str]:
+    """Statuses of what ended after a moment."""
+    return {each.status for each in list(load.answers) if each.at > moment}
+
+
+def assert_right(load: Load, bare: Outputs) -> None:
+    """Whatever was answered is what onnxruntime alone says."""
+    for each in load.answers:
+        if each.good:
+            np.testing.assert_allclose(each.probabilities, bare.probabilities[0], atol=1e-6)
