@@ -122,6 +122,24 @@ def resumable_folder(
 
 
 @contextlib.contextmanager
+def own_folder(path: Path) -> Iterator[Path]:
+    """Give an empty folder that only this process's user can enter, removed in the end.
+
+    What a killed process of this machine left for the same path is removed before.
+
+    Args:
+        path: that the folder lies beside, hidden.
+    Raises:
+        InputError: the folder that the path lies in cannot be written.
+    """
+    aside = _aside(path, lambda folder: folder.mkdir(mode=0o700))
+    try:
+        yield aside
+    finally:
+        shutil.rmtree(aside, ignore_errors=True)
+
+
+@contextlib.contextmanager
 def one_at_a_time(path: Path, *, wait: bool = True) -> Iterator[None]:
     """Let nobody else into such a block for the same path, on this machine or another that locks its files.
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -25,9 +27,11 @@ TokenFile = Annotated[Path | None, typer.Option(help="File of the token that the
 
 def add_to(app: typer.Typer) -> None:
     """Add these commands to the main one."""
-    app.command(epilog=example("secondread serve", "secondread serve --name oct --which challenger --http-port 9080"))(
-        serve
-    )
+    app.command(
+        epilog=example(
+            "secondread serve --follow 30", "secondread serve --name oct --which challenger --http-port 9080"
+        )
+    )(serve)
     app.command(epilog=example("secondread predict film.jpg", "secondread predict film.dcm --model var/model --json"))(
         predict
     )
@@ -55,6 +59,9 @@ def serve(
     http_port: Annotated[int, typer.Option(help="REST port; 0: any free one.")] = ServeConfig.http_port,
     grpc_port: Annotated[int, typer.Option(help="gRPC port; 0: any free one.")] = ServeConfig.grpc_port,
     ready_file: Annotated[Path | None, typer.Option(help="Written, as JSON, once images are answered: where.")] = None,
+    follow: Annotated[
+        float | None, typer.Option(help="Seconds between two looks at the registry: go along when the alias moves.")
+    ] = None,
     settings: Annotated[
         list[str], typer.Option("--set", help="Any other setting, such as serve.max_in_flight=64.")
     ] = [],  # noqa: B006
@@ -64,6 +71,7 @@ def serve(
     Nothing is served that a trusted key has not signed, as it lies there (SECONDREAD_TRUSTED_KEYS).
     """
     from secondread.export.opened import opened_repository
+    from secondread.serving.follow import Follow
     from secondread.serving.serve import serve as run
     from secondread.serving.server import Endpoints
 
@@ -75,17 +83,25 @@ def serve(
         if ready_file is not None:
             write_json(ready_file, asdict(endpoints))
 
-    with opened_repository(_place(repository, name, which, environment), environment) as folder:
-        run(folder, config, home=environment.home, trusted=environment.signing.trusted, on_ready=ready)
+    if follow is not None and repository is not None:
+        raise InputError(
+            "--follow goes along with an alias of the registry, and --repository names none: leave one out."
+        )
+    wanted = _place(repository, name, which, environment)
+    opened = partial(opened_repository, environment=environment)
+    later = Follow(follow, wanted(), wanted, opened) if follow is not None else None
+    with opened(later.first if later else wanted()) as folder:
+        run(folder, config, home=environment.home, trusted=environment.signing.trusted, on_ready=ready, follow=later)
 
 
-def _place(repository: str | None, name: str, which: str, environment: Environment) -> str:
-    """Where the model repository is that is meant."""
+def _place(repository: str | None, name: str, which: str, environment: Environment) -> Callable[[], str]:
+    """Where the model repository is that is meant, whenever it is asked."""
     if repository is not None:
-        return repository
+        return lambda: repository
     from secondread.tracking.registry import Registry
 
-    return Registry(environment.mlflow_tracking_uri).get(name, which).storage_uri
+    registry = Registry(environment.mlflow_tracking_uri)
+    return lambda: registry.get(name, which).storage_uri
 
 
 def batch(
@@ -112,7 +128,7 @@ def batch(
     if model is not None:
         scored = score(place, Scorer.of_folder(model), output, engine=chosen)
     else:
-        with opened_repository(_place(repository, name, which, environment), environment) as folder:
+        with opened_repository(_place(repository, name, which, environment)(), environment) as folder:
             verify_folder(folder, environment.signing.trusted)
             scored = score(place, Scorer.of_repository(folder, name), output, engine=chosen)
     if json:

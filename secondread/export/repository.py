@@ -40,6 +40,7 @@ MAX_EXPLAINED = 8  # images; all that the way back needs is kept on the way ther
 # limit overrides it: NVIDIA's with `--backend-config=onnxruntime,intra_op_thread_count`, the local one always.
 _INTRA_OP_THREADS = 2
 
+_NAME_LINE = re.compile(r'^name: "[^"]*"$', re.MULTILINE)
 _URI = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):/+(.*)")  # a Path made of one has lost a slash
 
 log = get_logger(__name__)
@@ -203,6 +204,21 @@ def on_gpu(config: str) -> str:
         config: as `triton_config` gives it.
     """
     return config.replace("kind: KIND_CPU", "kind: KIND_GPU") + _ON_GPU
+
+
+def renamed_triton_config(text: str, name: str) -> str:
+    """A configuration under another name of the Triton model.
+
+    Args:
+        text: as `triton_config` gives it.
+        name: of the Triton model.
+    Raises:
+        IntegrityError: the text names no model.
+    """
+    renamed, count = _NAME_LINE.subn(f'name: "{name}"', text, count=1)
+    if not count:
+        raise IntegrityError(f"{TRITON_CONFIG_FILE} has no line `name:`. Register the model again.")
+    return renamed
 
 
 def _write_version(model: ModelFolder, graph: Path, folder: Path) -> None:

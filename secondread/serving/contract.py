@@ -123,11 +123,16 @@ def server_metadata() -> dict[str, Any]:
     return {"name": "secondread", "version": __version__, "extensions": ["binary_tensor_data"]}
 
 
-def model_metadata(model: RepositoryModel) -> dict[str, Any]:
-    """A model's inputs and outputs, as V2 has them."""
+def model_metadata(model: RepositoryModel, versions: Sequence[str]) -> dict[str, Any]:
+    """A model's inputs and outputs, as V2 has them.
+
+    Args:
+        model: the version that is asked about.
+        versions: of it that are served, the one first that answers whoever names none.
+    """
     return {
         "name": model.name,
-        "versions": [model.version],
+        "versions": versions,
         "platform": "onnxruntime_onnx",
         "inputs": INPUT_TYPES,
         "outputs": output_types(model),

@@ -68,7 +68,7 @@ class Service(GRPCInferenceServiceServicer):  # type: ignore[misc]
         self, request: messages.ModelReadyRequest, context: Any
     ) -> messages.ModelReadyResponse:
         """The same, of a model by name."""
-        served = with_errors(context, lambda: self._transformer.find(request.name, request.version))
+        served = with_errors(context, lambda: self._transformer.versions.find(request.name, request.version))
         return messages.ModelReadyResponse(ready=self._transformer.ready and served.predictor.ready())
 
     def ServerMetadata(self, _request: Any, _context: Any) -> messages.ServerMetadataResponse:  # noqa: N802
@@ -79,8 +79,9 @@ class Service(GRPCInferenceServiceServicer):  # type: ignore[misc]
         self, request: messages.ModelMetadataRequest, context: Any
     ) -> messages.ModelMetadataResponse:
         """The model's inputs and outputs."""
-        served = with_errors(context, lambda: self._transformer.find(request.name, request.version))
-        return messages.ModelMetadataResponse(**contract.model_metadata(served.model))
+        versions = self._transformer.versions
+        served = with_errors(context, lambda: versions.find(request.name, request.version))
+        return messages.ModelMetadataResponse(**contract.model_metadata(served.model, versions.numbers(request.name)))
 
     def ModelInfer(  # noqa: N802
         self, request: messages.ModelInferRequest, context: Any

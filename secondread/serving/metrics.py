@@ -40,10 +40,20 @@ BYTES_IN_FLIGHT = Gauge(
 )
 
 
-def watch_queue(admission: Admission, name: str, version: str) -> None:
-    """Show what is in flight, as it is when someone looks."""
+def watch_queue(admission: Admission, name: str, version: str, *, before: str = "") -> None:
+    """Show what is in flight, as it is when someone looks.
+
+    Args:
+        admission: that counts it, for all versions together.
+        name: of the model.
+        version: under which it is shown: the current one.
+        before: version under which it was shown until now; empty for none.
+    """
     REQUESTS_IN_FLIGHT.labels(name, version).set_function(lambda: admission.requests)
     BYTES_IN_FLIGHT.labels(name, version).set_function(lambda: admission.bytes)
+    if before not in ("", version):
+        REQUESTS_IN_FLIGHT.remove(name, before)
+        BYTES_IN_FLIGHT.remove(name, before)
 
 
 class Measures:

@@ -61,13 +61,14 @@ def _v2(transformer: Transformer, access: Access, config: ServeConfig) -> APIRou
         return {"ready": True}
 
     async def models() -> dict[str, list[str]]:
-        return {"models": list(transformer.models)}
+        return {"models": list(transformer.versions.current.models)}
 
     async def model(model_name: str, model_version: str = "") -> dict[str, Any]:
-        return contract.model_metadata(transformer.find(model_name, model_version).model)
+        served = transformer.versions.find(model_name, model_version)
+        return contract.model_metadata(served.model, transformer.versions.numbers(model_name))
 
     async def model_ready(model_name: str, model_version: str = "") -> dict[str, Any]:
-        served = transformer.find(model_name, model_version)
+        served = transformer.versions.find(model_name, model_version)
         await _require_ready(lambda: bool(transformer.ready) and served.predictor.ready())
         return {"name": model_name, "ready": True}
 
@@ -100,10 +101,10 @@ def _v2(transformer: Transformer, access: Access, config: ServeConfig) -> APIRou
 
 def _v1(transformer: Transformer, access: Access, config: ServeConfig) -> APIRouter:
     async def models() -> dict[str, list[str]]:
-        return {"models": list(transformer.models)}
+        return {"models": list(transformer.versions.current.models)}
 
     async def model(model_name: str) -> dict[str, Any]:
-        transformer.find(model_name, "")
+        transformer.versions.find(model_name, "")
         return {"name": model_name, "ready": await transformer.healthy()}
 
     async def predict(request: Request, model_name: str) -> Response:
@@ -129,7 +130,7 @@ def _asker(transformer: Transformer, access: Access, config: ServeConfig) -> Cal
     async def ask(request: Request, parse: Callable[[bytes], R], name: str, version: str) -> tuple[R, Answer]:
         async def read(held: HeldBytes) -> bytes:
             access.check(request.headers.get("authorization"))
-            transformer.find(name, version)
+            transformer.versions.find(name, version)
             async with in_time(config.body_timeout_seconds):
                 return await read_body(request, config.max_request_bytes, held)
 

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 
 from secondread.config.serve import ServeConfig
 from secondread.export.repository import read_repository
 from secondread.export.signing import verify_folder
 from secondread.logging import get_logger
-from secondread.serving.server import Endpoints, check_ports, run_transformer
+from secondread.serving.follow import Follow, Follower, on_triton
+from secondread.serving.private_repository import PrivateRepository
+from secondread.serving.server import Endpoints, check_ports, run
+from secondread.serving.transformer import Transformer
 from secondread.serving.triton import LocalTriton
 
 log = get_logger(__name__)
@@ -23,16 +27,18 @@ def serve(
     trusted: Path,
     triton_environment: Path | None = None,
     on_ready: Callable[[Endpoints], None] | None = None,
+    follow: Follow | None = None,
 ) -> None:
     """Serve a model until SIGINT or SIGTERM; then finish what is in flight and stop Triton.
 
     Args:
         repository: `<root>/<name>/<digest>`, as `register` wrote it.
         config: name, ports, threads and limits.
-        home: folder for Triton's log, `<home>/serving/`.
+        home: folder for Triton's log and its copy of the model, `<home>/serving/`.
         trusted: public key, or folder of such keys, whose signature the repository must have.
         triton_environment: the local Triton's virtual environment; `.venv-triton` by default.
         on_ready: called once images are answered; says where, in case ports were left open.
+        follow: which version is to be served later on; by default this one, to the end.
     Raises:
         InputError: the repository is on another machine, or there is no public key.
         IntegrityError: the folder holds no such model, is not signed by a trusted key, or is not what was signed.
@@ -55,12 +61,16 @@ def serve(
             endpoints.grpc_url,
         )
 
-    with LocalTriton(
-        repository,
-        home=home,
-        environment=triton_environment,
-        threads=config.threads,
-        start_timeout_seconds=config.start_timeout_seconds,
-    ) as triton:
-        # verified once more, now that Triton has read it
-        run_transformer(repository, triton.http_address, config, trusted=trusted, on_listening=ready)
+    with PrivateRepository.below(home, config.name, trusted) as private:
+        models = private.add(repository)
+        with LocalTriton(
+            private.folder,
+            home=home,
+            environment=triton_environment,
+            threads=config.threads,
+            start_timeout_seconds=config.start_timeout_seconds,
+        ) as triton:
+            transformer = Transformer(on_triton(triton, models, config), config)
+            follower = Follower(follow, transformer, triton, private, config, trusted) if follow else None
+            with follower.following() if follower else nullcontext():
+                run(transformer, config, on_listening=ready)

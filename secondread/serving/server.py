@@ -7,7 +7,7 @@ import contextlib
 import logging
 import signal
 import socket
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,17 +17,15 @@ from fastapi import FastAPI
 
 from secondread.config.serve import ServeConfig
 from secondread.errors import DependencyError
-from secondread.export.repository import RepositoryModel, model_names, read_repository
+from secondread.export.repository import model_names, read_repository
 from secondread.export.signing import verify_folder
 from secondread.logging import ROOT, get_logger
-from secondread.model.session import SALIENCY
-from secondread.serving import contract
 from secondread.serving.access import Access
 from secondread.serving.grpc_service import create_server
 from secondread.serving.http_protocol import bounded_heads
-from secondread.serving.predictor import READING, Predictor
 from secondread.serving.rest import create_app
 from secondread.serving.transformer import Transformer
+from secondread.serving.versions import Served, ServedVersion
 
 log = get_logger(__name__)
 
@@ -61,7 +59,7 @@ def run_transformer(
     trusted: Path,
     on_listening: Callable[[Endpoints], None],
 ) -> None:
-    """Serve a model until SIGINT or SIGTERM, then finish what is in flight.
+    """Serve a model of a Triton that runs, until SIGINT or SIGTERM, then finish what is in flight.
 
     Args:
         repository: folder whose `config.json` says what is served; all of it is verified before a port is opened.
@@ -77,28 +75,29 @@ def run_transformer(
     models = [read_repository(repository, name) for name in model_names(repository, config.name)]
     key = verify_folder(repository, trusted)
     log.info("%s is what key %s signed", repository, key.name)
+    version = ServedVersion([Served.at(predictor_address, model, config) for model in models])
+    run(Transformer(version, config), config, on_listening=on_listening)
+
+
+def run(transformer: Transformer, config: ServeConfig, *, on_listening: Callable[[Endpoints], None]) -> None:
+    """Answer over REST and gRPC until SIGINT or SIGTERM, then finish what is in flight, and close the transformer.
+
+    Args:
+        transformer: that answers.
+        config: ports and limits.
+        on_listening: called once both ports are open; readiness is a matter of /v2/health/ready.
+    Raises:
+        DependencyError: a port is taken.
+    """
     # The SDK and uvicorn log every request, twice, and metrics count them; their errors go where ours go.
     for name in ("kserve", "uvicorn"):
         foreign = logging.getLogger(name)
         foreign.setLevel(logging.WARNING)
         foreign.handlers[:] = logging.getLogger(ROOT).handlers
-    asyncio.run(_serve(models, predictor_address, config, on_listening))
+    asyncio.run(_run(transformer, config, on_listening))
 
 
-def _predictor(model: RepositoryModel, address: str, config: ServeConfig) -> Predictor:
-    outputs = (*READING, SALIENCY) if contract.explains(model) else READING
-    return Predictor(
-        address, model.name, model.version, timeout_seconds=config.predictor_timeout_seconds, outputs=outputs
-    )
-
-
-async def _serve(
-    models: Sequence[RepositoryModel],
-    predictor_address: str,
-    config: ServeConfig,
-    on_listening: Callable[[Endpoints], None],
-) -> None:
-    transformer = Transformer([(model, _predictor(model, predictor_address, config)) for model in models], config)
+async def _run(transformer: Transformer, config: ServeConfig, on_listening: Callable[[Endpoints], None]) -> None:
     access = Access(config.token_file)
     stop = _stop_signal()
     try:

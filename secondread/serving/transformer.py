@@ -12,7 +12,6 @@ from collections.abc import Awaitable, Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import partial
 from typing import Any, TypeVar
 
 import numpy as np
@@ -23,16 +22,16 @@ from secondread.cpus import cpu_limit
 from secondread.data.pixels.decode import DecodeLimits
 from secondread.data.pixels.preprocess import preprocess
 from secondread.errors import InputError, SecondReadError, TooLargeError
-from secondread.export.repository import MAX_EXPLAINED, RepositoryModel
+from secondread.export.repository import RepositoryModel
 from secondread.model.session import SALIENCY
 from secondread.serving import contract
 from secondread.serving.admission import Admission, ClientGoneError, HeldBytes
-from secondread.serving.contract import Answer, Request, UnknownModelError
+from secondread.serving.contract import Answer, Request
 from secondread.serving.interpret import interpret
-from secondread.serving.metrics import Measures, watch_queue
-from secondread.serving.predictor import Predictor
+from secondread.serving.metrics import watch_queue
 from secondread.serving.remote import RemoteImages
 from secondread.serving.sdk import Model
+from secondread.serving.versions import Served, ServedVersion, Versions
 
 Pixels = npt.NDArray[np.uint8]
 R = TypeVar("R", bound=Request)
@@ -41,45 +40,32 @@ _BUG = 500
 _FETCHERS = 8  # images that are fetched at the same time, of all requests
 
 
-@dataclass(frozen=True)
-class Served:
-    """A model that is answered for.
+@dataclass
+class _Asked:
+    """One request.
 
     Attributes:
-        model: from its `config.json`.
-        predictor: the line to it.
-        measures: of its requests.
-        max_images: of one request.
+        held: its bytes.
+        served: model whose measures count it: the one that it is answered with, once that is known.
     """
 
-    model: RepositoryModel
-    predictor: Predictor
-    measures: Measures
-    max_images: int
+    held: HeldBytes
+    served: Served
 
 
 class Transformer(Model):  # type: ignore[misc]
-    """One version of a model, and of the one that explains it, behind one Triton.
+    """A model, and the one that explains it, behind one Triton.
 
     Args:
-        models: with the line to each; the first is the one that readiness speaks of.
+        version: that is served at first.
         config: limits and threads.
     Attributes:
-        models: by name.
+        versions: that are served.
     """
 
-    def __init__(self, models: Sequence[tuple[RepositoryModel, Predictor]], config: ServeConfig) -> None:
+    def __init__(self, version: ServedVersion, config: ServeConfig) -> None:
         super().__init__(config.name)
-        self.models = {
-            model.name: Served(
-                model,
-                predictor,
-                Measures(model.name, model.version, model.config.taxonomy.names),
-                MAX_EXPLAINED if contract.explains(model) else contract.MAX_IMAGES,
-            )
-            for model, predictor in models
-        }
-        self._first = self.models[config.name]
+        self.versions = Versions(version)
         self._admission = Admission(max_requests=config.max_in_flight, max_bytes=config.max_bytes_in_flight)
         self._limits = DecodeLimits(max_bytes=config.max_request_bytes)
         # Decoding lets go of the interpreter lock, so threads help, but not more of them than CPUs: each may hold a
@@ -90,21 +76,15 @@ class Transformer(Model):  # type: ignore[misc]
         self._remote = RemoteImages(config)
         self._fetchers = ThreadPoolExecutor(_FETCHERS, thread_name_prefix="fetch")
         self._workers = ThreadPoolExecutor(config.max_in_flight, thread_name_prefix="request")
-        watch_queue(self._admission, config.name, self._first.model.version)
+        watch_queue(self._admission, config.name, version.number)
         self.ready = True
 
-    def find(self, name: str, version: str | None) -> Served:
-        """The model that a request is for.
-
-        Raises:
-            UnknownModelError: there is no such model, or no such version of it, here.
-        """
-        served = self.models.get(name)
-        if served is None or version not in (None, "", served.model.version):
-            asked = f"{name} version {version}" if version else name
-            there = ", ".join(f"{each} version {found.model.version}" for each, found in self.models.items())
-            raise UnknownModelError(f"model {asked[:100]} does not exist here: ask for {there}.")
-        return served
+    def switch(self, to: ServedVersion) -> list[ServedVersion]:
+        """Have another version answer whoever names none: see `Versions.switch`."""
+        before = self.versions.current.number
+        dropped = self.versions.switch(to)
+        watch_queue(self._admission, self.name, to.number, before=before)
+        return dropped
 
     def get_input_types(self) -> list[dict[str, Any]]:
         """The input, for V2's metadata."""
@@ -112,11 +92,11 @@ class Transformer(Model):  # type: ignore[misc]
 
     def get_output_types(self) -> list[dict[str, Any]]:
         """The outputs, for V2's metadata."""
-        return contract.output_types(self._first.model)
+        return contract.output_types(self.versions.current.first.model)
 
     def is_ready(self) -> bool:
         """Whether an image that came now would be answered: Triton is up and has this version."""
-        return bool(self.ready) and self._first.predictor.ready()
+        return bool(self.ready) and self.versions.current.first.predictor.ready()
 
     async def healthy(self) -> bool:
         """The same, as the SDK asks."""
@@ -129,7 +109,7 @@ class Transformer(Model):  # type: ignore[misc]
 
         Args:
             name: of the model asked.
-            version: of it; empty for the one that is served.
+            version: of it; empty for the current one.
             read: gives its bytes, and accounts for them as they come; called only while there is a free place.
             parse: makes the request of them.
         Returns:
@@ -139,12 +119,12 @@ class Transformer(Model):  # type: ignore[misc]
             UnknownModelError: another model or version is asked for.
             SecondReadError: whatever is wrong with the request, or with Triton.
         """
-        with self._admitted(name, version) as (served, held):
-            body = await read(held)
+        with self._admitted(name) as asked:
+            body = await read(asked.held)
 
             def work() -> tuple[R, Answer]:
                 request = parse(body)
-                return request, self._infer(served(), request, held, None)
+                return request, self._infer(asked, name, version, request, None)
 
             with self._admission.place():
                 return await asyncio.get_running_loop().run_in_executor(self._workers, work)
@@ -162,7 +142,7 @@ class Transformer(Model):  # type: ignore[misc]
 
         Args:
             name: of the model asked.
-            version: of it; empty for the one that is served.
+            version: of it; empty for the current one.
             parse: makes the request, and accounts for its bytes.
             seconds: that whoever asks will wait; None: as long as it takes.
             is_there: whether whoever asked still waits.
@@ -171,37 +151,39 @@ class Transformer(Model):  # type: ignore[misc]
         Raises:
             As `answer`, and ClientGoneError where nobody waits any more.
         """
-        with self._admitted(name, version) as (served, held):
-            request = parse(held)
+        with self._admitted(name) as asked:
+            request = parse(asked.held)
             try:
                 with self._admission.place():
-                    return request, self._infer(served(), request, held, seconds)
+                    return request, self._infer(asked, name, version, request, seconds)
             finally:
                 if not is_there():
                     raise ClientGoneError("the client went away while it was answered.")
 
     @contextmanager
-    def _admitted(self, name: str, version: str) -> Iterator[tuple[Callable[[], Served], HeldBytes]]:
-        """The only place that admits, times and counts requests; those for other models are the first one's.
-
-        Gives a function for the model, since whoever may not ask is told nothing about models.
-        """
-        started, code = time.perf_counter(), _BUG
-        try:
-            with self._admission.request() as held:
+    def _admitted(self, name: str) -> Iterator[_Asked]:
+        """The only place that admits, times and counts requests; those for models that are not here are the first's."""
+        started, code, current = time.perf_counter(), _BUG, self.versions.current
+        with self._admission.request() as held:
+            asked = _Asked(held, current.models.get(name, current.first))
+            try:
                 self._admission.check_place()
-                yield partial(self.find, name, version), held
-            code = 200
-        except SecondReadError as error:
-            code = error.http_status
-            raise
-        except asyncio.CancelledError:
-            code = ClientGoneError.http_status
-            raise
-        finally:
-            self.models.get(name, self._first).measures.request(code, time.perf_counter() - started)
+                yield asked
+                code = 200
+            except SecondReadError as error:
+                code = error.http_status
+                raise
+            except asyncio.CancelledError:
+                code = ClientGoneError.http_status
+                raise
+            finally:
+                asked.served.measures.request(code, time.perf_counter() - started)
 
-    def _infer(self, served: Served, request: Request, held: HeldBytes, seconds: float | None) -> Answer:
+    def _infer(self, asked: _Asked, name: str, version: str, request: Request, seconds: float | None) -> Answer:
+        with self.versions.using(name, version) as asked.served:
+            return self._answer_with(asked.served, request, asked.held, seconds)
+
+    def _answer_with(self, served: Served, request: Request, held: HeldBytes, seconds: float | None) -> Answer:
         started, model = time.perf_counter(), served.model
         wanted = contract.wanted_outputs(request.outputs, model)
         if (count := len(request.urls or request.images)) > served.max_images:
@@ -260,5 +242,5 @@ class Transformer(Model):  # type: ignore[misc]
         self.ready = False
         for pool in (self._workers, self._fetchers, self._decoders):
             pool.shutdown(wait=False, cancel_futures=True)
-        for served in self.models.values():
-            served.predictor.close()
+        for version in self.versions.all():
+            version.close()

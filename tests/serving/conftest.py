@@ -12,7 +12,8 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,12 +21,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from secondread.data.pixels.preprocess import preprocess
+from secondread.data.pixels.preprocess import Preprocessing, preprocess
 from secondread.export.repository import write_repository
 from secondread.export.signing import sign_folder
 from secondread.export.signing_key import SigningKey, make_key_pair
 from secondread.model.folder import ModelFolder
 from secondread.model.session import GraphSession, Outputs
+from secondread.taxonomy import ClassInfo, Taxonomy
 
 ROOT = Path(__file__).resolve().parents[2]
 SIZE = 32
@@ -64,6 +66,7 @@ def start_server(
 ) -> Served:
     """Start a server in a process of its own and wait until it says where it listens."""
     ready, log = work / "ready.json", work / "server.log"
+    ready.unlink(missing_ok=True)  # of a server before
     options = {
         "repository": str(repository),
         "home": str(work / "home"),
@@ -107,6 +110,36 @@ def model(tiny_model: ModelFolder, explaining_graph: Path, tmp_path_factory: pyt
     shutil.copytree(tiny_model.root, folder)
     shutil.copyfile(explaining_graph, folder / "explain.onnx")
     return ModelFolder.open(folder)
+
+
+@pytest.fixture(scope="session")
+def models(
+    model: ModelFolder, tiny_graph: Callable[..., None], tmp_path_factory: pytest.TempPathFactory
+) -> list[ModelFolder]:
+    """Three models that say different things of one film; the second knows one more class and reads more pixels.
+
+    Only the first has a graph that explains it.
+    """
+    four = (*model.config.taxonomy.classes, ClassInfo("cxr-fracture", "Fracture", "cxr", "urgent"))
+    made = [model]
+    for seed, classes, size in ((1, four, 48), (2, model.config.taxonomy.classes, SIZE)):
+        folder = tmp_path_factory.mktemp("model") / "secondread"
+        folder.mkdir()
+        tiny_graph(folder / "fp32.onnx", seed=seed, classes=len(classes), size=size)
+        config = replace(model.config, taxonomy=Taxonomy(classes), preprocessing=Preprocessing(size))
+        config.write(folder)
+        made.append(ModelFolder.open(folder))
+    return made
+
+
+@pytest.fixture(scope="session")
+def repositories(models: list[ModelFolder], signer: SigningKey, tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    """Those models as versions 1, 2 and 3 of signed Triton repositories."""
+    root = tmp_path_factory.mktemp("versions")
+    folders = [write_repository(each, root, name="secondread", version=i) for i, each in enumerate(models, 1)]
+    for folder in folders:
+        sign_folder(folder, signer)
+    return folders
 
 
 @pytest.fixture(scope="session")
@@ -174,15 +207,20 @@ def strict(
 
 
 @pytest.fixture(scope="session")
-def expected(model: ModelFolder) -> Callable[..., Outputs]:
-    """What onnxruntime alone says of encoded images."""
-    session = GraphSession(model.graph_path())
+def bare() -> Callable[..., Outputs]:
+    """What onnxruntime alone says of encoded images: `bare(model, *images)`."""
 
-    def run(*images: bytes) -> Outputs:
+    def run(model: ModelFolder, *images: bytes) -> Outputs:
         pixels = np.stack([preprocess(data, model.config.preprocessing) for data in images])[:, np.newaxis]
-        return session.run(pixels)
+        return GraphSession(model.graph_path()).run(pixels)
 
     return run
+
+
+@pytest.fixture(scope="session")
+def expected(model: ModelFolder, bare: Callable[..., Outputs]) -> Callable[..., Outputs]:
+    """The same of the model that is served."""
+    return partial(bare, model)
 
 
 @pytest.fixture(scope="session")
