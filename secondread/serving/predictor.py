@@ -43,17 +43,25 @@ class Predictor:
         version: of the model; asked for by number, so that no other one can answer.
         timeout_seconds: for one answer.
         outputs: of the graph, to ask for.
+        named: what Triton calls the model, where that is not its name.
     """
 
     def __init__(
-        self, address: str, name: str, version: str, *, timeout_seconds: float, outputs: tuple[str, ...] = READING
+        self,
+        address: str,
+        name: str,
+        version: str,
+        *,
+        timeout_seconds: float,
+        outputs: tuple[str, ...] = READING,
+        named: str = "",
     ) -> None:
         self._address, self._name, self._version, self._outputs = address, name, version, outputs
         self._timeout_seconds = timeout_seconds
         self._idle: list[_Connection] = []
         self._lock = threading.Lock()
         self._retries = RetryBudget()
-        self._path = f"/v2/models/{name}/versions/{version}"
+        self._path = f"/v2/models/{named or name}/versions/{version}"
         self._ready = f"GET {self._path}/ready HTTP/1.1\r\nHost: {address}\r\n\r\n".encode()
         self._head = lru_cache(self._write_head)
 

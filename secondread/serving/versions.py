@@ -45,10 +45,11 @@ class Served:
         explains = contract.explains(model)
         predictor = Predictor(
             address,
-            named or model.name,
+            model.name,
             model.version,
             timeout_seconds=config.predictor_timeout_seconds,
             outputs=(*READING, SALIENCY) if explains else READING,
+            named=named,
         )
         measures = Measures(model.name, model.version, model.config.taxonomy.names)
         return cls(model, predictor, measures, MAX_EXPLAINED if explains else contract.MAX_IMAGES)
