@@ -2,12 +2,13 @@
 
 import errno
 import socket
+import stat
 import subprocess
 from pathlib import Path
 
 import pytest
 
-from secondread.atomic import atomic_file, atomic_folder, read_json, resumable_folder, write_json
+from secondread.atomic import atomic_file, atomic_folder, own_folder, read_json, resumable_folder, write_json
 from secondread.errors import DependencyError, InputError, IntegrityError
 
 
@@ -169,6 +170,14 @@ def test_one_folder_is_written_by_one_run_at_a_time(tmp_path: Path) -> None:
         (aside / "mark").write_text("the last to end")
     assert (tmp_path / "out" / "mark").read_text() == "the last to end"
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
+
+
+def test_a_folder_of_ones_own_is_nobody_elses_and_goes_in_the_end(tmp_path: Path) -> None:
+    with own_folder(tmp_path / "models") as first, own_folder(tmp_path / "models") as second:
+        assert first != second
+        assert stat.S_IMODE(first.stat().st_mode) == 0o700
+        (first / "graph").touch()
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_full_disk_asks_for_room(tmp_path: Path) -> None:

@@ -18,6 +18,7 @@ from secondread.data.pixels.preprocess import Preprocessing
 from secondread.errors import InputError, IntegrityError
 from secondread.export.repository import (
     read_repository,
+    renamed_triton_config,
     triton_config,
     verify_repository,
     write_repository,
@@ -303,6 +304,14 @@ def test_a_graph_that_explains_nothing_is_not_stored(model: ModelFolder, tmp_pat
     with pytest.raises(IntegrityError, match=r"explain\.onnx gives no 'saliency'"):
         write_repository(model, tmp_path / "models", name="chest", version=1)
     assert not (tmp_path / "models").exists()
+
+
+def test_a_configuration_gets_another_name(model: ModelFolder) -> None:
+    text = triton_config(model, "chest")
+    renamed = renamed_triton_config(text, "chest.7")
+    assert renamed == text.replace('name: "chest"', 'name: "chest.7"')
+    with pytest.raises(IntegrityError, match="no line `name:`"):
+        renamed_triton_config('backend: "onnxruntime"', "chest.7")
 
 
 def test_a_local_triton_serves_both(explaining: ModelFolder, tmp_path: Path) -> None:

@@ -16,7 +16,9 @@ import numpy as np
 import psutil
 import pytest
 from prometheus_client import REGISTRY
+from typer.testing import CliRunner
 
+from secondread.cli.main import app
 from secondread.config.serve import ServeConfig
 from secondread.errors import DependencyError, InputError
 from secondread.export.signing import sign_folder
@@ -250,6 +252,8 @@ def test_who_lacks_its_secret_loads_and_unloads_nothing(local: Local, is_of: Cal
     assert is_of(local.ask(), 1)
 
 
-def test_following_needs_a_pause() -> None:
+def test_following_needs_a_pause_and_an_alias() -> None:
     with pytest.raises(InputError, match="seconds between two looks, above 0, not 0"):
         Follow(0, "", str, nullcontext)
+    refused = CliRunner().invoke(app, ["serve", "--follow", "30", "--repository", "models"]).exception
+    assert "an alias of the registry, and --repository names none" in str(refused)
