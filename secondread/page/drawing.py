@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 from markupsafe import Markup, escape
@@ -37,3 +38,12 @@ def draw(
 def upright(text: str, *, y: float) -> str:
     """The title of a vertical axis, at the left edge, centred at a height."""
     return f'<text class="axis" transform="translate(12 {y}) rotate(-90)" text-anchor="middle">{escape(text)}</text>'
+
+
+def ticks(low: float, high: float) -> list[float]:
+    """Round numbers for an axis, from at or below `low` to at or above `high`, five or so steps apart."""
+    rough = max(high - low, 1e-6) / 5
+    power = 10 ** math.floor(math.log10(rough))
+    step = next(factor * power for factor in (1, 2, 5, 10) if factor * power >= rough)
+    first, last = math.floor(low / step + 1e-9), math.ceil(high / step - 1e-9)
+    return [round(number * step, 10) for number in range(first, max(last, first + 1) + 1)]

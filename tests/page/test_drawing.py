@@ -2,7 +2,9 @@
 
 from xml.etree.ElementTree import Element, fromstring
 
-from secondread.page.drawing import draw, upright
+import pytest
+
+from secondread.page.drawing import draw, ticks, upright
 
 
 def parsed(markup: str) -> Element:
@@ -33,3 +35,18 @@ def test_the_title_of_an_axis_cannot_break_out_of_the_drawing() -> None:
     title = parsed(upright("<script>", y=4))
     assert title.text == "<script>"
     assert "rotate(-90)" in title.attrib["transform"]
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "expected"),
+    [
+        (0, 10, [0, 2, 4, 6, 8, 10]),
+        (0, 590, [0, 200, 400, 600]),
+        (0.81, 0.86, [0.81, 0.82, 0.83, 0.84, 0.85, 0.86]),
+        (0, 0, [0]),
+    ],
+)
+def test_an_axis_has_round_numbers_around_all_values(low: float, high: float, expected: list[float]) -> None:
+    assert ticks(low, high)[0] <= low
+    assert ticks(low, high)[-1] >= high
+    assert ticks(low, high)[: len(expected)] == pytest.approx(expected)

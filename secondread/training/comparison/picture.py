@@ -9,7 +9,7 @@ from typing import Any
 from markupsafe import Markup, escape
 
 from secondread.evaluation.figures import colour_class
-from secondread.page.drawing import draw
+from secondread.page.drawing import draw, ticks
 
 _LEFT, _TOP, _WIDTH, _HEIGHT = 62.0, 14.0, 560.0, 280.0
 _SHAPES = ("circle", "square", "diamond", "triangle", "star")  # so that no meaning hangs on colour alone
@@ -58,8 +58,8 @@ class _Axes:
     """Seconds from 0; accuracy over the part of [0, 1] that the runs are in, so that differences can be seen."""
 
     def __init__(self, *, most_seconds: float, least: float, most: float) -> None:
-        self._x_ticks = _ticks(0, most_seconds * 1.05 or 1.0)
-        self._y_ticks = [tick for tick in _ticks(least - 0.005, most + 0.005) if -1e-9 <= tick <= 1 + 1e-9]
+        self._x_ticks = ticks(0, most_seconds * 1.05 or 1.0)
+        self._y_ticks = [tick for tick in ticks(least - 0.005, most + 0.005) if -1e-9 <= tick <= 1 + 1e-9]
 
     def x(self, seconds: float) -> float:
         return round(_LEFT + _WIDTH * seconds / self._x_ticks[-1], 2)
@@ -87,15 +87,6 @@ class _Axes:
             f'<text class="axis" x="{left + _WIDTH / 2}" y="{bottom + 40}" text-anchor="middle">training (s)</text>',
             f'<text class="axis" transform="{middle}" text-anchor="middle">accuracy</text>',
         ]
-
-
-def _ticks(low: float, high: float) -> list[float]:
-    """Round numbers from at or below `low` to at or above `high`, five or so steps apart."""
-    rough = max(high - low, 1e-6) / 5
-    power = 10 ** math.floor(math.log10(rough))
-    step = next(factor * power for factor in (1, 2, 5, 10) if factor * power >= rough)
-    first, last = math.floor(low / step + 1e-9), math.ceil(high / step - 1e-9)
-    return [round(number * step, 10) for number in range(first, max(last, first + 1) + 1)]
 
 
 def _legend(names: Sequence[str]) -> list[str]:
