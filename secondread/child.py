@@ -24,7 +24,7 @@ _TERMINATE_SECONDS = 30.0  # a training that is asked to end writes a checkpoint
 _KEPT_BYTES = 4_000  # of the log, for an end that nobody foresaw
 # The kernel asks the child to end when this process dies, however it dies. A command of util-linux does it, since a
 # `preexec_fn` makes Python fork, and gRPC breaks in the fork of a process that uses it.
-_END_WITH_PARENT = ("setpriv", "--pdeathsig", "TERM", "--")
+END_WITH_PARENT = ("setpriv", "--pdeathsig", "TERM", "--")
 
 
 class Child:
@@ -49,7 +49,7 @@ class Child:
         path = os.pathsep.join(filter(None, [library, os.environ.get("PYTHONPATH", "")]))
         with (folder / LOG_FILE).open("wb") as log:
             self._process = subprocess.Popen(  # noqa: S603 - our own command
-                [*_END_WITH_PARENT, sys.executable, "-m", module, str(folder)],
+                [*END_WITH_PARENT, sys.executable, "-m", module, str(folder)],
                 env={**os.environ, "PYTHONPATH": path, **environment},
                 stdin=subprocess.DEVNULL,
                 stdout=log,
