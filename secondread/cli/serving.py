@@ -45,7 +45,11 @@ def add_to(app: typer.Typer) -> None:
         )
     )(batch)
     app.command(
-        epilog=example("secondread loadtest --images films/ --users 8 --seconds 60", "secondread loadtest --find-limit")
+        epilog=example(
+            "secondread loadtest --images films/ --users 8 --seconds 60",
+            "secondread loadtest --shape spike --users 32",
+            "secondread loadtest --find-limit",
+        )
     )(loadtest)
 
 
@@ -199,10 +203,21 @@ def loadtest(
     url: Url = LoadTestConfig.url,
     grpc_url: Annotated[str, typer.Option(help="host:port of gRPC; empty: REST only.")] = LoadTestConfig.grpc_url,
     name: Name = LoadTestConfig.name,
-    users: Annotated[int, typer.Option(help="Callers at the same time.")] = LoadTestConfig.users,
-    seconds: Annotated[float, typer.Option(help="Of measured load.")] = LoadTestConfig.seconds,
+    shape: Annotated[str | None, typer.Option(help="constant, ramp, spike or soak.")] = None,
+    users: Annotated[int, typer.Option(help="Callers at the same time, at most.")] = LoadTestConfig.users,
+    seconds: Annotated[
+        float | None, typer.Option(help="Of measured load: constant 20, ramp and spike 60, soak 1800.")
+    ] = None,
+    think_seconds: Annotated[
+        float | None, typer.Option(help="Of each caller before it asks again, on average: 0.05.")
+    ] = None,
     p99_below_ms: Annotated[float, typer.Option(help="Exit 4 at or above this P99.")] = LoadTestConfig.p99_below_ms,
-    failures_at_most: Annotated[float, typer.Option(help="Exit 4 above this share.")] = LoadTestConfig.failures_at_most,
+    failures_below: Annotated[
+        float, typer.Option(help="Exit 4 at or above this share.")
+    ] = LoadTestConfig.failures_below,
+    requests_at_least: Annotated[
+        int, typer.Option(help="Exit 4 below this number, which cannot tell.")
+    ] = LoadTestConfig.requests_at_least,
     report: Annotated[Path, typer.Option(help="HTML report to write.")] = Path("var/loadtest/report.html"),
     token_file: TokenFile = None,
     limit: Annotated[
@@ -212,23 +227,30 @@ def loadtest(
 ) -> None:
     """Put load on a running server over REST and gRPC, and say whether it bears it."""
     from secondread.serving.load_limit import find_limit
+    from secondread.serving.load_result import refuse
     from secondread.serving.loadtest import loadtest as run
 
     if images is not None and not images.is_dir():
         raise InputError(f"--images {images} is no folder. Name one that holds JPEG, PNG or DICOM files.")
+    if limit and (shape is not None or think_seconds is not None):
+        raise InputError("--find-limit chooses the load itself: leave --shape and --think-seconds out.")
     config = LoadTestConfig(
         url=url,
         grpc_url=grpc_url,
         name=name,
+        shape=shape or LoadTestConfig.shape,
         users=users,
         seconds=seconds,
+        think_seconds=LoadTestConfig.think_seconds if think_seconds is None else think_seconds,
         p99_below_ms=p99_below_ms,
-        failures_at_most=failures_at_most,
+        failures_below=failures_below,
+        requests_at_least=requests_at_least,
     )
     ask = find_limit if limit else run
     result = ask(config, images=images, report=report, token=_token(token_file))
+    gate = result.gate(config)
     if json:
-        print_json(result.to_json())
+        print_json({**result.to_json(), "gate": asdict(gate)})
     else:
         print_line(result.table())
-    result.check(config)
+    refuse(gate)

@@ -12,9 +12,10 @@ from pathlib import Path
 from typing import Any
 
 from secondread.config.loadtest import LoadTestConfig
-from secondread.errors import GateRefused
+from secondread.evaluation.verdict import GateResult
 from secondread.logging import get_logger
-from secondread.serving.loadtest import LoadTestResult, loadtest
+from secondread.serving.load_result import LoadTestResult, refuse
+from secondread.serving.loadtest import loadtest
 
 MOST_CALLERS = 512  # of one machine; beyond it the callers are what is measured
 _APART = 8  # share of the callers that the two ends of the search come to differ by: one in so many
@@ -42,7 +43,7 @@ class LoadLimit:
     def to_json(self) -> dict[str, Any]:
         """As JSON."""
         steps = [
-            {"callers": callers, "borne": callers in self.borne, **result.to_json()}
+            {"callers": callers, "borne": callers in self.borne, **result.to_json(over_time=False)}
             for callers, result in self.steps.items()
         ]
         rate = None if self.best is None else self.steps[self.best].rate_per_second
@@ -59,15 +60,20 @@ class LoadLimit:
             lines.append(f"the limit is {self.steps[self.best].rate_per_second:.1f} answers a second")
         return "\n".join(lines)
 
+    def gate(self, config: LoadTestConfig) -> GateResult:
+        """What the load test says of the highest rate that was borne; of the first load where even that was too much.
+
+        The search takes a step of few requests for what it is; here, too few are too few.
+        """
+        return self.steps[min(self.steps) if self.best is None else self.best].gate(config)
+
     def check(self, config: LoadTestConfig) -> None:
-        """Say no where even the first load was too much.
+        """Say no where even the first load was too much, or too little was measured.
 
         Raises:
             GateRefused: it was.
         """
-        if self.best is None:
-            self.steps[min(self.steps)].check(config)
-            raise GateRefused("load test: the server bears no load.")
+        refuse(self.gate(config))
 
 
 def find_limit(
@@ -94,15 +100,12 @@ def find_limit(
 
     def bears(callers: int) -> bool:
         page = report.with_name(f"{report.stem}-{callers}{report.suffix}")
-        step = replace(config, users=callers, wait_seconds=0.0)
+        step = replace(config, shape="constant", users=callers, think_seconds=0.0, requests_at_least=1)
         steps[callers] = result = run(step, images=images, report=page, token=token)
         log.info("%d callers: %.1f answers a second, P99 %s ms", callers, result.rate_per_second, result.p99_ms)
-        try:
-            result.check(step)
-        except GateRefused:
-            return False
-        borne.append(callers)
-        return True
+        if result.gate(step).passed:
+            borne.append(callers)
+        return callers in borne
 
     low, high = 0, config.users
     while bears(high):

@@ -6,39 +6,44 @@
 from __future__ import annotations
 
 import json
+import os
+import sys
 import time
+from collections.abc import Iterator
+from functools import lru_cache
 from itertools import cycle
 from pathlib import Path
 from typing import Any
 
 import grpc.experimental.gevent as grpc_gevent
 import numpy as np
-from locust import FastHttpUser, User, constant, events, task
+from locust import FastHttpUser, LoadTestShape, User, constant, events, poisson, task
 from tritonclient import grpc as triton
 
 from secondread.serving import contract
-from secondread.serving.load_setting import LoadSetting, encoded_images
+from secondread.serving.load_setting import ANSWER_SECONDS, LoadSetting, encoded_images
+from secondread.serving.load_shape import users_at
+from secondread.serving.load_times import TimesWriter
 
 # locust has patched the standard library for gevent; gRPC's own threads would block it without this.
 grpc_gevent.init_gevent()
 
 SETTING = LoadSetting.from_environment()
+CONFIG = SETTING.config
+THINK = poisson(1 / CONFIG.think_seconds) if CONFIG.think_seconds else constant(0)
 
 
 class RestUser(FastHttpUser):
     """Sends one image a request over REST, with the binary extension."""
 
-    wait_time = constant(SETTING.wait_seconds)
-
-    def on_start(self) -> None:
-        """Prepare the bodies, so that the time is the server's."""
-        self._bodies = cycle([_rest_body(data) for data in encoded_images(SETTING.images)])
+    wait_time = THINK
+    connection_timeout = network_timeout = ANSWER_SECONDS
 
     @task
     def infer(self) -> None:
         """Ask for one reading."""
-        headers, body = next(self._bodies)
-        path = f"/v2/models/{SETTING.name}/infer"
+        headers, body = next(_rest_bodies())
+        path = f"/v2/models/{CONFIG.name}/infer"
         with self.client.post(
             path,
             data=body,  # type: ignore[arg-type]
@@ -46,30 +51,35 @@ class RestUser(FastHttpUser):
             name="infer",
             catch_response=True,
         ) as response:
-            if response.status_code != 200:
+            if response.status_code == 0:
+                response.failure(f"no answer: {getattr(response, 'error', None) or 'the connection broke'}")
+            elif response.status_code != 200:
                 response.failure(f"{response.status_code} {response.text}")
             elif b'"label"' not in response.content:
                 response.failure("the answer has no label")
+            elif CONFIG.digest.encode() not in response.content:
+                response.failure(_OTHER_MODEL)
 
 
 class GrpcUser(User):
     """Sends one image a request over gRPC, on a channel of its own."""
 
-    wait_time = constant(SETTING.wait_seconds)
+    wait_time = THINK
 
     def on_start(self) -> None:
-        """Open the channel. Users that share one would wait for each other."""
-        options = [("grpc.use_local_subchannel_pool", 1), ("grpc.max_send_message_length", -1)]
-        self._client = triton.InferenceServerClient(SETTING.grpc_url, channel_args=options)
-        self._inputs = cycle([_grpc_input(data) for data in encoded_images(SETTING.images)])
+        """Take a channel. Users that share one would wait for each other."""
+        self._client = _idle.pop() if _idle else _channel()
 
     @task
     def infer(self) -> None:
         """Ask for one reading."""
-        tensor, failure, started = next(self._inputs), None, time.perf_counter()
+        tensor, failure, started = next(_grpc_inputs()), None, time.perf_counter()
         try:
-            if self._client.infer(SETTING.name, [tensor], headers=SETTING.headers).as_numpy("label") is None:
+            result = self._client.infer(CONFIG.name, [tensor], headers=SETTING.headers, client_timeout=ANSWER_SECONDS)
+            if result.as_numpy("label") is None:
                 failure = ValueError("the answer has no label")
+            elif CONFIG.digest not in result.get_response().parameters["digest"].string_param:
+                failure = ValueError(_OTHER_MODEL)
         except triton.InferenceServerException as error:
             failure = error
         self.environment.events.request.fire(
@@ -82,8 +92,42 @@ class GrpcUser(User):
         )
 
     def on_stop(self) -> None:
-        """Close the channel."""
-        self._client.close()
+        """Leave the channel to the next user."""
+        _idle.append(self._client)
+
+
+class Shape(LoadTestShape):
+    """As many users as the setting says; locust's own options say so where nobody waits for the times."""
+
+    abstract = not SETTING.times
+
+    def tick(self) -> tuple[int, float] | None:
+        """How many users there should be now, and how many a second may come or go; None at the end."""
+        users = users_at(self.get_run_time(), CONFIG)  # type: ignore[no-untyped-call]
+        return None if users is None else (users, CONFIG.users)
+
+
+# Channels are never closed: within gevent, gRPC locks itself up in it at times (grpc/grpc#42247).
+_idle: list[triton.InferenceServerClient] = []
+
+
+def _channel() -> triton.InferenceServerClient:
+    options = [("grpc.use_local_subchannel_pool", 1), ("grpc.max_send_message_length", -1)]
+    return triton.InferenceServerClient(CONFIG.grpc_url, channel_args=options)
+
+
+_OTHER_MODEL = f"the answer is of another model than {CONFIG.digest[:12]}"
+
+
+# Made once for all users, so that the time is the server's, and the next one's turn goes on from the last one's.
+@lru_cache
+def _rest_bodies() -> Iterator[tuple[dict[str, str], bytes]]:
+    return cycle([_rest_body(data) for data in encoded_images(SETTING.images)])
+
+
+@lru_cache
+def _grpc_inputs() -> Iterator[triton.InferInput]:
+    return cycle([_grpc_input(data) for data in encoded_images(SETTING.images)])
 
 
 def _rest_body(data: bytes) -> tuple[dict[str, str], bytes]:
@@ -108,18 +152,35 @@ def _grpc_input(data: bytes) -> triton.InferInput:
 
 
 @events.init.add_listener  # type: ignore[untyped-decorator]
-def record(environment: Any, **_: Any) -> None:
+def record(environment: Any, runner: Any, **_: Any) -> None:
     """Keep the time of every request: locust's own percentiles are rounded to two digits."""
-    encoded_images(SETTING.images)  # before the clock runs
-    if not SETTING.results:
+    if CONFIG.url:  # before the clock runs
+        _rest_bodies()
+    if CONFIG.grpc_url:
+        _grpc_inputs()
+    if not SETTING.times:
         return
-    times: list[tuple[float, float, str]] = []
+    times = TimesWriter(Path(SETTING.times))
 
-    def note(response_time: float, exception: Exception | None, **_: Any) -> None:
-        times.append((time.time(), response_time, str(exception) if exception else ""))
+    def note(request_type: str, response_time: float, exception: Exception | None, **_: Any) -> None:
+        times.note(
+            end=time.perf_counter(),
+            milliseconds=response_time,
+            protocol="gRPC" if request_type == "gRPC" else "REST",
+            users=runner.user_count,
+            failure=str(exception) if exception else "",
+        )
 
-    def write(**_: Any) -> None:
-        Path(SETTING.results).write_text(json.dumps(times), encoding="utf-8")
+    def close(**_: Any) -> None:
+        times.close(callers_busy=runner.cpu_warning_emitted)
 
     environment.events.request.add_listener(note)
-    environment.events.quitting.add_listener(write)
+    environment.events.quitting.add_listener(close)
+
+
+@events.quit.add_listener  # type: ignore[untyped-decorator]
+def leave(exit_code: int, **_: Any) -> None:
+    """End without the interpreter's own clearing up, which would close the channels."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(exit_code)

@@ -12,7 +12,7 @@ from secondread.config.loadtest import LoadTestConfig
 from secondread.errors import GateRefused
 from secondread.serving import load_limit
 from secondread.serving.load_limit import MOST_CALLERS, LoadLimit, find_limit
-from secondread.serving.loadtest import LoadTestResult
+from secondread.serving.load_result import LoadTestResult
 
 
 def server(capacity: int, *, rate: float = 100.0, fails_above: int = 10**6) -> Any:
@@ -20,7 +20,7 @@ def server(capacity: int, *, rate: float = 100.0, fails_above: int = 10**6) -> A
 
     def run(config: LoadTestConfig, **rest: Any) -> LoadTestResult:
         callers = config.users
-        assert config.wait_seconds == 0
+        assert (config.shape, config.think_seconds) == ("constant", 0)
         p99 = 20.0 if callers <= capacity else 20.0 + 300.0 * (callers - capacity)
         failures = 0 if callers <= fails_above else 100
         return LoadTestResult(
@@ -63,8 +63,15 @@ def test_a_server_that_bears_nothing_is_refused(tmp_path: Path) -> None:
     found = search(server(0), tmp_path, users=4, p99_below_ms=15)
     assert found.best is None
     assert found.to_json()["limit_per_second"] is None
-    with pytest.raises(GateRefused, match="P99 is"):
+    with pytest.raises(GateRefused, match=r"P99 1220\.00 ms is not below 15 ms"):
         found.check(LoadTestConfig(p99_below_ms=15))
+
+
+def test_a_limit_found_from_few_requests_is_refused(tmp_path: Path) -> None:
+    """Steps as short as that say which load to test for longer, and no more."""
+    found = search(server(64, rate=100), tmp_path, users=4)
+    with pytest.raises(GateRefused, match="1000 requests are too few to tell"):
+        found.check(LoadTestConfig(requests_at_least=2000))
 
 
 def test_people_see_every_step(tmp_path: Path) -> None:
@@ -77,7 +84,9 @@ def test_people_see_every_step(tmp_path: Path) -> None:
 
 def test_a_real_server_has_one(served: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(load_limit, "MOST_CALLERS", 16)
-    config = LoadTestConfig(url=served.url, grpc_url=served.grpc_url, users=8, seconds=2.0, p99_below_ms=30_000)
+    config = LoadTestConfig(
+        url=served.url, grpc_url=served.grpc_url, users=8, seconds=2.0, p99_below_ms=30_000, requests_at_least=1
+    )
     found = find_limit(config, report=tmp_path / "report.html")
     assert found.best in (8, 16)
     assert found.steps[found.best].requests > 0

@@ -44,7 +44,11 @@ def test_a_server_that_cannot_work(values: dict[str, Any], says: str) -> None:
         ({"url": "", "grpc_url": ""}, "neither a REST nor a gRPC address"),
         ({"users": 0}, "users must be above 0"),
         ({"seconds": 0}, "seconds must be above 0"),
-        ({"failures_at_most": 2}, "share from 0 to 1"),
+        ({"seconds": 0.0, "shape": "soak"}, "seconds must be above 0"),
+        ({"failures_below": 2}, "share from 0 to 1"),
+        ({"requests_at_least": 0}, "requests_at_least must be above 0"),
+        ({"think_seconds": -1}, "think_seconds must not be negative"),
+        ({"shape": "wave"}, "shape must be one of constant, ramp, spike, soak, not 'wave'"),
     ],
 )
 def test_a_load_test_that_cannot_work(values: dict[str, Any], says: str) -> None:
@@ -57,4 +61,4 @@ def test_two_free_ports_do_not_clash() -> None:
 
 
 def test_the_gate_of_the_load_test_is_the_seeds() -> None:
-    assert (LoadTestConfig().p99_below_ms, LoadTestConfig().failures_at_most) == (300, 0.01)
+    assert (LoadTestConfig().p99_below_ms, LoadTestConfig().failures_below) == (300, 0.01)

@@ -1,0 +1,110 @@
+"""Figures over the time of a load test, as lines, all charts of a page on the same axis of time."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from markupsafe import Markup, escape
+
+from secondread.page.drawing import draw, ticks, upright
+
+_LEFT, _TOP, _WIDTH = 62.0, 12.0, 780.0
+_DASHES = ("", "7 3", "2 3")
+_MINUTES_FROM = 300.0  # seconds of a test whose axis is in minutes
+
+
+@dataclass(frozen=True)
+class Line:
+    """One line.
+
+    Attributes:
+        name: of what it shows.
+        values: in the order of the places; None where it is not known, which leaves a gap.
+        colour: style class of the page.
+        dash: index of its pattern, so that no meaning hangs on colour alone.
+    """
+
+    name: str
+    values: Sequence[float | None]
+    colour: str
+    dash: int = 0
+
+
+def over_time_svg(
+    places: Sequence[float],
+    lines: Sequence[Line],
+    *,
+    total: float,
+    title: str,
+    height: float,
+    limit: float | None = None,
+) -> Markup:
+    """Draw lines over time.
+
+    Args:
+        places: seconds, of each value.
+        lines: at least one, with as many values.
+        total: seconds of the test.
+        title: of the vertical axis, with its unit.
+        height: of the plot.
+        limit: where a dashed line goes across; far above all values it is left out, so that these can be seen.
+    """
+    most = max((value for line in lines for value in line.values if value is not None), default=1.0) or 1.0
+    shown = limit is not None and limit <= 2 * most
+    rungs = ticks(0, max(most, limit or 0) if shown else most)
+    unit, seconds = ("minutes", 60.0) if total >= _MINUTES_FROM else ("seconds", 1.0)
+    bottom, end = _TOP + height, _LEFT + _WIDTH
+
+    def x(second: float) -> float:
+        return round(_LEFT + _WIDTH * min(second / total, 1), 2)
+
+    def y(value: float) -> float:
+        return round(_TOP + height * (1 - value / rungs[-1]), 2)
+
+    parts = []
+    for tick in rungs:
+        parts.append(f'<line class="grid" x1="{_LEFT}" x2="{end}" y1="{y(tick)}" y2="{y(tick)}"/>')
+        parts.append(f'<text class="small" x="{_LEFT - 8}" y="{y(tick) + 4}" text-anchor="end">{tick:g}</text>')
+    for tick in ticks(0, total / seconds):
+        if tick * seconds <= total * 1.001:
+            place = x(tick * seconds)
+            parts.append(f'<line class="grid" x1="{place}" x2="{place}" y1="{_TOP}" y2="{bottom}"/>')
+            parts.append(f'<text class="small" x="{place}" y="{bottom + 18}" text-anchor="middle">{tick:g}</text>')
+    if shown and limit is not None:
+        parts.append(f'<line class="chance" x1="{_LEFT}" x2="{end}" y1="{y(limit)}" y2="{y(limit)}"/>')
+        parts.append(f'<text class="small" x="{end}" y="{y(limit) - 5}" text-anchor="end">limit {limit:g}</text>')
+    for line in lines:
+        parts += _polylines([None if value is None else (x(at), y(value)) for at, value in _pairs(places, line)], line)
+        parts += [
+            f'<circle style="fill:var(--{line.colour})" cx="{x(at)}" cy="{y(value)}" r="2.6">'
+            f"<title>{escape(line.name)} at {at:.0f} s: {value:.4g}</title></circle>"
+            for at, value in _pairs(places, line)
+            if value is not None
+        ]
+    parts.append(f'<text class="axis" x="{_LEFT + _WIDTH / 2}" y="{bottom + 36}" text-anchor="middle">{unit}</text>')
+    parts.append(upright(title, y=_TOP + height / 2))
+    label = f"{title} over time: {', '.join(line.name for line in lines)}"
+    return draw(parts, width=end + 18, height=bottom + 44, label=label, kind="plot wide", fixed=True)
+
+
+def swatch_svg(line: Line) -> Markup:
+    """Its line, for a legend."""
+    stroke = f'<line class="curve {line.colour}" stroke-dasharray="{_DASHES[line.dash]}" x1="0" x2="30" y1="6" y2="6"/>'
+    return draw([stroke], width=30, height=12, font=10, label="", kind="swatch")
+
+
+def _pairs(places: Sequence[float], line: Line) -> list[tuple[float, float | None]]:
+    return list(zip(places, line.values, strict=True))
+
+
+def _polylines(points: Sequence[tuple[float, float] | None], line: Line) -> list[str]:
+    """The line in as many pieces as its gaps leave."""
+    pieces: list[list[str]] = [[]]
+    for point in points:
+        if point is None:
+            pieces.append([])
+        else:
+            pieces[-1].append(f"{point[0]},{point[1]}")
+    style = f'class="curve {line.colour}" stroke-dasharray="{_DASHES[line.dash]}"'
+    return [f'<polyline {style} points="{" ".join(piece)}"/>' for piece in pieces if len(piece) > 1]
