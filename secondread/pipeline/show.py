@@ -16,6 +16,8 @@ from secondread.evaluation.paired_report import COMPARISON_SUMMARY_FILE, PAGE_FI
 from secondread.evaluation.results import Evaluation
 from secondread.logging import configure, get_logger
 from secondread.model.folder import CARD_FILE
+from secondread.pipeline.steps.load_test import PAGE_FILE as LOAD_PAGE_FILE
+from secondread.pipeline.steps.load_test import SUMMARY_FILE as LOAD_SUMMARY_FILE
 
 log = get_logger(__name__)
 
@@ -97,6 +99,21 @@ def show_audit(facts: Mapping[str, Any], folder: str, *, metrics: Any, report: s
     """
     show_metrics(metrics, facts["figures"])
     shutil.copyfile(Path(folder) / HTML_FILE, report)
+
+
+def show_load_test(facts: Mapping[str, Any], folder: str, *, metrics: Any, report: str, summary: str) -> None:
+    """Fill KFP's artifacts from a load test.
+
+    Args:
+        facts: of the step.
+        folder: what it wrote.
+        metrics: `dsl.Metrics`.
+        report: path of the `dsl.HTML` artifact.
+        summary: path of the `dsl.Markdown` artifact.
+    """
+    show_metrics(metrics, facts["figures"])
+    shutil.copyfile(Path(folder) / LOAD_PAGE_FILE, report)
+    shutil.copyfile(Path(folder) / LOAD_SUMMARY_FILE, summary)
 
 
 def show_conclusion(name: str, *, last_step: str, state: str, error: str, path: str) -> None:
