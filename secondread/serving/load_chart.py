@@ -9,7 +9,7 @@ from markupsafe import Markup, escape
 
 from secondread.page.drawing import draw, ticks, upright
 
-_LEFT, _TOP, _WIDTH = 62.0, 12.0, 780.0
+_LEFT, _TOP, _WIDTH = 62.0, 22.0, 780.0  # above, room for the name of a limit at the very top
 _DASHES = ("", "7 3", "2 3")
 _MINUTES_FROM = 300.0  # seconds of a test whose axis is in minutes
 

@@ -101,10 +101,11 @@ def test_a_value_alone_between_gaps_is_still_seen() -> None:
     assert len(list(drawn.iter("circle"))) == 1
 
 
-@pytest.mark.parametrize(("limit", "shown"), [(None, False), (15.0, True), (40.0, True), (300.0, False)])
+@pytest.mark.parametrize(("limit", "shown"), [(None, False), (15.0, True), (20.0, True), (40.0, True), (300.0, False)])
 def test_the_limit_is_drawn_unless_it_would_squash_everything(limit: float | None, shown: bool) -> None:
     drawn = chart(limit)
     assert any(line.get("class") == "chance" for line in drawn.iter("line")) == shown
+    assert all(float(text.attrib.get("y", 99)) > 12 for text in drawn.iter("text"))  # none is cut off above
     heights = [float(circle.attrib["cy"]) for circle in drawn.iter("circle")]
     assert max(heights) - min(heights) > 10
 
