@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
 from secondread.cpus import cpu_limit
-from secondread.data.pixels.decode import DEFAULT_LIMITS, read_bounded
 from secondread.data.pixels.preprocess import Preprocessing, preprocess
-from secondread.data.sources.folder_scan import IMAGE_SUFFIXES
-from secondread.data.sources.open import open_source
+from secondread.data.sources.unlabelled import open_images
 from secondread.errors import ImageError, InputError, TooLargeError
 from secondread.logging import get_logger
 from secondread.progress import track
@@ -25,10 +22,10 @@ Pixels = npt.NDArray[np.uint8]
 
 
 def read_unlabelled(places: Sequence[str], spec: Preprocessing) -> Pixels:
-    """Read all images of some places: of a local folder every one below it, whatever the folders are called.
+    """Read all images of some places.
 
     Args:
-        places: folders, archives, or URIs of any source.
+        places: as `open_images` takes them: folders, lists, archives, or URIs of any source.
         spec: of the dataset version that they are to be like.
     Returns:
         uint8 (images, 1, size, size); what cannot be read is left out and counted.
@@ -37,30 +34,19 @@ def read_unlabelled(places: Sequence[str], spec: Preprocessing) -> Pixels:
     """
     parts = [np.empty((0, 1, spec.size, spec.size), np.uint8)]
     for place in places:
-        images = list(_images(place))
+        opened = open_images(place)
+        images = opened.images
         with ThreadPoolExecutor(cpu_limit()) as pool:
-            read = pool.map(partial(_pixels, spec=spec), images)
+            read = pool.map(partial(_pixels, spec=spec), [image.read for image in images])
             kept = [item for item in track(read, f"reading {place}", total=len(images)) if item is not None]
         if not kept:
-            raise InputError(
-                f"{place}: none of its {len(images)} images can be read. Files of a folder are looked at that end in "
-                f"{', '.join(sorted(IMAGE_SUFFIXES))}. Name another place."
-            )
+            raise InputError(f"{place}: none of its {len(images)} images can be read. Name another place.")
         if len(kept) < len(images):
             log.warning(
                 "%s: left out %s of %s images, which cannot be read", place, len(images) - len(kept), len(images)
             )
         parts.append(np.stack(kept)[:, None])
     return np.concatenate(parts)
-
-
-def _images(place: str) -> Iterator[Callable[[], bytes]]:
-    if not Path(place).is_dir():
-        yield from (image.read for image in open_source(place).images())
-        return
-    for path in sorted(Path(place).rglob("*")):
-        if path.suffix.lower() in IMAGE_SUFFIXES and path.is_file():
-            yield partial(read_bounded, path, DEFAULT_LIMITS)
 
 
 def _pixels(read: Callable[[], bytes], spec: Preprocessing) -> Pixels | None:

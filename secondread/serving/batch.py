@@ -12,11 +12,11 @@ What the table's metadata say under the key `secondread`, as JSON: model, versio
 
 from __future__ import annotations
 
-import csv
 import json
+import re
 import shutil
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from functools import lru_cache, partial
@@ -29,11 +29,9 @@ from secondread.atomic import atomic_file, resumable_folder
 from secondread.config.engine import EngineConfig
 from secondread.data.engines.engine import open_engine
 from secondread.data.engines.journal import Journal, resume_key, work_through
-from secondread.data.pixels.decode import DEFAULT_LIMITS, read_bounded
 from secondread.data.pixels.preprocess import preprocess
-from secondread.data.sources.folder_scan import IMAGE_SUFFIXES
-from secondread.data.sources.open import open_source
 from secondread.data.sources.source import SourceImage
+from secondread.data.sources.unlabelled import open_images
 from secondread.errors import ImageError, InputError, TooLargeError
 from secondread.export.repository import GRAPH_FILE, RepositoryModel, read_repository
 from secondread.model.folder import ModelConfigFile, ModelFolder
@@ -56,15 +54,24 @@ class Scored:
         images: in the table.
         unreadable: of these.
         out_of_distribution: of those that could be read.
-        labels: images by class.
+        labels: of those that could be read, by class.
+        urgency: the same, by urgency; all that are out of distribution are `unknown`.
+        errors: of those that could not be read, by reason; what differs from file to file is left out of it.
         output: the table.
     """
 
     images: int
     unreadable: int
     out_of_distribution: int
-    labels: dict[str, int]
+    labels: Mapping[str, int]
+    urgency: Mapping[str, int]
+    errors: Mapping[str, int]
     output: str
+
+    @property
+    def unreadable_share(self) -> float:
+        """Of all images, 0 to 1."""
+        return self.unreadable / self.images
 
     def to_json(self) -> dict[str, Any]:
         """As JSON."""
@@ -112,28 +119,33 @@ class Scorer:
         return cls(folder / name / model.version / GRAPH_FILE, model)
 
 
-def score(place: str, scorer: Scorer, output: Path, *, engine: EngineConfig = EngineConfig()) -> Scored:  # noqa: B008
+def score(
+    place: str,
+    scorer: Scorer,
+    output: Path,
+    *,
+    engine: EngineConfig = EngineConfig(),  # noqa: B008 - frozen
+    work: Path | None = None,
+) -> Scored:
     """Read all images of a place. A run that was cut is gone on with by the next one like it.
 
     Args:
-        place: a folder, of which every image below it is read; a CSV file with a column `path`; or the URI of a source.
+        place: a folder, a list in CSV, or the URI of a source: see `secondread.data.sources.unlabelled`.
         scorer: the model.
         output: Parquet file to write; it appears whole or not at all.
         engine: what does the work; it changes nothing that is written.
+        work: folder for what is done so far, which is removed in the end; by default beside the output. Name one where
+            the next run writes elsewhere.
     Raises:
         InputError: there is no image, or the output cannot be written.
         DependencyError: a store or the engine is not there.
     """
-    images, identity = _opened(place)
-    if not images:
-        raise InputError(
-            f"{place} holds no image: files of a folder are looked at that end in {', '.join(sorted(IMAGE_SUFFIXES))}."
-        )
-    model = scorer.model
-    key = resume_key("batch", identity, model.digest, model.version)
+    opened, model = open_images(place), scorer.model
+    images = opened.images
+    key = resume_key("batch", opened.state, model.digest, model.version)
     batches = [images[start : start + BATCH_IMAGES] for start in range(0, len(images), BATCH_IMAGES)]
     columns: dict[str, list[Any]] = {name: [] for name in _columns(model.config)}
-    work = output.with_name(f".{output.name}.work")
+    work = work or output.with_name(f".{output.name}.work")
     with _removed(work), resumable_folder(work, marker=_READINGS, key=key) as folder, open_engine(engine) as running:
         documents = work_through(
             running,
@@ -149,51 +161,25 @@ def score(place: str, scorer: Scorer, output: Path, *, engine: EngineConfig = En
                 values += document[name]
         _write(columns, model, folder / _READINGS)
         _put(folder / _READINGS, output)
-    readable = [label for label in columns["label"] if label is not None]
+    outside = columns["out_of_distribution"]
     return Scored(
         images=len(images),
-        unreadable=len(images) - len(readable),
-        out_of_distribution=sum(bool(each) for each in columns["out_of_distribution"]),
-        labels=dict(sorted(Counter(readable).items())),
+        unreadable=columns["label"].count(None),
+        out_of_distribution=outside.count(True),
+        labels=_counted(columns["label"]),
+        urgency=_counted(columns["urgency"]),
+        errors=_counted([_reason(error) or None for error in columns["error"]]),
         output=str(output),
     )
 
 
-def _opened(place: str) -> tuple[list[SourceImage], list[Any]]:
-    """The images of a place, and what changes whenever one of them does."""
-    path = Path(place)
-    if path.is_dir():
-        files = {
-            str(file.relative_to(path)): file
-            for file in sorted(path.rglob("*"))
-            if file.suffix.lower() in IMAGE_SUFFIXES and file.is_file()
-        }
-    elif path.is_file() and path.suffix.lower() == ".csv":
-        files = {name: path.parent / name for name in _listed(path)}
-    else:
-        source = open_source(place)
-        return list(source.images()), [source.uri, source.fingerprint()]
-    read = {name: partial(read_bounded, file.resolve(), DEFAULT_LIMITS) for name, file in files.items()}
-    images = [SourceImage(name=name, label="", read=each) for name, each in read.items()]
-    return images, [[name, *_stat(file)] for name, file in files.items()]
+def _counted(values: Sequence[str | None]) -> dict[str, int]:
+    return dict(sorted(Counter(value for value in values if value is not None).items()))
 
 
-def _stat(file: Path) -> tuple[int, ...]:
-    try:
-        about = file.stat()
-    except OSError:  # it is told as an image that cannot be read
-        return ()
-    return about.st_size, about.st_mtime_ns
-
-
-def _listed(path: Path) -> Iterator[str]:
-    """The images that a CSV file names, beside it or by their whole path."""
-    with path.open(newline="", encoding="utf-8-sig") as text:
-        rows = csv.DictReader(text)
-        if "path" not in (rows.fieldnames or ()):
-            raise InputError(f"{path} has no column 'path': name an image a row, relative to the file.")
-        for row in rows:
-            yield row["path"]
+def _reason(error: str) -> str:
+    """What kind of error it is: without numbers, and what stands in brackets or quotes."""
+    return re.sub(r"\d+", "#", re.sub(r"\s*(\(.*\)|'[^']*')", "", error))
 
 
 def _columns(config: ModelConfigFile) -> list[str]:
