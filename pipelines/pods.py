@@ -16,6 +16,8 @@ PATIENT_KEY_SECRET = "secondread-patient-key"  # noqa: S105 - the Secret's name,
 PATIENT_KEY_PATH = "/var/run/secrets/secondread"
 SIGNING_KEY_SECRET = "secondread-signing-key"  # noqa: S105 - likewise
 SIGNING_KEY_PATH = "/var/run/secrets/secondread-signing"
+TRUSTED_KEYS_MAP = "secondread-trusted-keys"  # ConfigMap: public keys, one file each
+TRUSTED_KEYS_PATH = "/var/run/secondread-trusted-keys"
 STORE_SECRET = "secondread-store"  # noqa: S105 - likewise
 # Its keys are called as the variables that they become; each may be missing.
 STORE_KEYS = (
@@ -49,6 +51,13 @@ def with_signing_key(task: dsl.PipelineTask) -> dsl.PipelineTask:
     """Let a task read the private key that models are signed with. Without it the task ends, and says so."""
     return kubernetes.use_secret_as_volume(
         task, secret_name=SIGNING_KEY_SECRET, mount_path=SIGNING_KEY_PATH, optional=True
+    )
+
+
+def with_trusted_keys(task: dsl.PipelineTask) -> dsl.PipelineTask:
+    """Let a task read the public keys of whose models it uses. Without them the task ends, and says so."""
+    return kubernetes.use_config_map_as_volume(
+        task, config_map_name=TRUSTED_KEYS_MAP, mount_path=TRUSTED_KEYS_PATH, optional=True
     )
 
 

@@ -5,34 +5,37 @@ from __future__ import annotations
 import os
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
+from secondread.cli import pipeline_results as results
 from secondread.cli.output import Json, example, print_facts, print_json, print_line
 from secondread.cli.pipeline_options import Options
 from secondread.config.environment import Environment
-from secondread.errors import GateRefused, InputError
+from secondread.errors import InputError
 
 app = typer.Typer(help="Compile a pipeline, run it here, or submit it to a Kubeflow.", no_args_is_help=True)
 
-Name = Annotated[str, typer.Argument(help="Pipeline: train, retrain or data.")]
+Name = Annotated[str, typer.Argument(help="Pipeline: train, retrain, data or batch-score.")]
 Data = Annotated[
     str | None,
     typer.Option(
         help="Train, data: URI of labelled images: a folder, an archive, a .npz, s3://, swift://, or phantom://demo, "
-        "the default. Retrain: folder or URI of the dataset version to learn from, a child of the champion's."
+        "the default. Retrain: folder or URI of the dataset version to learn from, a child of the champion's. "
+        "Batch-score: images to read: a folder, a CSV file with a column 'path', or either in a store."
     ),
 ]
 RemoteData = Annotated[
     str | None,
     typer.Option(
         help="Train, data: URI of labelled images that pods can reach: s3://, swift:// or phantom://demo, the default. "
-        "Retrain: URI of the published dataset version to learn from, a child of the champion's."
+        "Retrain: URI of the published dataset version to learn from, a child of the champion's. Batch-score: images "
+        "to read: a prefix of a store, or a CSV file in it with a column 'path'."
     ),
 ]
 Model = Annotated[
-    str | None, typer.Option("--name", help="Train, retrain: of the model, in the registry and in Triton.")
+    str | None, typer.Option("--name", help="Train, retrain, batch-score: of the model, in registry and Triton.")
 ]
 Set = Annotated[list[str], typer.Option("--set", help="Any setting: STAGE.FIELD=VALUE, such as train.epochs=12.")]
 SplitSeed = Annotated[int | None, typer.Option(help="Train, data: picks one of the possible splits.")]
@@ -45,7 +48,19 @@ Gate = Annotated[
     typer.Option(help="Train, retrain: policy as YAML, which --set gate.FIELD=VALUE and --min-accuracy stand above."),
 ]
 PublishTo = Annotated[
-    str | None, typer.Option(help="Data: store of versions: a folder, s3://bucket/prefix or swift://container/prefix.")
+    str | None,
+    typer.Option(
+        help="Data: store of versions. Batch-score: store of readings. A folder, s3://bucket/prefix or "
+        "swift://container/prefix."
+    ),
+]
+Which = Annotated[
+    str | None,
+    typer.Option(help="Batch-score: version number or alias in the registry; by default the champion."),
+]
+Repository = Annotated[
+    str | None,
+    typer.Option(help="Batch-score: signed Triton repository (folder, s3:// or swift://) instead."),
 ]
 ModelsTo = Annotated[
     str | None,
@@ -81,6 +96,7 @@ def compile_(
         "secondread pipeline run train --data films/ --gate gate.yaml",
         "secondread pipeline run retrain --data var/retrain --parent var/dataset --set train.learning_rate=3e-4",
         "secondread pipeline run data --data films/ --publish-to s3://films/versions --set audit.fail_on=serious",
+        "secondread pipeline run batch-score --data films/ --set score.engine=ray --json",
     )
 )
 def run(
@@ -90,6 +106,8 @@ def run(
     models_to: ModelsTo = None,
     publish_to: PublishTo = None,
     parent: Parent = None,
+    which: Which = None,
+    repository: Repository = None,
     settings: Set = [],  # noqa: B006 - typer reads the default and never changes it
     split_seed: SplitSeed = None,
     gate: Gate = None,
@@ -109,12 +127,20 @@ def run(
         min_accuracy=min_accuracy,
         publish_to=publish_to,
         parent=parent,
+        which=which,
+        repository=repository,
         split_seed=split_seed,
         root=str(home / "models"),
         versions=str(home / "versions"),
+        readings=str(home / "readings"),
         remote=False,
     ).arguments(name)
-    show = {"train": _run_training, "retrain": _run_retraining, "data": _run_data}[name]
+    show = {
+        "train": results.show_training,
+        "retrain": results.show_retraining,
+        "data": results.show_data,
+        "batch-score": results.show_scoring,
+    }[name]
     show(arguments, environment, cache=cache, json=json)
 
 
@@ -129,6 +155,8 @@ def run(
         " --models-to s3://secondread-models --set train.strategy=trainjob --set train.nodes=2 --claim training",
         "secondread pipeline submit data --host https://kubeflow.example/pipeline --data s3://films/raw "
         "--publish-to s3://films/versions",
+        "secondread pipeline submit batch-score --host https://kubeflow.example/pipeline --data s3://films/new "
+        "--publish-to s3://films/readings --wait",
     )
 )
 def submit(
@@ -139,6 +167,8 @@ def submit(
     models_to: ModelsTo = None,
     publish_to: PublishTo = None,
     parent: Parent = None,
+    which: Which = None,
+    repository: Repository = None,
     settings: Set = [],  # noqa: B006
     split_seed: SplitSeed = None,
     gate: Gate = None,
@@ -181,9 +211,12 @@ def submit(
         min_accuracy=min_accuracy,
         publish_to=publish_to,
         parent=parent,
+        which=which,
+        repository=repository,
         split_seed=split_seed,
         root="",
         versions="",
+        readings="",
         remote=True,
         accelerator=accelerator,
         node_selector=tuple(node_selector),
@@ -210,94 +243,6 @@ def submit(
         print_json(document)
 
 
-def _run_training(arguments: dict[str, Any], environment: Environment, *, cache: bool, json: bool) -> None:
-    from secondread.pipeline.train_run import run_training
-
-    result = run_training(arguments, home=environment.home, reuse=cache)
-    name = arguments["model_name"]
-    if json:
-        print_json({"name": name, **asdict(result), "mlflow_tracking_uri": environment.mlflow_tracking_uri})
-    else:
-        figures = ", ".join(f"{key} {figure['value']:.3f}" for key, figure in _headline(result.metrics).items())
-        print_facts(
-            {
-                "dataset version": result.dataset_version,
-                "figures": figures,
-                "gate": result.reason,
-                "model": result.model,
-                "report": result.report,
-                "MLflow run": f"{result.mlflow_run} in {environment.mlflow_tracking_uri}",
-                "registered": f"{name} version {result.registered_version}" if result.registered_version else "no",
-                "repository": result.model_repository or "none",
-            }
-        )
-    if result.status == "refused":
-        raise GateRefused(f"the gate said no, so nothing was registered: {result.reason}. See {result.report}.")
-
-
-def _run_retraining(arguments: dict[str, Any], environment: Environment, *, cache: bool, json: bool) -> None:
-    from secondread.pipeline.retrain_run import run_retraining
-
-    result = run_retraining(arguments, home=environment.home, reuse=cache)
-    name = arguments["model_name"]
-    if json:
-        print_json({"name": name, **asdict(result), "mlflow_tracking_uri": environment.mlflow_tracking_uri})
-    else:
-        registered = f"{name} version {result.registered_version}, as {result.alias}"
-        print_facts(
-            {
-                "champion": f"{name} version {result.champion_version}",
-                "dataset version": f"{result.dataset_version[:12]}, grown from {result.parent[:12]}",
-                **{key: _difference(figure) for key, figure in result.differences.items()},
-                **({"McNemar's exact p": f"{result.mcnemar['p_value']:.4f}"} if result.mcnemar else {}),
-                "gate": result.reason,
-                "model": result.model,
-                "report": result.report,
-                "comparison": result.comparison or "none",
-                "MLflow run": f"{result.mlflow_run} in {environment.mlflow_tracking_uri}",
-                "registered": registered if result.registered_version else "no",
-            }
-        )
-    if result.status == "refused":
-        page = result.comparison or result.report
-        raise GateRefused(f"the gate said no, so the champion stays alone: {result.reason}. See {page}.")
-
-
-def _difference(figure: Any) -> str:
-    """Both models' figure, and by how many points they differ."""
-    if figure["low"] is None:
-        return "not known"
-    points = (f"{100 * figure[key]:+.2f}" for key in ("value", "low", "high"))
-    return "champion {:.3f}, challenger {:.3f}: {} points ({} to {})".format(
-        figure["champion"], figure["challenger"], *points
-    )
-
-
-def _run_data(arguments: dict[str, Any], environment: Environment, *, cache: bool, json: bool) -> None:
-    from secondread.pipeline.data_run import run_data
-
-    result = run_data(arguments, home=environment.home, reuse=cache)
-    if json:
-        print_json({**asdict(result), "mlflow_tracking_uri": environment.mlflow_tracking_uri})
-    else:
-        left_out = ", ".join(f"{count} {reason}" for reason, count in result.rejected.items()) or "none"
-        splits = {split: f"{sum(classes.values())} images" for split, classes in result.counts.items()}
-        print_facts(
-            {
-                "dataset version": result.content_hash,
-                "grown from": result.parent or "none",
-                **splits,
-                "left out": left_out,
-                "audit": f"{result.severity}: {result.audit}",
-                "published": result.published or "no",
-                "catalogue": "has it" if result.catalogued else "no",
-                "MLflow run": result.mlflow_run or "none",
-            }
-        )
-    if result.status == "refused":
-        raise GateRefused(f"the audit said no, so nothing was published: {result.reason}. See {result.audit}.")
-
-
 def _token(path: Path | None) -> str:
     """The bearer token: of the file, else of the environment."""
     if path is None:
@@ -307,8 +252,3 @@ def _token(path: Path | None) -> str:
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is no text"
         raise InputError(f"cannot read --token-file {path}: {reason}. Name a file that holds the token.") from error
-
-
-def _headline(metrics: Any) -> dict[str, Any]:
-    """The figures that are shown first, where they are known."""
-    return {name: metrics[name] for name in ("accuracy", "auroc_macro") if metrics[name]["value"] is not None}

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from secondread.config.require import require
-from secondread.config.settings import DATA_STAGES, RETRAIN_STAGES, STAGES, parse_settings
+from secondread.config.settings import DATA_STAGES, RETRAIN_STAGES, SCORE_STAGES, STAGES, parse_settings
 from secondread.config.trainjob import TrainJobSettings
 from secondread.errors import InputError
 
@@ -22,7 +22,10 @@ _TAKES = {
     "train": {*_OF_MODELS, "--split-seed"},
     "retrain": {*_OF_MODELS, "--parent"},
     "data": {"--publish-to", "--parent", "--split-seed"},
+    "batch-score": {"--name", "--publish-to", "--which", "--repository"},
 }
+
+_STAGES = {"train": STAGES, "retrain": RETRAIN_STAGES, "data": DATA_STAGES, "batch-score": SCORE_STAGES}
 
 
 @dataclass(frozen=True)
@@ -30,12 +33,13 @@ class Options:
     """What a user said; None or empty where nothing.
 
     Attributes:
-        data: URI of images, or of a dataset version to retrain on.
+        data: URI of images to learn from or to read, or of a dataset version to retrain on.
         settings: pairs `stage.field=value`.
-        name, models_to, gate, min_accuracy, publish_to, parent, split_seed, accelerator, node_selector, claim: as the
-            options say.
+        name, models_to, gate, min_accuracy, publish_to, parent, which, repository, split_seed, accelerator,
+            node_selector, claim: as the options say.
         root: where models go by default; empty on a cluster, where there is no default.
-        versions: where dataset versions go by default; empty on a cluster, where there is no default.
+        versions: likewise, where dataset versions go.
+        readings: likewise, where readings go.
         remote: the pipeline will run in pods.
     """
 
@@ -49,8 +53,11 @@ class Options:
     split_seed: int | None
     root: str
     versions: str
+    readings: str
     remote: bool
     models_to: str | None = None
+    which: str | None = None
+    repository: str | None = None
     accelerator: str = ""
     node_selector: tuple[str, ...] = ()
     claim: str = ""
@@ -67,7 +74,9 @@ class Options:
 
         find_pipeline(pipeline)
         self._check_options(pipeline)
-        stages = {"train": STAGES, "retrain": RETRAIN_STAGES, "data": DATA_STAGES}[pipeline]
+        stages = {"train": STAGES, "retrain": RETRAIN_STAGES, "data": DATA_STAGES, "batch-score": SCORE_STAGES}[
+            pipeline
+        ]
         settings = parse_settings(self.settings, stages)
         if self.split_seed is not None:
             settings["preprocess"]["split_seed"] = self.split_seed
@@ -75,7 +84,8 @@ class Options:
             settings["gate"] = {**stated_in(self.gate), **settings["gate"]}
         if self.min_accuracy is not None:
             settings["gate"]["accuracy_above"] = self.min_accuracy
-        return {"train": self._train, "retrain": self._retrain, "data": self._data}[pipeline](settings)
+        make = {"train": self._train, "retrain": self._retrain, "data": self._data, "batch-score": self._score}
+        return make[pipeline](settings)
 
     def _train(self, settings: dict[str, dict[str, Any]]) -> dict[str, Any]:
         from secondread.pipeline.arguments import TrainPipelineSettings, pipeline_arguments
@@ -97,6 +107,16 @@ class Options:
         require(bool(publish_to), "say where the version goes: --publish-to s3://bucket/prefix or swift://...")
         chosen = DataPipelineSettings(self.data or _DEFAULT_DATA, publish_to, self.parent or "", **settings)
         return data_arguments(chosen, remote=self.remote)
+
+    def _score(self, settings: dict[str, dict[str, Any]]) -> dict[str, Any]:
+        from secondread.pipeline.score_arguments import ScorePipelineSettings, score_arguments
+
+        require(self.data is not None, "batch-score needs --data: the images to read, such as a folder or s3://.")
+        publish_to = self.publish_to or self.readings
+        require(bool(publish_to), "say where the readings go: --publish-to s3://bucket/prefix or swift://...")
+        name, which = self.name or "secondread", self.which or "champion"
+        chosen = ScorePipelineSettings(self.data or "", publish_to, name, which, self.repository or "", **settings)
+        return score_arguments(chosen, remote=self.remote)
 
     def _model(self, settings: dict[str, dict[str, Any]]) -> dict[str, Any]:
         """What the pipelines that make models have in common, and the settings of their stages."""
@@ -133,6 +153,8 @@ class Options:
             "--min-accuracy": self.min_accuracy,
             "--publish-to": self.publish_to,
             "--parent": self.parent,
+            "--which": self.which,
+            "--repository": self.repository,
             "--split-seed": self.split_seed,
             "--accelerator": self.accelerator or None,
             "--node-selector": self.node_selector or None,

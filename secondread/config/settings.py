@@ -14,6 +14,7 @@ from secondread.errors import InputError
 STAGES = ("ingest", "preprocess", "train", "evaluate", "quantize", "gate")
 RETRAIN_STAGES = ("train", "evaluate", "quantize", "gate", "compare")  # of the retraining pipeline
 DATA_STAGES = ("ingest", "preprocess", "audit")  # of the data pipeline
+SCORE_STAGES = ("score",)  # of the scoring pipeline
 
 
 def parse_settings(pairs: Iterable[str], stages: Sequence[str] = STAGES) -> dict[str, dict[str, Any]]:

@@ -18,12 +18,13 @@ from secondread.config.preprocess import PreprocessConfig
 from secondread.config.quantize import QuantizeConfig
 from secondread.config.register import RegisterConfig
 from secondread.config.train import TrainConfig
-from secondread.data.sources.open import identify, is_local
+from secondread.data.sources.open import identify
 from secondread.data.store.lookup import name_parent, name_version
-from secondread.data.store.open import is_stored, open_store, split_uri
+from secondread.data.store.open import is_stored
 from secondread.errors import InputError
 from secondread.pipeline.code import cached_code
 from secondread.pipeline.placement import Placement, without_placement
+from secondread.pipeline.reach import check_reached, check_stored, store_root
 from secondread.pipeline.steps.begin import split_engine
 
 Settings = Mapping[str, Any]
@@ -158,11 +159,11 @@ def pipeline_arguments(settings: TrainPipelineSettings, *, remote: bool = False)
         "model_root": settings.root,
         **placed(settings.train, settings.accelerator_type),
         "node_selector": dict(settings.node_selector),
-        "ingest_settings": _plain(settings.ingest),
-        "preprocess_settings": _plain(settings.preprocess),
-        "evaluate_settings": _plain(settings.evaluate),
-        "quantize_settings": _plain(settings.quantize),
-        "gate": _plain(settings.gate),
+        "ingest_settings": plain(settings.ingest),
+        "preprocess_settings": plain(settings.preprocess),
+        "evaluate_settings": plain(settings.evaluate),
+        "quantize_settings": plain(settings.quantize),
+        "gate": plain(settings.gate),
     }
 
 
@@ -179,9 +180,9 @@ def retrain_arguments(settings: RetrainPipelineSettings, *, remote: bool = False
     """
     environment = Environment.read()
     _check_root(settings.root, remote=remote)
-    for name, uri in (("the dataset version", settings.dataset), ("its parent", settings.parent)):
-        if remote and uri and not is_stored(uri):
-            raise InputError(f"{name} '{uri}' is a folder, which a pod does not reach. Name an s3:// or swift:// URI.")
+    check_stored("the dataset version", settings.dataset, remote=remote)
+    if settings.parent:
+        check_stored("its parent", settings.parent, remote=remote)
     child = name_version(settings.dataset, environment)
     parent = name_version(settings.parent, environment) if settings.parent else name_parent(child.uri, environment)
     return {
@@ -195,10 +196,10 @@ def retrain_arguments(settings: RetrainPipelineSettings, *, remote: bool = False
         "model_root": settings.root,
         **placed(settings.train, settings.accelerator_type),
         "node_selector": dict(settings.node_selector),
-        "evaluate_settings": _plain(settings.evaluate),
-        "quantize_settings": _plain(settings.quantize),
-        "gate": _plain({name: limit for name, limit in settings.gate.items() if name not in _MARGINS}),
-        "compare_settings": _plain(settings.margins),
+        "evaluate_settings": plain(settings.evaluate),
+        "quantize_settings": plain(settings.quantize),
+        "gate": plain({name: limit for name, limit in settings.gate.items() if name not in _MARGINS}),
+        "compare_settings": plain(settings.margins),
     }
 
 
@@ -230,22 +231,18 @@ def data_arguments(settings: DataPipelineSettings, *, remote: bool = False) -> d
         DependencyError: a store does not answer.
     """
     environment = Environment.read()
-    for name, uri in (("the store", settings.publish_to), ("the parent", settings.parent)):
-        if remote and uri and not is_stored(uri):
-            raise InputError(f"{name} '{uri}' is a folder, which a pod does not reach. Name an s3:// or swift:// URI.")
-    if remote:
-        split_uri(settings.publish_to)  # a submitter need not have the pods' key to the store
-    # here it is asked now, and not when all the work is done
-    store = settings.publish_to if remote else open_store(settings.publish_to, environment).uri
+    if settings.parent:
+        check_stored("the parent", settings.parent, remote=remote)
+    store = store_root(settings.publish_to, environment, remote=remote)
     parent = name_version(settings.parent, environment) if settings.parent else None
     return {
         **_source_arguments(settings.source, settings.ingest, remote=remote),
         "parent": parent.uri if parent else "",
         "parent_version": parent.content_hash if parent else "",
         "publish_to": store,
-        "ingest_settings": _plain(settings.ingest),
-        "preprocess_settings": _plain(settings.preprocess),
-        "audit_settings": _plain(settings.audit),
+        "ingest_settings": plain(settings.ingest),
+        "preprocess_settings": plain(settings.preprocess),
+        "audit_settings": plain(settings.audit),
     }
 
 
@@ -261,7 +258,7 @@ def placed(train: Settings, accelerator_type: str) -> dict[str, Any]:
         further, placement = placement.settings(further), replace(placement, accelerator_type="")
         further = without_placement(further)
     from_mapping(TrainConfig, placement.settings(further))
-    return {**asdict(placement), "train_settings": _plain(further)}
+    return {**asdict(placement), "train_settings": plain(further)}
 
 
 def _check_data_stages(source: str, ingest: Settings, preprocess: Settings) -> None:
@@ -272,17 +269,13 @@ def _check_data_stages(source: str, ingest: Settings, preprocess: Settings) -> N
 
 def _source_arguments(source: str, ingest: Settings, *, remote: bool) -> dict[str, Any]:
     """What the ingest step is given."""
-    if remote and is_local(source):
-        raise InputError(
-            f"'{source}' is a path of this machine, which a pod cannot reach. Copy it to s3:// or swift:// and name "
-            "that, or run the pipeline here, with `secondread pipeline run`."
-        )
+    check_reached(source, remote=remote)
     config = from_mapping(IngestConfig, {"source": source, **split_engine(ingest, Environment.read())[1]})
     uri, fingerprint = identify(config.source, modality=config.modality, public_ids=config.public_ids)
     return {"source": uri, "source_fingerprint": fingerprint, "code_fingerprint": cached_code(remote=remote)}
 
 
-def _plain(settings: Settings) -> dict[str, Any]:
-    """What JSON makes of it: KFP refuses tuples."""
-    plain: dict[str, Any] = json.loads(json.dumps(dict(settings)))
-    return plain
+def plain(settings: Settings) -> dict[str, Any]:
+    """What JSON makes of settings: KFP refuses tuples."""
+    made: dict[str, Any] = json.loads(json.dumps(dict(settings)))
+    return made

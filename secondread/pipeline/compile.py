@@ -42,18 +42,19 @@ class TrainingVolume:
 
 
 # Each with its last step: a run that did not come to it was refused by a gate.
-LAST_STEPS = {"data": "publish", "train": "register", "retrain": "register"}
+LAST_STEPS = {"data": "publish", "train": "register", "retrain": "register", "batch-score": "deliver"}
 
 
 def find_pipeline(name: str) -> Any:
-    """A pipeline by its name, which is its module's and its function's.
+    """A pipeline by its name, which is its module's and its function's, with dashes.
 
     Raises:
         InputError: there is none of that name.
     """
     if name not in LAST_STEPS:
         raise InputError(f"there is no pipeline '{name}'. There are: {', '.join(LAST_STEPS)}.")
-    return getattr(importlib.import_module(f"secondread_pipelines.{name}"), name)
+    module = name.replace("-", "_")
+    return getattr(importlib.import_module(f"secondread_pipelines.{module}"), module)
 
 
 def compiled_name(name: str) -> str:

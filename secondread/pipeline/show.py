@@ -18,6 +18,7 @@ from secondread.logging import configure, get_logger
 from secondread.model.folder import CARD_FILE
 from secondread.pipeline.steps.load_test import PAGE_FILE as LOAD_PAGE_FILE
 from secondread.pipeline.steps.load_test import SUMMARY_FILE as LOAD_SUMMARY_FILE
+from secondread.serving.batch_deliver import PAGE_FILE as READINGS_PAGE_FILE
 
 log = get_logger(__name__)
 
@@ -114,6 +115,19 @@ def show_load_test(facts: Mapping[str, Any], folder: str, *, metrics: Any, repor
     show_metrics(metrics, facts["figures"])
     shutil.copyfile(Path(folder) / LOAD_PAGE_FILE, report)
     shutil.copyfile(Path(folder) / LOAD_SUMMARY_FILE, summary)
+
+
+def show_scored(facts: Mapping[str, Any], folder: str, *, metrics: Any, report: str) -> None:
+    """Fill KFP's artifacts from readings of many images.
+
+    Args:
+        facts: of the score step.
+        folder: what it wrote.
+        metrics: `dsl.Metrics`.
+        report: path of the `dsl.HTML` artifact.
+    """
+    show_metrics(metrics, facts["figures"])
+    shutil.copyfile(Path(folder) / READINGS_PAGE_FILE, report)
 
 
 def show_conclusion(name: str, *, last_step: str, state: str, error: str, path: str) -> None:

@@ -117,7 +117,7 @@ def wait(
         namespace: of a multi-user Kubeflow.
         pause: called with the seconds between two looks.
     Returns:
-        `registered`, or `published` of the data pipeline.
+        `registered`, `published` of the data pipeline, or `delivered` of the scoring one.
     Raises:
         GateRefused: the run did not come to its last step.
         SecondReadError: a step failed; the kind of error, and so the exit code, is the step's own.
@@ -163,6 +163,7 @@ def _verdict(run: Any, submitted: Submitted, token: str) -> str:
         "train": ("registered", "evaluate steps say"),
         "retrain": ("registered", "evaluate and compare steps say"),
         "data": ("published", "audit says"),
+        "batch-score": ("delivered", "page of the score step says"),
     }[submitted.name]
     if any(task.display_name in names and task.state == "SUCCEEDED" for task in tasks):
         return done

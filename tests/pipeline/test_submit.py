@@ -18,6 +18,7 @@ from secondread.pipeline.arguments import (
     data_arguments,
     pipeline_arguments,
 )
+from secondread.pipeline.score_arguments import ScorePipelineSettings, score_arguments
 from secondread.pipeline.submit import FAILED_LOOKS, submit, wait
 
 _spec = importlib.util.spec_from_file_location("kubeflow_api", Path(__file__).with_name("kubeflow_api.py"))
@@ -113,6 +114,26 @@ def test_an_audit_that_refused_is_told_from_one_that_let_pass(api: Any) -> None:
     with pytest.raises(GateRefused, match=r"nothing was published\. The audit says why") as caught:
         wait(send_data(api))
     assert caught.value.exit_code == 4
+
+
+def send_scoring(api: Any) -> Any:
+    settings = ScorePipelineSettings("phantom://cxr?images=9", "s3://films/readings", which="3")
+    return submit("batch-score", score_arguments(settings, remote=True), host=api.url, experiment="secondread")
+
+
+def test_the_scoring_pipeline_delivers_by_its_own_last_step(api: Any) -> None:
+    api.states = [ended("SUCCEEDED", ("score", "SUCCEEDED"), ("deliver", "SUCCEEDED"))]
+    assert wait(send_scoring(api)) == "delivered"
+    assert list(api.pipelines) == ["secondread-batch-score"]
+    parameters = api.runs[0]["runtime_config"]["parameters"]
+    assert (parameters["model_version"], parameters["publish_to"]) == ("3", "s3://films/readings")
+    assert len(parameters["source_fingerprint"]) == len(parameters["code_fingerprint"]) == 64
+
+
+def test_readings_that_were_refused_are_told_from_those_that_were_delivered(api: Any) -> None:
+    api.states = [ended("SUCCEEDED", ("score", "SUCCEEDED"), ("deliver", "SKIPPED"))]
+    with pytest.raises(GateRefused, match=r"nothing was delivered\. The page of the score step says why"):
+        wait(send_scoring(api))
 
 
 def test_a_source_in_a_store_is_sent_by_its_uri_with_what_was_listed(

@@ -78,6 +78,7 @@ def test_nothing_of_a_run_is_compiled_in(spec: dict[str, Any]) -> None:
         name: entry.get("defaultValue") for name, entry in spec["root"]["inputDefinitions"]["parameters"].items()
     }
     hashes = {"source_fingerprint", "code_fingerprint", "dataset_version", "parent_version", "champion_digest"}
+    hashes |= {"model_digest"}
     assert {defaults[name] for name in hashes & set(defaults)} == {""}
     assert "code_fingerprint" in defaults
 
@@ -162,6 +163,7 @@ def test_the_keys_to_the_stores_come_from_a_secret_by_name(name: str, platform: 
         "data": {"ingest", "preprocess", "publish"},
         "train": {"ingest", "register"},
         "retrain": {"fetch", "champion", "register"},
+        "batch-score": {"score", "deliver"},
     }[name]
     with_store = {step.removeprefix("exec-") for step, entry in platform.items() if "secretAsEnv" in entry}
     assert with_store == reaching
