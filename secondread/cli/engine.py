@@ -1,4 +1,4 @@
-"""`--engine` and `--ray-address`: what does the work of ingest and preprocess."""
+"""`--engine` and `--ray-address`: what does the work of ingest, preprocess and batch."""
 
 from __future__ import annotations
 

@@ -110,7 +110,11 @@ def _place(repository: str | None, name: str, which: str, environment: Environme
 
 def batch(
     place: Annotated[
-        str, typer.Option("--input", help="Folder of images, CSV file with a column 'path', or the URI of a source.")
+        str,
+        typer.Option(
+            "--input",
+            help="Folder of images or CSV file with a column 'path', here or in a store; or any source's URI.",
+        ),
     ],
     output: Annotated[Path, typer.Option(help="Table to write, Parquet: a row an image.")],
     model: Annotated[Path | None, typer.Option(help="Model folder; by default the registry is asked.")] = None,

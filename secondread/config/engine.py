@@ -1,4 +1,4 @@
-"""What does the work of ingest and preprocess. It changes how long they take, and nothing that they write."""
+"""What does the work of ingest, preprocess and batch. It changes how long they take, and nothing that they write."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ ENGINES = ("local", "ray")
 
 @dataclass(frozen=True)
 class EngineConfig:
-    """What does the work of ingest and preprocess."""
+    """What does the work of ingest, preprocess and batch."""
 
     engine: str = "local"  # `local`: threads of this process; `ray`: worker processes of Ray Data, on any machines
     # of a running cluster, `host:port` or `auto`; empty: one is started on this machine, and ended with the run

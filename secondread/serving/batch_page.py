@@ -52,7 +52,7 @@ def render_scored(scored: Scored, model: RepositoryModel) -> str:
         scored: what was counted.
         model: that gave the readings.
     """
-    titles = {info.name: info.title for info in model.config.taxonomy.classes}
+    titles = {info.name: info.title.removeprefix(info.name) for info in model.config.taxonomy.classes}
     every = {name: scored.labels.get(name, 0) for name in titles}
     errors = _rows(scored.errors, scored.unreadable)
     return render_page(

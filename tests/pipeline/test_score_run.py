@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,8 @@ from secondread.pipeline.score_arguments import ScorePipelineSettings, score_arg
 from secondread.pipeline.score_run import ScoreRun, run_scoring
 from secondread.pipeline.success import verify_success
 from secondread.serving.batch import METADATA_KEY, Scorer, score
-from secondread.tracking.registry import Registry
+from secondread.tracking import registry
+from secondread.tracking.registry import RegisteredVersion, Registry
 
 IMAGES = 24
 
@@ -55,9 +56,9 @@ def pipeline(
     (other / "config.json").write_text(json.dumps({**document, "name": "another"}))
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("SECONDREAD_HOME", str(made.home))
-        registry = Registry(Environment.read().mlflow_tracking_uri)
+        known = Registry(Environment.read().mlflow_tracking_uri)
         for model in (tiny_model, ModelFolder.open(other)):
-            registry.register(model, name="cxr", root=made.home / "models", tags={}, environment=Environment.read())
+            known.register(model, name="cxr", root=made.home / "models", tags={}, environment=Environment.read())
         yield made
 
 
@@ -173,6 +174,32 @@ def test_pods_are_given_stores_and_nothing_of_this_machine(pipeline: ScorePipeli
     given = score_arguments(ScorePipelineSettings(**phantoms, which="3"), remote=True)
     assert (given["model_version"], given["model_repository"], given["model_digest"]) == ("3", "", "")
     assert str(tmp_path) not in json.dumps(given)
+
+
+def test_a_teams_registry_is_asked_which_version_pods_are_to_read_with(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An alias is another model tomorrow, which no cache on a cluster would notice."""
+    champion = RegisteredVersion("cxr", 7, "d" * 64, "s3://models/cxr/" + "d" * 64, "champion", "")
+
+    class Server:
+        def __init__(self, uri: str) -> None:
+            assert uri == "http://mlflow:8000"
+
+        def get(self, name: str, which: str) -> RegisteredVersion:
+            assert (name, which) == ("cxr", "champion")
+            return champion
+
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://mlflow:8000")
+    monkeypatch.setattr(registry, "Registry", Server)
+    settings = ScorePipelineSettings("phantom://cxr?images=3", "s3://films/readings", name="cxr")
+    given = score_arguments(settings, remote=True)
+    assert (given["model_version"], given["model_repository"], given["model_digest"]) == (
+        "7",
+        champion.storage_uri,
+        "d" * 64,
+    )
+    champion = replace(champion, storage_uri="/home/me/models")
+    with pytest.raises(InputError, match="the repository of version 7 '/home/me/models' is a folder"):
+        score_arguments(settings, remote=True)
 
 
 def test_a_setting_that_is_none_is_refused_before_anything_runs() -> None:
