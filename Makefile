@@ -31,6 +31,12 @@ TRITON := requirements-triton.txt scripts/setup-triton.sh secondread/serving/tri
 	@PYTHON=$(PYTHON) scripts/setup-triton.sh
 	@touch $@
 
+.venv-mlserver/.installed: requirements-mlserver.txt
+	@echo "setup: making .venv-mlserver from requirements-mlserver.txt (0.4 GB, half a minute)"
+	@$(PYTHON) -m venv --clear .venv-mlserver
+	@.venv-mlserver/bin/python -m pip install --quiet --disable-pip-version-check --requirement requirements-mlserver.txt
+	@touch $@
+
 setup: $(SETUP) ## the two environments, .venv and .venv-triton
 
 demo: $(SETUP) ## images to a served answer: phantoms, or yours with DATA=folder
@@ -41,12 +47,12 @@ test: $(SETUP) ## some 20 minutes, with a real Triton, KFP and MLflow
 	@$(MAKE) --no-print-directory lint type
 	$(TESTS) -m "not full"
 
-test-full: $(SETUP) ## and what takes longer: accuracy on real films, long runs
+test-full: $(SETUP) .venv-mlserver/.installed ## and what takes longer: accuracy on real films, long runs
 	@scripts/debian-packages.sh test
 	@$(MAKE) --no-print-directory lint type
 	$(TESTS)
 
-bench: $(SETUP) ## measure against peers: ONLY=data for one group, KEY=name for one figure
+bench: $(SETUP) .venv-mlserver/.installed ## measure against peers: ONLY=data for one group, KEY=name for one figure
 	$(BIN)/python -m benchmarks $(if $(ONLY),--only $(ONLY)) $(if $(KEY),--key $(KEY))
 
 lint: $(SETUP) ## style, import directions, YAML
@@ -71,4 +77,4 @@ notebooks: $(SETUP) ## execute the notebooks in place, with their outputs
 	$(BIN)/python scripts/execute_notebooks.py notebooks/*.ipynb
 
 clean: ## remove environments, runs and caches
-	rm -rf .venv .venv-triton var build *.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache
+	rm -rf .venv .venv-triton .venv-mlserver var build *.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache

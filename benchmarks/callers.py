@@ -1,7 +1,8 @@
-"""Clients of the two servers: one image a request over one connection that is kept open."""
+"""Clients of the servers that are measured: one request at a time over one connection that is kept open."""
 
 from __future__ import annotations
 
+import base64
 import http.client
 import json
 import threading
@@ -13,11 +14,13 @@ from itertools import cycle, islice
 from typing import Any
 
 import grpc
+import numpy as np
 
 from secondread.errors import DependencyError
 from secondread.serving import contract
 
 _BOUNDARY = "images-of-the-benchmark"
+_INFER = "/v2/models/secondread/infer"
 
 
 @dataclass(frozen=True)
@@ -27,15 +30,31 @@ class Request:
     path: str
     headers: dict[str, str]
     body: bytes
+    method: str = "POST"
 
 
-def v2_request(image: bytes) -> Request:
+def v2_request(images: Sequence[bytes]) -> Request:
     """The inference API's, with the binary extension."""
-    packed = contract.to_packed([image])
-    tensor = {"name": contract.INPUT, "datatype": "BYTES", "shape": [1]}
-    head = json.dumps({"inputs": [tensor | {"parameters": {"binary_data_size": len(packed)}}]}).encode()
+    packed = contract.to_packed(images)
+    head = json.dumps({"inputs": [_tensor(images) | {"parameters": {"binary_data_size": len(packed)}}]}).encode()
     headers = {"Inference-Header-Content-Length": str(len(head)), "Content-Type": "application/octet-stream"}
-    return Request("/v2/models/secondread/infer", headers, head + packed)
+    return Request(_INFER, headers, head + packed)
+
+
+def v2_json_request(images: Sequence[bytes]) -> Request:
+    """The inference API's, as JSON with base64."""
+    body = {"inputs": [_tensor(images) | {"data": [base64.b64encode(image).decode() for image in images]}]}
+    return Request(_INFER, {"Content-Type": "application/json"}, json.dumps(body).encode())
+
+
+def v1_request(images: Sequence[bytes]) -> Request:
+    """KServe's first protocol's."""
+    body = {"instances": [{"image": {"b64": base64.b64encode(image).decode()}} for image in images]}
+    return Request("/v1/models/secondread:predict", {"Content-Type": "application/json"}, json.dumps(body).encode())
+
+
+def _tensor(images: Sequence[bytes]) -> dict[str, Any]:
+    return {"name": contract.INPUT, "datatype": "BYTES", "shape": [len(images)]}
 
 
 def upload_request(image: bytes) -> Request:
@@ -59,7 +78,7 @@ class Caller:
             DependencyError: the answer is no 200; a figure with failures in it says nothing.
         """
         start = time.perf_counter()
-        self._connection.request("POST", request.path, request.body, request.headers)
+        self._connection.request(request.method, request.path, request.body, request.headers)
         response = self._connection.getresponse()
         answer = response.read()
         seconds = time.perf_counter() - start
@@ -84,9 +103,14 @@ class Load:
     seconds: tuple[float, ...]
     rate: float
 
+    @property
+    def p99_ms(self) -> float:
+        """Milliseconds within which 99 of 100 requests were answered."""
+        return float(1e3 * np.percentile(self.seconds, 99, method="inverted_cdf"))
+
 
 class GrpcCaller:
-    """One client of our server over gRPC."""
+    """One client of a server over gRPC: ours, or another one that takes `image` BYTES as the model `secondread`."""
 
     def __init__(self, address: str) -> None:
         # the KServe SDK's messages: those of tritonclient have the same names, and a process can load only one of both
@@ -96,20 +120,28 @@ class GrpcCaller:
         self._infer = GRPCInferenceServiceStub(self._client).ModelInfer
         self._request = messages.ModelInferRequest
 
-    def ask(self, image: bytes) -> float:
-        """Seconds until the whole answer was there.
+    def ask(self, images: Sequence[bytes]) -> float:
+        """Seconds until the whole answer to some images was there.
 
         Raises:
             DependencyError: it was refused; a figure with failures in it says nothing.
         """
         start = time.perf_counter()
-        tensor = {"name": contract.INPUT, "datatype": "BYTES", "shape": [1]}
-        packed = contract.to_packed([image])
+        self.raw(images)
+        return time.perf_counter() - start
+
+    def raw(self, images: Sequence[bytes]) -> list[bytes]:
+        """The answer's outputs as they come, in their order.
+
+        Raises:
+            DependencyError: it was refused.
+        """
+        packed = contract.to_packed(images)
+        request = self._request(model_name="secondread", inputs=[_tensor(images)], raw_input_contents=[packed])
         try:
-            self._infer(self._request(model_name="secondread", inputs=[tensor], raw_input_contents=[packed]))
+            return list(self._infer(request).raw_output_contents)
         except grpc.RpcError as error:
             raise DependencyError(f"gRPC answered {error.code().name}: {error.details()}") from error
-        return time.perf_counter() - start
 
     def close(self) -> None:
         """Close the connection."""
@@ -125,13 +157,13 @@ def load(address: str, requests: Sequence[Request], *, callers: int, seconds: fl
     return _load(partial(Caller, address), requests, callers=callers, seconds=seconds)
 
 
-def grpc_load(address: str, images: Sequence[bytes], *, callers: int, seconds: float) -> Load:
-    """The same over gRPC.
+def grpc_load(address: str, requests: Sequence[Sequence[bytes]], *, callers: int, seconds: float) -> Load:
+    """The same over gRPC, with the images of each request.
 
     Raises:
         DependencyError: a request failed.
     """
-    return _load(partial(GrpcCaller, address), images, callers=callers, seconds=seconds)
+    return _load(partial(GrpcCaller, address), requests, callers=callers, seconds=seconds)
 
 
 def _load(make: Callable[[], Any], requests: Sequence[Any], *, callers: int, seconds: float) -> Load:

@@ -19,6 +19,7 @@ from benchmarks import (
     train_memory,
 )
 from benchmarks.measure import Measurement
+from benchmarks.servers import MLSERVER_NEEDS, mlserver_missing
 from benchmarks.workplace import Workplace
 from secondread.errors import InputError
 
@@ -159,7 +160,13 @@ BENCHMARKS = (
     ),
     Benchmark(
         serve.rate_vs_fastapi,
-        {"serve.rate_vs_fastapi": "Answers a second under load: how many times as many"},
+        {"serve.rate_vs_fastapi": "Answers a second with a P99 below 300 ms: how many times FastAPI's"},
+    ),
+    Benchmark(
+        serve.rate_vs_mlserver,
+        {"serve.rate_vs_mlserver": "Answers a second with a P99 below 300 ms: how many times MLServer's"},
+        needs=MLSERVER_NEEDS,
+        missing=mlserver_missing,
     ),
     Benchmark(
         serve.limit_rps,

@@ -42,4 +42,5 @@ PROMISED = {
     "serve.p50_over_bare": Promise("at most", 1.6),
     "serve.cpu_per_request_over_bare": Promise("at most", 1.8),
     "serve.rate_vs_fastapi": Promise("at least", 1.0),
+    "serve.rate_vs_mlserver": Promise("at least", 1.0),
 }

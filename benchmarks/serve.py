@@ -1,4 +1,4 @@
-"""Serving: what a request costs above the bare work, and how many are answered beside a plain FastAPI application.
+"""Serving: what a request costs above the bare work, and how many are answered beside FastAPI and beside MLServer.
 
 The same fp32 graph everywhere, of the model that the benchmarks train.
 """
@@ -13,11 +13,13 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import onnxruntime
 
-from benchmarks.callers import GrpcCaller, grpc_load, load, upload_request, v2_request
+from benchmarks.callers import GrpcCaller, Request, grpc_load, load, upload_request, v2_request
 from benchmarks.measure import Measurement
-from benchmarks.servers import fastapi_server, our_server
+from benchmarks.rates import P99_BELOW_MS, Compared, Send, beside, highest
+from benchmarks.servers import MLSERVER_VERSION, MlServerSetting, Server, fastapi_server, mlserver, our_server
 from benchmarks.trained import Trained
 from benchmarks.workplace import Workplace
 from secondread.config.loadtest import LoadTestConfig
@@ -29,25 +31,26 @@ from secondread.model.session import INPUT, OUTPUTS
 from secondread.serving.load_limit import find_limit
 
 IMAGES = 48
-CALLERS = 4  # as many as `secondread loadtest` sends by default
 BLOCKS, BLOCK = 60, 12  # of requests one after the other
-ROUNDS, ROUND_SECONDS = 12, 2.0  # of load on each server
+ROUNDS, ROUND_SECONDS = 12, 2.0  # of load
 LIMIT_SECONDS = 10.0  # of each step of the search for the limit
 BARE_BATCH = 8  # images that the bare work takes at once, and callers that a server is saturated with
+
+MLSERVER_SETTINGS = [MlServerSetting(workers, batch) for workers in sorted({0, 1, cpu_limit()}) for batch in (0, 8)]
 
 log = get_logger(__name__)
 
 
 def p50_over_bare(place: Workplace) -> Sequence[Measurement]:
     """Blocks of requests and of bare runs by turns, on the same images; the median over blocks of their p50s' ratio."""
-    model, images = _fp32(place.trained_served), place.films.encoded(IMAGES)
-    bare = _Bare(model)
+    model, images = fp32(place.trained_served), place.films.encoded(IMAGES)
+    bare = Bare(model)
     ratios, served_times, bare_times = [], [], []
     with tempfile.TemporaryDirectory() as work, our_server(model, Path(work)) as server:
         caller = GrpcCaller(server.grpc_address)
         for number in range(-2, BLOCKS):
             chosen = [(number * BLOCK + i) % len(images) for i in range(BLOCK)]
-            served = statistics.median([caller.ask(images[i]) for i in chosen])
+            served = statistics.median([caller.ask([images[i]]) for i in chosen])
             alone = statistics.median([bare.seconds([images[i]]) for i in chosen])
             if number >= 0:
                 ratios.append(served / alone)
@@ -56,20 +59,20 @@ def p50_over_bare(place: Workplace) -> Sequence[Measurement]:
         caller.close()
     log.info("p50: %.2f ms served, %.2f ms bare", 1e3 * np.median(served_times), 1e3 * np.median(bare_times))
     peer = (
-        f"the same decoding and onnxruntime without a server; gRPC, one caller; {_setting(place, place.trained_served)}"
+        f"the same decoding and onnxruntime without a server; gRPC, one caller; {setting(place, place.trained_served)}"
     )
     return [Measurement("serve.p50_over_bare", statistics.median(ratios), "x", peer, BLOCKS * BLOCK)]
 
 
 def cpu_over_bare(place: Workplace) -> Sequence[Measurement]:
     """Processor time of all the server's processes an answer under load, over that of the bare work in batches."""
-    model, images = _fp32(place.trained_served), place.films.encoded(IMAGES)
-    bare = _Bare(model)
+    model, images = fp32(place.trained_served), place.films.encoded(IMAGES)
+    bare = Bare(model)
     ratios, answers = [], 0
     with tempfile.TemporaryDirectory() as work, our_server(model, Path(work)) as server:
         for number in range(-1, ROUNDS):
             before = server.cpu_seconds()
-            count = len(grpc_load(server.grpc_address, images, callers=BARE_BATCH, seconds=ROUND_SECONDS).seconds)
+            count = len(_grpc(server, images)(BARE_BATCH, ROUND_SECONDS).seconds)
             served = (server.cpu_seconds() - before) / count
             start = time.process_time()
             for first in range(0, len(images), BARE_BATCH):
@@ -81,40 +84,44 @@ def cpu_over_bare(place: Workplace) -> Sequence[Measurement]:
                 answers += count
     peer = (
         f"the same decoding and onnxruntime in batches of {BARE_BATCH} without a server; gRPC, {BARE_BATCH} callers; "
-        f"{_setting(place, place.trained_served)}"
+        f"{setting(place, place.trained_served)}"
     )
     return [Measurement("serve.cpu_per_request_over_bare", statistics.median(ratios), "x", peer, answers)]
 
 
 def rate_vs_fastapi(place: Workplace) -> Sequence[Measurement]:
-    """Load on both servers by turns, each kept running; the median over rounds of the rates' ratio."""
-    model, images = _fp32(place.trained), place.films.encoded(IMAGES)
-    ratios, requests = [], 0
+    """The highest rates of both, over HTTP as each has it."""
+    model, images = fp32(place.trained_served), place.films.encoded(IMAGES)
+    requests, uploads = [v2_request([image]) for image in images], [upload_request(image) for image in images]
     with (
         tempfile.TemporaryDirectory() as work,
         our_server(model, Path(work)) as ours,
         fastapi_server(model.graph_path(), Path(work)) as theirs,
     ):
-        sides = {
-            "ours": (ours.address, [v2_request(image) for image in images]),
-            "theirs": (theirs.address, [upload_request(image) for image in images]),
-        }
-        for number in range(-1, ROUNDS):
-            order = list(sides) if number % 2 else list(reversed(sides))
-            loads = {name: load(*sides[name], callers=CALLERS, seconds=ROUND_SECONDS) for name in order}
-            for name, each in loads.items():
-                p99 = 1e3 * np.percentile(each.seconds, 99)
-                log.info("%s: %.1f requests/s, p99 %.0f ms", name, each.rate, p99)
-            if number >= 0:
-                ratios.append(loads["ours"].rate / loads["theirs"].rate)
-                requests += sum(len(each.seconds) for each in loads.values())
-    peer = f"FastAPI, Pillow and onnxruntime (benchmarks/peers); {CALLERS} callers; {_setting(place, place.trained)}"
-    return [Measurement("serve.rate_vs_fastapi", statistics.median(ratios), "x", peer, requests)]
+        found = beside(_http(ours, requests), _http(theirs, uploads))
+    return [_rate("serve.rate_vs_fastapi", found, "FastAPI, Pillow and onnxruntime", "REST", place)]
+
+
+def rate_vs_mlserver(place: Workplace) -> Sequence[Measurement]:
+    """The highest rates of both over gRPC, which take the same requests; of MLServer in the setting that suits it."""
+    model, images = fp32(place.trained_served), place.films.encoded(IMAGES)
+    graph = model.graph_path()
+    with tempfile.TemporaryDirectory() as folder:
+        work, rates = Path(folder), {}
+        for way in MLSERVER_SETTINGS:
+            with mlserver(graph, work, way) as theirs:
+                rates[way] = highest(_grpc(theirs, images)).rate
+            log.info("MLServer with %s: %.0f answers a second", way, rates[way])
+        best = max(rates, key=lambda way: rates[way])
+        with our_server(model, work) as ours, mlserver(graph, work, best) as theirs:
+            found = beside(_grpc(ours, images), _grpc(theirs, images))
+    peer = f"MLServer {MLSERVER_VERSION}, Pillow and onnxruntime, the best of {len(rates)} settings: {best}"
+    return [_rate("serve.rate_vs_mlserver", found, peer, "gRPC", place)]
 
 
 def limit_rps(place: Workplace) -> Sequence[Measurement]:
     """What `secondread loadtest --find-limit` finds, callers and server on the same CPUs."""
-    model = _fp32(place.trained_served)
+    model = fp32(place.trained_served)
     config = LoadTestConfig(seconds=LIMIT_SECONDS)
     with tempfile.TemporaryDirectory() as work, our_server(model, Path(work)) as server:
         films = Path(work) / "films"
@@ -128,13 +135,17 @@ def limit_rps(place: Workplace) -> Sequence[Measurement]:
     best = found.steps[callers]
     about = (
         f"none; P99 {best.p99_ms:.0f} ms, failures {best.failure_share:.2%}; REST and gRPC by turns, {callers} callers "
-        f"on the same CPUs; {_setting(place, place.trained_served)}"
+        f"on the same CPUs; {setting(place, place.trained_served)}"
     )
     return [Measurement("serve.limit_rps", best.rate_per_second, "requests/s", about, best.requests)]
 
 
-class _Bare:
-    """The work that any server must do for an answer, with as many threads as ours has."""
+class Bare:
+    """The work that any server must do for an answer, with as many threads as ours has.
+
+    Args:
+        model: whose graph is run.
+    """
 
     def __init__(self, model: ModelFolder) -> None:
         options = onnxruntime.SessionOptions()
@@ -147,15 +158,41 @@ class _Bare:
     def seconds(self, images: Sequence[bytes]) -> float:
         """For these images, decoded one after the other and run as one batch."""
         start = time.perf_counter()
-        pixels = np.stack([preprocess(image, self._spec) for image in images])[:, np.newaxis]
-        self._session.run(list(OUTPUTS), {INPUT: pixels})
+        self.run(self.pixels(images))
         return time.perf_counter() - start
 
+    def pixels(self, images: Sequence[bytes]) -> npt.NDArray[np.uint8]:
+        """Decoded: uint8 (images, 1, size, size)."""
+        return np.stack([preprocess(image, self._spec) for image in images])[:, np.newaxis]
 
-def _fp32(trained: Trained) -> ModelFolder:
+    def run(self, pixels: npt.NDArray[np.uint8]) -> None:
+        """The graph."""
+        self._session.run(list(OUTPUTS), {INPUT: pixels})
+
+
+def _http(server: Server, requests: Sequence[Request]) -> Send:
+    return lambda callers, seconds: load(server.address, requests, callers=callers, seconds=seconds)
+
+
+def _grpc(server: Server, images: Sequence[bytes]) -> Send:
+    requests = [[image] for image in images]
+    return lambda callers, seconds: grpc_load(server.grpc_address, requests, callers=callers, seconds=seconds)
+
+
+def _rate(key: str, found: Compared, peer: str, protocol: str, place: Workplace) -> Measurement:
+    about = (
+        f"{peer} (benchmarks/peers): {found.theirs}; ours {found.ours}; {protocol}, as many callers as give each its "
+        f"highest rate with a P99 below {P99_BELOW_MS:g} ms; {setting(place, place.trained_served)}"
+    )
+    return Measurement(key, found.ratio, "x", about, found.requests)
+
+
+def fp32(trained: Trained) -> ModelFolder:
+    """The model with the graph that is measured."""
     model = trained.model
     return replace(model, config=replace(model.config, graph=FP32_GRAPH))
 
 
-def _setting(place: Workplace, trained: Trained) -> str:
+def setting(place: Workplace, trained: Trained) -> str:
+    """On what is measured, in words."""
     return f"{place.films.name}; {trained.name}, fp32, {cpu_limit()} threads"

@@ -15,8 +15,10 @@ from pathlib import Path
 
 import psutil
 
-from secondread.atomic import read_json
+from benchmarks.workplace import ROOT
+from secondread.atomic import read_json, write_json
 from secondread.config.signing import SigningSettings
+from secondread.cpus import cpu_limit
 from secondread.errors import DependencyError
 from secondread.export.repository import write_repository
 from secondread.export.signing import sign_folder
@@ -26,6 +28,10 @@ from secondread.model.folder import ModelFolder
 START_SECONDS = 120.0  # on a busy machine; 5 on an idle one
 STOP_SECONDS = 30.0
 _POLL_SECONDS = 0.05
+MLSERVER = ROOT / ".venv-mlserver"
+MLSERVER_VERSION = "1.7.1"  # as requirements-mlserver.txt has it
+MLSERVER_NEEDS = "the environment `.venv-mlserver`"
+_BATCH_WAIT_SECONDS = 0.002  # of a request for company; a film at 64 px is decoded and read in about as long
 _END_WITH_PARENT = ("setpriv", "--pdeathsig", "TERM", "--")  # ended when the benchmark dies, however it dies
 
 
@@ -69,11 +75,74 @@ def our_server(model: ModelFolder, work: Path) -> Iterator[Server]:
 @contextlib.contextmanager
 def fastapi_server(graph: Path, work: Path) -> Iterator[Server]:
     """The FastAPI peer on a graph."""
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        address = f"127.0.0.1:{free.getsockname()[1]}"
-    command = [sys.executable, "-m", "benchmarks.peers.fastapi_onnxruntime", str(graph), address.split(":")[1]]
+    (port,) = _free_ports(1)
+    address = f"127.0.0.1:{port}"
+    command = [sys.executable, "-m", "benchmarks.peers.fastapi_onnxruntime", str(graph), str(port)]
     with _running(command, work / "fastapi.log", lambda: _answers(f"http://{address}/health"), {}) as process:
         yield Server(address, "", process)
+
+
+@dataclass(frozen=True)
+class MlServerSetting:
+    """What MLServer's documentation leaves to whoever serves a model.
+
+    Attributes:
+        workers: processes that read images, beside the one that takes requests; 0: that one reads them itself.
+        batch: requests that are read together, at most; 0: each by itself.
+    """
+
+    workers: int
+    batch: int
+
+    def __str__(self) -> str:
+        """By MLServer's names."""
+        return f"parallel_workers {self.workers}, {f'max_batch_size {self.batch}' if self.batch else 'no batching'}"
+
+
+@contextlib.contextmanager
+def mlserver(graph: Path, work: Path, setting: MlServerSetting) -> Iterator[Server]:
+    """The MLServer peer on a graph: a folder of its settings, as its documentation has it.
+
+    Raises:
+        DependencyError: it does not start, or its environment is not there.
+    """
+    if missing := mlserver_missing():
+        raise DependencyError(f"{missing}: run `make bench`, which makes it.")
+    http, grpc, metrics = _free_ports(3)
+    folder = work / f"mlserver-{http}"
+    folder.mkdir()
+    ports = {"http_port": http, "grpc_port": grpc, "metrics_port": metrics}
+    folders = {"metrics_dir": str(folder / "metrics"), "environments_dir": str(folder / "environments")}
+    write_json(
+        folder / "settings.json",
+        {"debug": False, "host": "127.0.0.1", "parallel_workers": setting.workers, **ports, **folders},
+    )
+    threads = max(1, cpu_limit() // max(1, setting.workers))
+    write_json(
+        folder / "model-settings.json",
+        {
+            "name": "secondread",
+            "implementation": "benchmarks.peers.mlserver_onnxruntime.OnnxModel",
+            "max_batch_size": setting.batch,
+            "max_batch_time": _BATCH_WAIT_SECONDS if setting.batch else 0,
+            "parameters": {"uri": str(graph), "extra": {"threads": threads}},
+        },
+    )
+    command = [str(MLSERVER / "bin/mlserver"), "start", str(folder)]
+    ready = f"http://127.0.0.1:{http}/v2/models/secondread/ready"
+    with _running(command, folder / "server.log", lambda: _answers(ready), {}) as process:
+        yield Server(f"127.0.0.1:{http}", f"127.0.0.1:{grpc}", process)
+
+
+def mlserver_missing() -> str:
+    """Empty where MLServer's environment is there; else a sentence."""
+    return "" if (MLSERVER / "bin/mlserver").is_file() else f"needs {MLSERVER_NEEDS}, which is not there"
+
+
+def _free_ports(count: int) -> list[int]:
+    with contextlib.ExitStack() as sockets:
+        free = [sockets.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(count)]
+        return [each.getsockname()[1] for each in free]
 
 
 @contextlib.contextmanager

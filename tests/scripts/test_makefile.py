@@ -16,7 +16,7 @@ def checkout(tmp_path: Path) -> Path:
     shutil.copy(ROOT / "Makefile", tmp_path)
     backend = "secondread/serving/triton_backend/onnxruntime.cc"
     (tmp_path / backend).parent.mkdir(parents=True)
-    pins = ("constraints.txt", "requirements-peers.txt", "requirements-triton.txt")
+    pins = ("constraints.txt", "requirements-mlserver.txt", "requirements-peers.txt", "requirements-triton.txt")
     for name in ("setup.cfg", "pyproject.toml", *pins, backend):
         (tmp_path / name).touch()
     for name in ("scripts/demo.sh", "scripts/debian-packages.sh", "scripts/setup-triton.sh", "python"):
@@ -63,6 +63,18 @@ def test_an_interrupted_environment_is_made_again_and_a_whole_one_is_not(checkou
     assert ("[python][-m][venv][--clear][.venv]" in calls) is interrupted
     assert any(call.startswith("[python][-m][pip][install]") for call in calls)
     assert make(checkout, ".venv/.installed") == []
+
+
+def test_only_benchmarks_and_the_long_tests_make_the_environment_of_mlserver(checkout: Path) -> None:
+    for name in ("python", "pip", "ruff", "lint-imports", "yamllint", "mypy"):
+        command(checkout / ".venv/bin" / name)
+    command(checkout / ".venv-mlserver/bin/python")
+    make_it = "[python][-m][venv][--clear][.venv-mlserver]"
+    assert make_it not in make(checkout, "test")
+    calls = make(checkout, "bench", "KEY=serve.rate_vs_mlserver")
+    assert make_it in calls
+    assert calls[-1] == "[python][-m][benchmarks][--key][serve.rate_vs_mlserver]"
+    assert make_it not in make(checkout, "test-full"), "it is there by now"
 
 
 def test_notebooks_are_executed_in_place(checkout: Path) -> None:
