@@ -48,13 +48,13 @@ the last column.
 
 """
 _GPU = """
-A GPU-hour reads 3,600 times the images a second that a server on one GPU answers with. That is not measured here: the
-local Triton computes on processors alone. It needs NVIDIA's image of Triton on a machine with a GPU, and there, with
-the callers on another machine,
+A GPU-hour reads
 
-    secondread loadtest --find-limit --images films/ --url http://HOST:8080 --grpc-url HOST:8081 --json
+    3,600 * (images a second of one GPU)
 
-whose `limit_per_second` is that number. The processors beside the GPU cost at most what the table says.
+images, where the transformer keeps up; its processors cost at most what the table says besides. That rate is not
+measured here, since the local Triton computes on processors alone: it needs NVIDIA's image of Triton on a machine with
+a GPU, and is the best row of `python -m benchmarks.triton_sweep --gpu` there.
 """
 _ASKED = (
     "protocol | images a request | KiB sent an image | received | P50 ms | P99 ms | CPU ms a request | an image | n"

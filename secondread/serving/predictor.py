@@ -1,6 +1,6 @@
 """The transformer's line to Triton: V2 over HTTP with raw tensors, on connections that stay open.
 
-Not gRPC: in Python an empty call took 0.3 ms there and 0.07 ms here (one experiment, two CPUs), where the graph runs
+Not gRPC: in Python a call that asks nothing takes several times as long there (docs/protocols.md), where the graph runs
 for half a millisecond. And not through a library's client, which would make each request's head anew: it is made once
 for each number of images, and the answer's head is read by httptools.
 """
