@@ -33,7 +33,7 @@ from benchmarks.callers import (
 from benchmarks.calls import Call, calls
 from benchmarks.machine import commit, machine
 from benchmarks.relay import Relay
-from benchmarks.serve import IMAGES, fp32, setting
+from benchmarks.serve import fp32, setting
 from benchmarks.servers import Server, our_server
 from benchmarks.workplace import ROOT, Workplace
 from secondread import logging
@@ -41,6 +41,8 @@ from secondread.config.environment import Environment
 from secondread.errors import SecondReadError
 from secondread.export.repository import write_repository
 from secondread.model.folder import ModelFolder
+
+IMAGES = 64  # twice as many as the largest request has, so that each is in as many requests
 
 log = logging.get_logger(__name__)
 

@@ -1,9 +1,9 @@
-"""How many answers a second two servers give at most, each with as many callers as it bears, beside each other."""
+"""How many answers a second a server gives at most, with as many callers as it bears; two servers beside each other."""
 
 from __future__ import annotations
 
 import statistics
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,7 +14,6 @@ from secondread.errors import DependencyError
 from secondread.logging import get_logger
 
 P99_BELOW_MS = LoadTestConfig.p99_below_ms
-CALLERS = (2, 4, 8, 16, 32)  # at the same time; more are refused by a server that bounds what is in flight
 
 Send = Callable[[int, float], Load]  # puts load on a server: callers, seconds
 
@@ -26,19 +25,14 @@ class Effort:
     """How long is measured.
 
     Attributes:
-        callers: numbers of callers to try.
-        step_seconds: of load with each of these.
-        rounds: of both servers, once each has the callers that suit it.
-        round_seconds: of load on each server in a round.
+        callers: numbers of callers at the same time to try; a server that bounds what is in flight refuses more.
+        seconds: of load with each of these.
+        rounds: of all of it.
     """
 
-    callers: Sequence[int]
-    step_seconds: float
-    rounds: int
-    round_seconds: float
-
-
-EFFORT = Effort(CALLERS, step_seconds=3.0, rounds=12, round_seconds=2.0)
+    callers: tuple[int, ...] = (2, 4, 8, 16, 32)
+    seconds: float = 2.0
+    rounds: int = 8
 
 
 @dataclass(frozen=True)
@@ -47,8 +41,8 @@ class Highest:
 
     Attributes:
         callers: that it bears.
-        rate: answers a second that they get.
-        p99_ms: milliseconds.
+        rate: answers a second that they get, the median over rounds.
+        p99_ms: milliseconds, of all rounds together.
     """
 
     callers: int
@@ -65,9 +59,9 @@ class Compared:
     """Two servers beside each other.
 
     Attributes:
-        ratio: of our rate to theirs, the median over rounds.
-        ours, theirs: over all rounds.
-        requests: answered by both in all rounds.
+        ratio: of our highest rate to theirs, the median over rounds.
+        ours, theirs: the highest.
+        requests: that these rates come from.
     """
 
     ratio: float
@@ -76,43 +70,50 @@ class Compared:
     requests: int
 
 
-def highest(send: Send, effort: Effort = EFFORT) -> Highest:
-    """Find the number of callers who get the most answers a second with a P99 below 300 ms.
+def highest(send: Send, effort: Effort) -> Highest:
+    """The number of callers who get the most answers a second with a P99 below 300 ms.
 
     Raises:
         DependencyError: even the fewest callers wait longer, or a request failed.
     """
-    send(effort.callers[0], effort.step_seconds)  # the first answers are slow
-    steps = {callers: send(callers, effort.step_seconds) for callers in effort.callers}
-    borne = [Highest(callers, load.rate, load.p99_ms) for callers, load in steps.items() if load.p99_ms < P99_BELOW_MS]
-    if not borne:
-        slowest = min(load.p99_ms for load in steps.values())
-        raise DependencyError(f"P99 is {slowest:.0f} ms at best, not below {P99_BELOW_MS:g}: is the machine busy?")
-    return max(borne, key=lambda found: found.rate)
+    (steps,) = _by_turns([send], effort)
+    return _highest(steps)
 
 
-def beside(ours: Send, theirs: Send, effort: Effort = EFFORT) -> Compared:
-    """Load on both by turns, each with the callers that suit it, so that a machine that drifts slows both.
+def beside(ours: Send, theirs: Send, effort: Effort) -> Compared:
+    """The same of two servers, by turns, so that a machine that drifts slows both.
 
     Raises:
         DependencyError: a server does not bear the fewest callers, or a request failed.
     """
-    sides = {"ours": ours, "theirs": theirs}
-    callers = {name: highest(send, effort).callers for name, send in sides.items()}
-    ratios: list[float] = []
-    loads: dict[str, list[Load]] = {name: [] for name in sides}
+    sides = _by_turns([ours, theirs], effort)
+    mine, other = (_highest(steps) for steps in sides)
+    log.info("ours: %s; theirs: %s", mine, other)
+    loads = sides[0][mine.callers], sides[1][other.callers]
+    ratio = statistics.median(one.rate / another.rate for one, another in zip(*loads, strict=True))
+    return Compared(ratio, mine, other, sum(len(load.seconds) for side in loads for load in side))
+
+
+def _by_turns(sends: Sequence[Send], effort: Effort) -> list[dict[int, list[Load]]]:
+    """Each server's loads, by number of callers, one a round."""
+    found: list[dict[int, list[Load]]] = [{callers: [] for callers in effort.callers} for _ in sends]
+    for send in sends:
+        send(effort.callers[0], effort.seconds)  # the first answers are slow
     for number in range(effort.rounds):
-        for name in list(sides) if number % 2 else list(reversed(sides)):
-            loads[name].append(sides[name](callers[name], effort.round_seconds))
-        ratios.append(loads["ours"][-1].rate / loads["theirs"][-1].rate)
-    found = {name: _together(callers[name], loads[name]) for name in sides}
-    for name, each in found.items():
-        log.info("%s: %s", name, each)
-    requests = sum(len(load.seconds) for each in loads.values() for load in each)
-    return Compared(statistics.median(ratios), found["ours"], found["theirs"], requests)
+        for callers in effort.callers:
+            sides = list(zip(sends, found, strict=True))
+            for send, steps in sides if number % 2 else reversed(sides):
+                steps[callers].append(send(callers, effort.seconds))
+    return found
 
 
-def _together(callers: int, loads: Sequence[Load]) -> Highest:
-    seconds = tuple(np.concatenate([load.seconds for load in loads]))
-    rate = statistics.median([load.rate for load in loads])
-    return Highest(callers, rate, Load(seconds, rate).p99_ms)
+def _highest(steps: Mapping[int, Sequence[Load]]) -> Highest:
+    found = []
+    for callers, loads in steps.items():
+        seconds, rate = np.concatenate([load.seconds for load in loads]), statistics.median(load.rate for load in loads)
+        found.append(Highest(callers, rate, Load(tuple(seconds), rate).p99_ms))
+    borne = [each for each in found if each.p99_ms < P99_BELOW_MS]
+    if not borne:
+        least = min(each.p99_ms for each in found)
+        raise DependencyError(f"P99 is {least:.0f} ms at best, not below {P99_BELOW_MS:g} ms: is the machine busy?")
+    return max(borne, key=lambda each: each.rate)

@@ -18,7 +18,7 @@ import onnxruntime
 
 from benchmarks.callers import GrpcCaller, Request, grpc_load, load, upload_request, v2_request
 from benchmarks.measure import Measurement
-from benchmarks.rates import P99_BELOW_MS, Compared, Send, beside, highest
+from benchmarks.rates import P99_BELOW_MS, Compared, Effort, Send, beside, highest
 from benchmarks.servers import MLSERVER_VERSION, MlServerSetting, Server, fastapi_server, mlserver, our_server
 from benchmarks.trained import Trained
 from benchmarks.workplace import Workplace
@@ -98,7 +98,7 @@ def rate_vs_fastapi(place: Workplace) -> Sequence[Measurement]:
         our_server(model, Path(work)) as ours,
         fastapi_server(model.graph_path(), Path(work)) as theirs,
     ):
-        found = beside(_http(ours, requests), _http(theirs, uploads))
+        found = beside(_http(ours, requests), _http(theirs, uploads), Effort())
     return [_rate("serve.rate_vs_fastapi", found, "FastAPI, Pillow and onnxruntime", "REST", place)]
 
 
@@ -110,11 +110,11 @@ def rate_vs_mlserver(place: Workplace) -> Sequence[Measurement]:
         work, rates = Path(folder), {}
         for way in MLSERVER_SETTINGS:
             with mlserver(graph, work, way) as theirs:
-                rates[way] = highest(_grpc(theirs, images)).rate
+                rates[way] = highest(_grpc(theirs, images), Effort(rounds=1)).rate
             log.info("MLServer with %s: %.0f answers a second", way, rates[way])
         best = max(rates, key=lambda way: rates[way])
         with our_server(model, work) as ours, mlserver(graph, work, best) as theirs:
-            found = beside(_grpc(ours, images), _grpc(theirs, images))
+            found = beside(_grpc(ours, images), _grpc(theirs, images), Effort())
     peer = f"MLServer {MLSERVER_VERSION}, Pillow and onnxruntime, the best of {len(rates)} settings: {best}"
     return [_rate("serve.rate_vs_mlserver", found, peer, "gRPC", place)]
 
