@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import uuid
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from http import HTTPStatus
 from typing import Any, TypeVar
 
+import orjson
 from fastapi import APIRouter, FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
@@ -20,6 +21,7 @@ from secondread.serving import contract
 from secondread.serving.access import Access, UnauthorizedError
 from secondread.serving.admission import ClientGoneError, HeldBytes, SlowClientError, in_time
 from secondread.serving.contract import Answer
+from secondread.serving.openapi import openapi_document
 from secondread.serving.sdk import metrics_handler
 from secondread.serving.transformer import Transformer
 from secondread.serving.v1 import encode_predictions, parse_predict
@@ -39,17 +41,27 @@ def create_app(transformer: Transformer, access: Access, config: ServeConfig) ->
         access: says who may ask.
         config: limits.
     """
-    app = FastAPI(title="SecondRead", docs_url=None, redoc_url=None, openapi_url=None)
+    app = FastAPI(title="SecondRead", docs_url=None, redoc_url=None, openapi_url=None, redirect_slashes=False)
     app.include_router(_v2(transformer, access, config))
     app.include_router(_v1(transformer, access, config))
     app.add_api_route("/", _live)
     app.add_api_route("/metrics", metrics_handler)
+    app.add_api_route("/openapi.json", _constant(openapi_document(transformer.models.values(), config)))
     _add_error_answers(app)
     return app
 
 
 async def _live() -> dict[str, bool]:
     return {"live": True}
+
+
+def _constant(document: dict[str, Any]) -> Callable[[], Awaitable[Response]]:
+    body = orjson.dumps(document)
+
+    async def answer() -> Response:
+        return Response(body, media_type="application/json")
+
+    return answer
 
 
 def _v2(transformer: Transformer, access: Access, config: ServeConfig) -> APIRouter:
@@ -111,10 +123,14 @@ def _v1(transformer: Transformer, access: Access, config: ServeConfig) -> APIRou
         _, answer = await ask(request, parse_predict, model_name, "")
         return Response(encode_predictions(answer), media_type="application/json")
 
+    async def only_post() -> None:  # otherwise the next route would look for a model of that name
+        raise HTTPException(HTTPStatus.METHOD_NOT_ALLOWED, headers={"Allow": "POST"})
+
     ask = _asker(transformer, access, config)
     routes = APIRouter(prefix="/v1")
     routes.add_api_route("/models", models)
     routes.add_api_route("/models/{model_name}:predict", predict, methods=["POST"])
+    routes.add_api_route("/models/{model_name}:predict", only_post, include_in_schema=False)
     routes.add_api_route("/models/{model_name}", model)
     return routes
 
@@ -177,7 +193,7 @@ async def read_body(request: Request, max_bytes: int, held: HeldBytes) -> bytes:
 def _add_error_answers(app: FastAPI) -> None:
     """Exception types meet their HTTP answers here and nowhere else."""
 
-    def say(status: int, sentence: str, headers: dict[str, str] | None = None) -> JSONResponse:
+    def say(status: int, sentence: str, headers: Mapping[str, str] | None = None) -> JSONResponse:
         return JSONResponse({"error": sentence}, status, headers)
 
     async def ours(_: Request, error: SecondReadError) -> JSONResponse:
@@ -190,7 +206,8 @@ def _add_error_answers(app: FastAPI) -> None:
         return say(error.http_status, str(error), retry)
 
     async def http(request: Request, error: HTTPException) -> JSONResponse:
-        return say(error.status_code, f"{request.method} {request.url.path}: {error.detail}. See GET /v2/models.")
+        sentence = f"{request.method} {request.url.path}: {error.detail}. See GET /v2/models."
+        return say(error.status_code, sentence, error.headers)
 
     async def invalid(request: Request, _: RequestValidationError) -> JSONResponse:
         return say(HTTPStatus.BAD_REQUEST, f"{request.url.path} does not take these parameters: leave them out.")

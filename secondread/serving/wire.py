@@ -56,7 +56,7 @@ def parse_request(body: bytes, json_length: str | None) -> RestRequest:
     return RestRequest(
         images=images,
         urls=urls,
-        id=str(document.get("id") or ""),
+        id=_identifier(document),
         outputs=tuple(outputs),
         binary=outputs,
         all_binary=all_binary,
@@ -148,9 +148,7 @@ def _json_end(body: bytes, json_length: str | None) -> int:
 
 def _asked(description: Mapping[str, Any], rest: memoryview) -> tuple[list[bytes], tuple[str, ...]]:
     name = str(description.get("name"))
-    shape = description.get("shape")
-    if not isinstance(shape, list) or not all(isinstance(side, int) for side in shape):
-        raise InputError(f"the input's 'shape' is {str(shape)[:50]}: send [n], the number of images.")
+    shape = _shape(description.get("shape"))
     contract.check_input(name, str(description.get("datatype")), shape)
     data = description.get("data")
     if data is None:
@@ -161,8 +159,15 @@ def _asked(description: Mapping[str, Any], rest: memoryview) -> tuple[list[bytes
     return contract.what_is_asked(name, read(_flat(data)), shape)
 
 
+def _shape(given: Any) -> list[int]:
+    """JSON knows no whole numbers, so that 2.0 is one too."""
+    if not isinstance(given, list) or not all(type(side) in (int, float) and side == side // 1 for side in given):
+        raise InputError(f"the input's 'shape' is {str(given)[:50]}: send [n], the number of images.")
+    return [int(side) for side in given]
+
+
 def _binary(description: Mapping[str, Any], rest: memoryview) -> memoryview:
-    size = _mapping(description.get("parameters") or {}, "parameters of the input").get("binary_data_size")
+    size = _parameters(description, "parameters of the input").get("binary_data_size")
     if size is None:
         raise InputError(f"the input has neither 'data' nor the parameter 'binary_data_size': send {_EXAMPLE}.")
     if size != len(rest):
@@ -172,17 +177,40 @@ def _binary(description: Mapping[str, Any], rest: memoryview) -> memoryview:
 
 def _outputs(document: Mapping[str, Any]) -> tuple[dict[str, bool], bool]:
     """The outputs that are asked for, which of them binary, and whether those are that are not named."""
-    parameters = _mapping(document.get("parameters") or {}, "parameters")
-    binary = bool(parameters.get("binary_data_output", False))
-    outputs = document.get("outputs") or []
+    binary = _flag(document, "parameters", "binary_data_output", default=False)
+    outputs = _unless_null(document, "outputs", [])
     if not isinstance(outputs, list):
         raise InputError('\'outputs\' is no list: send [{"name": "label"}], or leave it out.')
     wanted = {}
     for output in outputs:
         description = _mapping(output, "an output")
-        own = _mapping(description.get("parameters") or {}, "parameters of an output")
-        wanted[str(description.get("name"))] = bool(own.get("binary_data", binary))
+        name = str(description.get("name"))
+        wanted[name] = _flag(description, "parameters of an output", "binary_data", default=binary)
     return wanted, binary
+
+
+def _flag(description: Mapping[str, Any], what: str, name: str, *, default: bool) -> bool:
+    value = _unless_null(_parameters(description, what), name, default)
+    if not isinstance(value, bool):
+        raise InputError(f"'{name}' is neither true nor false: send one of them, or leave it out.")
+    return value
+
+
+def _identifier(document: Mapping[str, Any]) -> str:
+    value = _unless_null(document, "id", "")
+    if type(value) not in (str, int):
+        raise InputError("'id' is no text: send one, or leave it out.")
+    return str(value)
+
+
+def _parameters(description: Mapping[str, Any], what: str) -> dict[str, Any]:
+    return _mapping(_unless_null(description, "parameters", {}), what)
+
+
+def _unless_null(description: Mapping[str, Any], name: str, default: Any) -> Any:
+    """What may be left out may be null: some clients write all that they know of."""
+    value = description.get(name)
+    return default if value is None else value
 
 
 def _mapping(value: object, what: str) -> dict[str, Any]:

@@ -267,6 +267,11 @@ def test_one_bad_image_over_grpc(served: Any, film: Film, run_python: Callable[.
         (document(b"x", data=["no base64!"]), 400, "image 0 is not base64"),
         (document(b"x", data=[7]), 400, "image 0 is not base64"),
         (document(b"x", data="text"), 400, "is no list"),
+        (document(b"x", shape=[1.5]), 400, "shape' is [1.5]"),
+        (document(b"x", shape=[True]), 400, "shape' is [True]"),
+        (b'{"inputs": [{}], "parameters": {"binary_data_output": "no"}}', 400, "neither true nor false"),
+        (b'{"inputs": [{}], "outputs": [{"parameters": {"binary_data": 1}}]}', 400, "neither true nor false"),
+        (b'{"inputs": [{}], "parameters": []}', 400, "parameters is no JSON object"),
         (b'{"inputs": [' + b"[]," * 100_000 + b"[]]}", 400, "more than 10000 elements"),
     ],
 )
@@ -274,6 +279,30 @@ def test_a_wrong_request_is_told_what_to_change(served: Any, body: bytes, status
     got, answer, _ = post(served.url, body)
     assert (got, list(answer)) == (status, ["error"])
     assert says in answer["error"]
+
+
+def test_what_may_be_left_out_may_be_null_and_a_whole_number_may_have_a_point(served: Any, film: Film) -> None:
+    asked = json.loads(document(film(1), shape=[1.0])) | {"id": None, "parameters": None, "outputs": None}
+    assert post(served.url, json.dumps(asked).encode())[0] == 200
+
+
+@pytest.mark.parametrize("identifier", [[], {}, True, 1.5])
+def test_an_id_is_a_text_or_a_number(served: Any, film: Film, identifier: Any) -> None:
+    asked = json.loads(document(film(1)))
+    assert post(served.url, json.dumps(asked | {"id": 7}).encode())[1]["id"] == "7"
+    assert post(served.url, json.dumps(asked | {"id": identifier}).encode())[0] == 400
+
+
+@pytest.mark.parametrize(
+    ("path", "allowed"),
+    [("/v2/models/secondread/infer", "POST"), ("/v1/models/secondread:predict", "POST"), ("/v2", "GET")],
+)
+def test_another_method_is_a_405_that_names_the_right_one(served: Any, path: str, allowed: str) -> None:
+    request = urllib.request.Request(served.url + path, method="GET" if allowed == "POST" else "DELETE")
+    with pytest.raises(urllib.error.HTTPError) as caught:
+        urllib.request.urlopen(request, timeout=30)
+    with caught.value as error:
+        assert (error.code, error.headers["allow"]) == (405, allowed)
 
 
 @pytest.mark.parametrize("length", ["x", "-1", "99999", "1" * 5000])
