@@ -9,7 +9,7 @@ Source: https://spec.openapis.org/oas/v3.1.0
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from typing import Any
 
 from secondread import __version__
@@ -25,7 +25,7 @@ from secondread.serving.openapi_schemas import (
     v1_request_schema,
     value_schema,
 )
-from secondread.serving.transformer import Served
+from secondread.serving.versions import Served, Versions
 from secondread.serving.wire import LENGTH_HEADER
 
 _JSON, _BINARY = "application/json", "application/octet-stream"
@@ -45,16 +45,16 @@ _WHY = {
 }
 
 
-def openapi_document(models: Iterable[Served], config: ServeConfig) -> dict[str, Any]:
+def openapi_document(versions: Versions, config: ServeConfig) -> dict[str, Any]:
     """Describe a server.
 
     Args:
-        models: that it answers for.
+        versions: that it answers with; described is the one that answers whoever names none.
         config: its limits, and whether it wants a token.
     Returns:
         An OpenAPI 3.1 document.
     """
-    models = list(models)
+    models = list(versions.current.models.values())
     names = {"const": [served.model.name for served in models]}
     paths = {
         "/": _get("root", "Whether this process answers.", _LIVE),
@@ -68,7 +68,7 @@ def openapi_document(models: Iterable[Served], config: ServeConfig) -> dict[str,
     }
     schemas = {"Error": exact_object(error={"type": "string", "minLength": 1})}
     for served in models:
-        paths |= _model_paths(served, config)
+        paths |= _model_paths(served, versions.numbers(served.model.name), config)
         schemas |= _model_schemas(served, config)
     return {
         "openapi": "3.1.0",
@@ -98,10 +98,10 @@ def _model_schemas(served: Served, config: ServeConfig) -> dict[str, Schema]:
     }
 
 
-def _model_paths(served: Served, config: ServeConfig) -> dict[str, Any]:
+def _model_paths(served: Served, numbers: Sequence[str], config: ServeConfig) -> dict[str, Any]:
     """The routes of one model. Their paths name it, since each model has bodies of its own."""
     name = served.model.name
-    metadata = value_schema(contract.model_metadata(served.model))
+    metadata = value_schema(contract.model_metadata(served.model, numbers))
     ready = exact_object(name={"const": name}, ready={"const": True})
     healthy = exact_object(name={"const": name}, ready={"type": "boolean"})
     paths: dict[str, Any] = {

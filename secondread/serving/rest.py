@@ -25,6 +25,7 @@ from secondread.serving.openapi import openapi_document
 from secondread.serving.sdk import metrics_handler
 from secondread.serving.transformer import Transformer
 from secondread.serving.v1 import encode_predictions, parse_predict
+from secondread.serving.versions import ServedVersion, Versions
 from secondread.serving.wire import LENGTH_HEADER, RestRequest, encode_answer, parse_request
 
 R = TypeVar("R", bound=contract.Request)
@@ -46,7 +47,7 @@ def create_app(transformer: Transformer, access: Access, config: ServeConfig) ->
     app.include_router(_v1(transformer, access, config))
     app.add_api_route("/", _live)
     app.add_api_route("/metrics", metrics_handler)
-    app.add_api_route("/openapi.json", _constant(openapi_document(transformer.models.values(), config)))
+    app.add_api_route("/openapi.json", _description(transformer.versions, config))
     _add_error_answers(app)
     return app
 
@@ -55,11 +56,15 @@ async def _live() -> dict[str, bool]:
     return {"live": True}
 
 
-def _constant(document: dict[str, Any]) -> Callable[[], Awaitable[Response]]:
-    body = orjson.dumps(document)
+def _description(versions: Versions, config: ServeConfig) -> Callable[[], Awaitable[Response]]:
+    made: dict[tuple[ServedVersion, ...], bytes] = {}  # of the versions of now
 
     async def answer() -> Response:
-        return Response(body, media_type="application/json")
+        now = versions.all()
+        if now not in made:
+            made.clear()
+            made[now] = orjson.dumps(openapi_document(versions, config))
+        return Response(made[now], media_type="application/json")
 
     return answer
 

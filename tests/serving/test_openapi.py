@@ -23,9 +23,9 @@ from secondread.config.serve import ServeConfig
 from secondread.export.repository import read_repository
 from secondread.serving.access import Access
 from secondread.serving.openapi import openapi_document
-from secondread.serving.predictor import Predictor
 from secondread.serving.rest import create_app
 from secondread.serving.transformer import Transformer
+from secondread.serving.versions import Served, ServedVersion
 
 HERE = Path(__file__).parent
 RULES = """
@@ -104,8 +104,8 @@ def test_the_document_is_openapi_and_names_the_routes_that_there_are(
     transformer: Transformer,
 ) -> None:
     paths = create_app(transformer, Access(""), ServeConfig()).openapi()["paths"]
-    routes = {path.replace("{model_name}", name) for path in paths for name in transformer.models}
-    document = openapi_document(transformer.models.values(), ServeConfig())
+    routes = {path.replace("{model_name}", name) for path in paths for name in transformer.versions.current.models}
+    document = openapi_document(transformer.versions, ServeConfig())
     schemathesis.openapi.from_dict(document).validate()
     assert set(operations(document)) == routes
     assert "securitySchemes" not in document["components"]
@@ -113,7 +113,7 @@ def test_the_document_is_openapi_and_names_the_routes_that_there_are(
 
 def test_images_by_address_are_described_where_they_are_read(transformer: Transformer) -> None:
     def inputs(config: ServeConfig) -> str:
-        schemas = openapi_document(transformer.models.values(), config)["components"]["schemas"]
+        schemas = openapi_document(transformer.versions, config)["components"]["schemas"]
         return json.dumps(schemas["secondread.Request"]["properties"]["inputs"])
 
     assert '"url"' not in inputs(ServeConfig())
@@ -145,7 +145,7 @@ def operations(document: dict[str, Any]) -> dict[str, Any]:
 def transformer(repository: Path) -> Iterator[Transformer]:
     """Both models, before a Triton that is not there."""
     models = [read_repository(repository, name) for name in ("secondread", "secondread-explain")]
-    predictors = [Predictor("127.0.0.1:1", each.name, each.version, timeout_seconds=1) for each in models]
-    transformer = Transformer(list(zip(models, predictors, strict=True)), ServeConfig())
+    version = ServedVersion([Served.at("127.0.0.1:1", each, ServeConfig()) for each in models])
+    transformer = Transformer(version, ServeConfig())
     yield transformer
     transformer.close()
