@@ -17,7 +17,7 @@ stand_in=secondread-stand-in-python:bookworm
 image=${1:-serving}
 case $image in
     pipeline) name=pipeline-python modules="kfp lightning mlflow torch" absent="" ;;
-    serving) name=serving modules="kserve onnxruntime tritonclient" absent="lightning mlflow torch" ;;
+    serving) name=serving modules="kserve onnxruntime opentelemetry.sdk tritonclient" absent="lightning mlflow torch" ;;
     *) echo "check: no image '$image'; there are: pipeline serving." >&2 && exit 1 ;;
 esac
 

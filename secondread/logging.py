@@ -12,6 +12,8 @@ import sys
 from datetime import UTC, datetime
 from typing import Any
 
+from secondread import __version__
+
 ROOT = "secondread"
 
 
@@ -26,6 +28,8 @@ class EcsFormatter(logging.Formatter):
             "log.logger": record.name,
             "message": record.getMessage(),
             "ecs.version": "8.11.0",
+            "service.name": ROOT,
+            "service.version": __version__,
         }
         document.update(getattr(record, "fields", {}))
         if record.exc_info and record.exc_info[0] is not None:

@@ -95,7 +95,15 @@ def serve(
     opened = partial(opened_repository, environment=environment)
     later = Follow(follow, wanted(), wanted, opened) if follow is not None else None
     with opened(later.first if later else wanted()) as folder:
-        run(folder, config, home=environment.home, trusted=environment.signing.trusted, on_ready=ready, follow=later)
+        run(
+            folder,
+            config,
+            home=environment.home,
+            trusted=environment.signing.trusted,
+            trace=environment.trace,
+            on_ready=ready,
+            follow=later,
+        )
 
 
 def _place(repository: str | None, name: str, which: str, environment: Environment) -> Callable[[], str]:

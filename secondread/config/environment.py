@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from secondread.config.signing import SigningSettings
+from secondread.config.trace import TraceSettings
 from secondread.config.trainjob import TrainJobSettings
 
 
@@ -87,6 +88,7 @@ class Environment:
     trainjob: TrainJobSettings  # where strategy `trainjob` trains
     s3: S3Settings  # where s3:// is
     swift: SwiftSettings  # where swift:// is
+    trace: TraceSettings  # where a server's traces go
 
     @classmethod
     def read(cls, variables: Mapping[str, str] | None = None) -> Environment:
@@ -111,4 +113,5 @@ class Environment:
             trainjob=TrainJobSettings.read(variables),
             s3=S3Settings.read(variables),
             swift=SwiftSettings.read(variables),
+            trace=TraceSettings.read(variables),
         )

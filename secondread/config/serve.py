@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 from secondread.config.require import require
 
+_LEVELS = ("debug", "info", "warning", "error")
+
 
 @dataclass(frozen=True)
 class ServeConfig:
@@ -33,6 +35,8 @@ class ServeConfig:
     )
     url_timeout_seconds: float = 10.0  # for one image to come, from the look-up of its host on
     token_file: str = ""  # a line for each token that may ask, `Authorization: Bearer TOKEN`; anybody may by default
+    log_requests: bool = True  # a line for each in the log, without anything that a client wrote
+    log_level: str = "info"  # from which on: debug (health checks too), info, warning (what was refused), error
     predictor_timeout_seconds: float = 10.0  # for one answer of Triton; the physician's patience, not the machine's
     start_timeout_seconds: float = 60.0  # for Triton to load the model; 3 s on an idle machine with two cores
     drain_seconds: float = 10.0  # for requests in flight when told to stop; below Kubernetes' 30
@@ -65,6 +69,7 @@ class ServeConfig:
                 bool(host) and "/" not in host and "@" not in host,
                 f"url_hosts holds '{host}', which is no host: give names such as pacs.example.org or pacs:8080.",
             )
+        require(self.log_level in _LEVELS, f"log_level must be {', '.join(_LEVELS)}, not '{self.log_level}'.")
         require(self.drain_seconds >= 0, f"drain_seconds must not be negative, not {self.drain_seconds}.")
 
 

@@ -12,7 +12,7 @@ from secondread.config.mapping import from_mapping
 from secondread.config.serve import ServeConfig
 from secondread.config.settings import parse_settings
 from secondread.errors import SecondReadError, exit_code_of
-from secondread.serving.server import Endpoints, run_transformer
+from secondread.serving.server import Endpoints, open_tracing, run_transformer
 
 
 def main(arguments: list[str]) -> int:
@@ -40,7 +40,14 @@ def main(arguments: list[str]) -> int:
         }
         config = from_mapping(ServeConfig, {**given, **parse_settings(options.set, ("serve",))["serve"]}, stage="serve")
         trusted = options.trusted_keys or environment.signing.trusted
-        run_transformer(options.model_dir, options.predictor_host, config, trusted=trusted, on_listening=listening)
+        run_transformer(
+            options.model_dir,
+            options.predictor_host,
+            config,
+            trusted=trusted,
+            tracing=open_tracing(environment.trace),
+            on_listening=listening,
+        )
     except SecondReadError as error:
         log.error("%s", error)
         return exit_code_of(error)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
@@ -187,7 +187,13 @@ def encode_answer(request: Request, answer: Answer, *, name: str, version: str) 
     return response
 
 
-def create_server(transformer: Transformer, access: Access, config: ServeConfig) -> tuple[Any, int]:
+def create_server(
+    transformer: Transformer,
+    access: Access,
+    config: ServeConfig,
+    *,
+    interceptors: Sequence[grpc.ServerInterceptor] = (),
+) -> tuple[Any, int]:
     """The gRPC server, bound to its port.
 
     gRPC reads a message whole before anyone can look at it, so that memory is bounded by the number of calls times the
@@ -197,6 +203,7 @@ def create_server(transformer: Transformer, access: Access, config: ServeConfig)
         transformer: that answers.
         access: says who may ask.
         config: address, port, limit of a message and age of a connection.
+        interceptors: that see each call.
     Returns:
         The server (not started) and its port.
     Raises:
@@ -204,6 +211,7 @@ def create_server(transformer: Transformer, access: Access, config: ServeConfig)
     """
     server = grpc.server(
         ThreadPoolExecutor(max_calls(config), thread_name_prefix="grpc"),
+        interceptors=interceptors,
         maximum_concurrent_rpcs=max_calls(config),
         options=[
             ("grpc.max_receive_message_length", config.max_grpc_message_bytes),

@@ -7,6 +7,7 @@ without an end would fill the memory, before any limit of ours sees the request.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from http import HTTPStatus
 
 import orjson
@@ -16,17 +17,19 @@ _MAX_HEAD_BYTES = 64 << 10  # nginx allows 32 KiB, a mesh adds some
 _LINGER_SECONDS = 1.0
 
 
-def bounded_heads(seconds: float) -> type[HttpToolsProtocol]:
+def bounded_heads(seconds: float, refused: Callable[[int], None]) -> type[HttpToolsProtocol]:
     """The protocol for uvicorn.
 
     Args:
         seconds: for a request's head to come, from its first byte; for that first byte, from the connection's begin.
+        refused: is told the status with which a connection was refused.
     """
-    return type("BoundedHeads", (_BoundedHeads,), {"head_seconds": seconds})
+    return type("BoundedHeads", (_BoundedHeads,), {"head_seconds": seconds, "tell": staticmethod(refused)})
 
 
 class _BoundedHeads(HttpToolsProtocol):
     head_seconds: float
+    tell: Callable[[int], None]
 
     _deadline: asyncio.TimerHandle | None = None
     _head_bytes = 0
@@ -90,4 +93,5 @@ class _BoundedHeads(HttpToolsProtocol):
         headers = f"content-type: application/json\r\ncontent-length: {len(body)}\r\nconnection: close\r\n\r\n"
         self.transport.write(STATUS_LINE[status] + headers.encode() + body)
         self.transport.write_eof()
+        self.tell(status)
         self.loop.call_later(_LINGER_SECONDS, self.transport.close)

@@ -25,7 +25,7 @@ from secondread.serving.openapi_schemas import (
     v1_request_schema,
     value_schema,
 )
-from secondread.serving.versions import Served, Versions
+from secondread.serving.versions import Served, ServedVersion, Versions
 from secondread.serving.wire import LENGTH_HEADER
 
 _JSON, _BINARY = "application/json", "application/octet-stream"
@@ -55,6 +55,49 @@ def openapi_document(versions: Versions, config: ServeConfig) -> dict[str, Any]:
         An OpenAPI 3.1 document.
     """
     models = list(versions.current.models.values())
+    schemas = {"Error": exact_object(error={"type": "string", "minLength": 1})}
+    for served in models:
+        schemas |= _model_schemas(served, config)
+    return {
+        "openapi": "3.1.0",
+        "info": {
+            "title": "SecondRead",
+            "version": __version__,
+            "summary": "A second reader for medical images.",
+            "description": f"{contract.NOTICE} The Open Inference Protocol (V2), and KServe's first (V1).",
+            "license": {"name": "Apache License 2.0", "identifier": "Apache-2.0"},
+        },
+        "paths": _paths(versions, config),
+        "components": {
+            "schemas": schemas,
+            "responses": {str(status): _error(status) for status in _WHY},
+            **({"securitySchemes": {"bearer": {"type": "http", "scheme": "bearer"}}} if config.token_file else {}),
+        },
+    }
+
+
+class ServedPaths:
+    """All paths that something is served at, as they come in a request: `path in paths`.
+
+    Args:
+        versions: that are served, whichever they are when it is asked.
+    """
+
+    def __init__(self, versions: Versions) -> None:
+        self._versions = versions
+        self._made: tuple[tuple[ServedVersion, ...], frozenset[str]] = ((), frozenset())
+
+    def __contains__(self, path: object) -> bool:
+        now = self._versions.all()
+        if self._made[0] != now:
+            templates = _paths(self._versions, ServeConfig())
+            found = frozenset(each.replace("{model_version}", one.number) for each in templates for one in now)
+            self._made = (now, found)
+        return path in self._made[1]
+
+
+def _paths(versions: Versions, config: ServeConfig) -> dict[str, Any]:
+    models = list(versions.current.models.values())
     names = {"const": [served.model.name for served in models]}
     paths = {
         "/": _get("root", "Whether this process answers.", _LIVE),
@@ -66,26 +109,9 @@ def openapi_document(versions: Versions, config: ServeConfig) -> dict[str, Any]:
         "/metrics": _get("metrics", "Figures, for Prometheus.", {"type": "string"}, content="text/plain"),
         "/openapi.json": _get("openapi", "This document.", {"type": "object"}),
     }
-    schemas = {"Error": exact_object(error={"type": "string", "minLength": 1})}
     for served in models:
         paths |= _model_paths(served, versions.numbers(served.model.name), config)
-        schemas |= _model_schemas(served, config)
-    return {
-        "openapi": "3.1.0",
-        "info": {
-            "title": "SecondRead",
-            "version": __version__,
-            "summary": "A second reader for medical images.",
-            "description": f"{contract.NOTICE} The Open Inference Protocol (V2), and KServe's first (V1).",
-            "license": {"name": "Apache License 2.0", "identifier": "Apache-2.0"},
-        },
-        "paths": paths,
-        "components": {
-            "schemas": schemas,
-            "responses": {str(status): _error(status) for status in _WHY},
-            **({"securitySchemes": {"bearer": {"type": "http", "scheme": "bearer"}}} if config.token_file else {}),
-        },
-    }
+    return paths
 
 
 def _model_schemas(served: Served, config: ServeConfig) -> dict[str, Schema]:

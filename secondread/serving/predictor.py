@@ -23,6 +23,7 @@ import orjson
 from secondread.errors import DependencyError, OverloadedError
 from secondread.logging import get_logger
 from secondread.serving.admission import ClientGoneError
+from secondread.serving.observed import stage, trace_header
 from secondread.serving.retry_budget import RetryBudget
 from secondread.serving.wire import LENGTH_HEADER
 
@@ -64,6 +65,15 @@ class Predictor:
         self._path = f"/v2/models/{named or name}/versions/{version}"
         self._ready = f"GET {self._path}/ready HTTP/1.1\r\nHost: {address}\r\n\r\n".encode()
         self._head = lru_cache(self._write_head)
+        host, _, port = address.rpartition(":")
+        self._told = {
+            "http.request.method": "POST",
+            "url.full": f"http://{address}{self._path}/infer",
+            "server.address": host,
+            "server.port": int(port),
+            "secondread.model.name": name,
+            "secondread.model.version": version,
+        }
 
     def ready(self) -> bool:
         """Whether Triton answers and has this version of the model loaded."""
@@ -89,9 +99,12 @@ class Predictor:
             DependencyError: Triton is down, or has no such model.
         """
         patience = self._timeout_seconds if seconds is None else min(seconds, self._timeout_seconds)
-        request = self._head(pixels.shape) + pixels.tobytes()
+        line, head = self._head(pixels.shape)
         try:
-            answer = self._ask(request, time.monotonic() + patience)
+            with stage("predict", dict(self._told)) as told:
+                request = b"".join((line, trace_header(), head, pixels.tobytes()))
+                answer = self._ask(request, time.monotonic() + patience)
+                told["http.response.status_code"] = answer.status
         except TimeoutError as error:
             if patience < self._timeout_seconds:
                 raise ClientGoneError("the client's deadline passed.") from error
@@ -139,16 +152,17 @@ class Predictor:
         with self._lock:
             self._idle.append(connection)
 
-    def _write_head(self, shape: tuple[int, ...]) -> bytes:
+    def _write_head(self, shape: tuple[int, ...]) -> tuple[bytes, bytes]:
+        """The request's line, and its headers with the JSON part of its body."""
         size = int(np.prod(shape))
         tensor = {"name": "pixels", "datatype": "UINT8", "shape": shape, "parameters": {"binary_data_size": size}}
         outputs = [{"name": name, "parameters": {"binary_data": True}} for name in self._outputs]
         text = orjson.dumps({"inputs": [tensor], "outputs": outputs})
         head = (
-            f"POST {self._path}/infer HTTP/1.1\r\nHost: {self._address}\r\n{LENGTH_HEADER}: {len(text)}\r\n"
+            f"Host: {self._address}\r\n{LENGTH_HEADER}: {len(text)}\r\n"
             f"Content-Type: application/octet-stream\r\nContent-Length: {len(text) + size}\r\n\r\n"
         )
-        return head.encode() + text
+        return f"POST {self._path}/infer HTTP/1.1\r\n".encode(), head.encode() + text
 
     def _failure(self, why: str) -> DependencyError:
         log.error("Triton at %s: %s", self._address, why)

@@ -6,7 +6,7 @@ import asyncio
 import uuid
 from collections.abc import Awaitable, Callable, Mapping
 from http import HTTPStatus
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import orjson
 from fastapi import APIRouter, FastAPI, Request, Response
@@ -28,6 +28,18 @@ from secondread.serving.v1 import encode_predictions, parse_predict
 from secondread.serving.versions import ServedVersion, Versions
 from secondread.serving.wire import LENGTH_HEADER, RestRequest, encode_answer, parse_request
 
+if TYPE_CHECKING:
+    from fastapi.telemetry import TelemetryConfig
+
+# FastAPI's own telemetry, which any OTEL_* variable may turn on, sends paths, queries and the words of exceptions.
+_NO_TELEMETRY: TelemetryConfig = {
+    "tracing": False,
+    "metrics": False,
+    "logs": False,
+    "operation_spans": False,
+    "auto_configure": False,
+}
+
 R = TypeVar("R", bound=contract.Request)
 
 
@@ -42,7 +54,14 @@ def create_app(transformer: Transformer, access: Access, config: ServeConfig) ->
         access: says who may ask.
         config: limits.
     """
-    app = FastAPI(title="SecondRead", docs_url=None, redoc_url=None, openapi_url=None, redirect_slashes=False)
+    app = FastAPI(
+        title="SecondRead",
+        docs_url=None,
+        redoc_url=None,
+        openapi_url=None,
+        redirect_slashes=False,
+        telemetry=_NO_TELEMETRY,
+    )
     app.include_router(_v2(transformer, access, config))
     app.include_router(_v1(transformer, access, config))
     app.add_api_route("/", _live)

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from contextlib import nullcontext
 from pathlib import Path
 
 from secondread.config.serve import ServeConfig
+from secondread.config.trace import TraceSettings
 from secondread.export.repository import read_repository
 from secondread.export.signing import verify_folder
-from secondread.logging import get_logger
+from secondread.logging import ROOT, get_logger
 from secondread.serving.follow import Follow, Follower, on_triton
 from secondread.serving.private_repository import PrivateRepository
-from secondread.serving.server import Endpoints, check_ports, run
+from secondread.serving.server import Endpoints, check_ports, open_tracing, run
 from secondread.serving.transformer import Transformer
 from secondread.serving.triton import LocalTriton
 
@@ -25,6 +27,7 @@ def serve(
     *,
     home: Path,
     trusted: Path,
+    trace: TraceSettings | None = None,
     triton_environment: Path | None = None,
     on_ready: Callable[[Endpoints], None] | None = None,
     follow: Follow | None = None,
@@ -36,15 +39,18 @@ def serve(
         config: name, ports, threads and limits.
         home: folder for Triton's log and its copy of the model, `<home>/serving/`.
         trusted: public key, or folder of such keys, whose signature the repository must have.
+        trace: where traces go; None: nowhere.
         triton_environment: the local Triton's virtual environment; `.venv-triton` by default.
         on_ready: called once images are answered; says where, in case ports were left open.
         follow: which version is to be served later on; by default this one, to the end.
     Raises:
         InputError: the repository is on another machine, or there is no public key.
         IntegrityError: the folder holds no such model, is not signed by a trusted key, or is not what was signed.
-        DependencyError: Triton is not installed or does not start, or a port is taken.
+        DependencyError: Triton is not installed or does not start, a port is taken, or traces need what is not there.
     """
+    logging.getLogger(ROOT).setLevel(config.log_level.upper())
     # Before Triton starts: a wrong name or a taken port is quick to say.
+    tracing = open_tracing(trace or TraceSettings())
     model = read_repository(repository, config.name)
     check_ports(config)
     verify_folder(repository, trusted)
@@ -73,4 +79,4 @@ def serve(
             transformer = Transformer(on_triton(triton, models, config), config)
             follower = Follower(follow, transformer, triton, private, config, trusted) if follow else None
             with follower.following() if follower else nullcontext():
-                run(transformer, config, on_listening=ready)
+                run(transformer, config, tracing=tracing, on_listening=ready)

@@ -10,22 +10,29 @@ import socket
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import grpc
 import uvicorn
-from fastapi import FastAPI
 
 from secondread.config.serve import ServeConfig
-from secondread.errors import DependencyError
+from secondread.config.trace import TraceSettings
+from secondread.errors import DependencyError, InputError
 from secondread.export.repository import model_names, read_repository
 from secondread.export.signing import verify_folder
 from secondread.logging import ROOT, get_logger
 from secondread.serving.access import Access
 from secondread.serving.grpc_service import create_server
 from secondread.serving.http_protocol import bounded_heads
+from secondread.serving.observed import Observer
+from secondread.serving.observers import ObservedApp, ObservedCalls
+from secondread.serving.openapi import ServedPaths
 from secondread.serving.rest import create_app
 from secondread.serving.transformer import Transformer
 from secondread.serving.versions import Served, ServedVersion
+
+if TYPE_CHECKING:
+    from secondread.serving.tracing import Tracing
 
 log = get_logger(__name__)
 
@@ -57,6 +64,7 @@ def run_transformer(
     config: ServeConfig,
     *,
     trusted: Path,
+    tracing: Tracing | None = None,
     on_listening: Callable[[Endpoints], None],
 ) -> None:
     """Serve a model of a Triton that runs, until SIGINT or SIGTERM, then finish what is in flight.
@@ -66,44 +74,88 @@ def run_transformer(
         predictor_address: host:port of Triton's HTTP service.
         config: name, ports and limits.
         trusted: public key, or folder of such keys, whose signature the repository must have.
+        tracing: makes spans, and is closed at the end; None: there are none.
         on_listening: called once both ports are open; readiness is a matter of /v2/health/ready.
     Raises:
         InputError: there is no public key.
         IntegrityError: the folder holds no such model, is not signed by a trusted key, or is not what was signed.
         DependencyError: a port is taken.
     """
+    logging.getLogger(ROOT).setLevel(config.log_level.upper())
     models = [read_repository(repository, name) for name in model_names(repository, config.name)]
     key = verify_folder(repository, trusted)
     log.info("%s is what key %s signed", repository, key.name)
     version = ServedVersion([Served.at(predictor_address, model, config) for model in models])
-    run(Transformer(version, config), config, on_listening=on_listening)
+    run(Transformer(version, config), config, tracing=tracing, on_listening=on_listening)
 
 
-def run(transformer: Transformer, config: ServeConfig, *, on_listening: Callable[[Endpoints], None]) -> None:
+def run(
+    transformer: Transformer,
+    config: ServeConfig,
+    *,
+    tracing: Tracing | None = None,
+    on_listening: Callable[[Endpoints], None],
+) -> None:
     """Answer over REST and gRPC until SIGINT or SIGTERM, then finish what is in flight, and close the transformer.
 
     Args:
         transformer: that answers.
         config: ports and limits.
+        tracing: makes spans, and is closed at the end; None: there are none.
         on_listening: called once both ports are open; readiness is a matter of /v2/health/ready.
     Raises:
         DependencyError: a port is taken.
     """
-    # The SDK and uvicorn log every request, twice, and metrics count them; their errors go where ours go.
-    for name in ("kserve", "uvicorn"):
+    # The SDK and uvicorn log every request, twice, and with what a client wrote; their errors go where ours go.
+    for name in ("kserve", "uvicorn", "opentelemetry"):
         foreign = logging.getLogger(name)
         foreign.setLevel(logging.WARNING)
         foreign.handlers[:] = logging.getLogger(ROOT).handlers
-    asyncio.run(_run(transformer, config, on_listening))
+    asyncio.run(_run(transformer, config, tracing, on_listening))
 
 
-async def _run(transformer: Transformer, config: ServeConfig, on_listening: Callable[[Endpoints], None]) -> None:
+def open_tracing(settings: TraceSettings) -> Tracing | None:
+    """What makes spans, where it is said where to; nothing is imported otherwise.
+
+    Raises:
+        DependencyError: OpenTelemetry is not installed.
+        InputError: it cannot be set up as it is told.
+    """
+    if not settings.endpoint:
+        return None
+    if settings.protocol not in ("", "http/protobuf"):
+        raise InputError(
+            f"OTEL_EXPORTER_OTLP_PROTOCOL is '{settings.protocol}', but traces go out as http/protobuf: set that, and "
+            "the collector's port for it, usually 4318."
+        )
+    try:
+        from secondread.serving.tracing import Tracing
+
+        return Tracing()
+    except ModuleNotFoundError as error:
+        raise DependencyError(
+            f"OTEL_EXPORTER_OTLP_ENDPOINT asks for traces, which need the package '{error.name}': "
+            "pip install 'secondread[trace]', or unset it."
+        ) from error
+    except (ValueError, OSError) as error:
+        raise InputError(f"OpenTelemetry cannot be set up by its variables OTEL_* ({error}): correct them.") from error
+
+
+async def _run(
+    transformer: Transformer,
+    config: ServeConfig,
+    tracing: Tracing | None,
+    on_listening: Callable[[Endpoints], None],
+) -> None:
     access = Access(config.token_file)
+    observer = Observer(log_requests=config.log_requests, tracing=tracing)
     stop = _stop_signal()
     try:
         with _bind(config.host, config.http_port, "--http-port") as listener:
-            grpc_server, grpc_port = _grpc_server(transformer, access, config)
-            http_server = _Server(_uvicorn_config(create_app(transformer, access, config), config))
+            grpc_server, grpc_port = _grpc_server(transformer, access, config, observer)
+            paths = ServedPaths(transformer.versions)
+            app = ObservedApp(create_app(transformer, access, config), observer, paths)
+            http_server = _Server(_uvicorn_config(app, config, observer))
             http_task = asyncio.create_task(http_server.serve(sockets=[listener]))
             grpc_server.start()
             on_listening(_endpoints(config, listener, grpc_port))
@@ -115,6 +167,8 @@ async def _run(transformer: Transformer, config: ServeConfig, on_listening: Call
             await asyncio.get_running_loop().run_in_executor(None, drained.wait)
     finally:
         transformer.close()
+        if tracing is not None:
+            tracing.close()
 
 
 def _stop_signal() -> asyncio.Event:
@@ -148,9 +202,11 @@ def _bind(host: str, port: int, option: str) -> socket.socket:
         raise _taken(host, port, option, error) from error
 
 
-def _grpc_server(transformer: Transformer, access: Access, config: ServeConfig) -> tuple[grpc.Server, int]:
+def _grpc_server(
+    transformer: Transformer, access: Access, config: ServeConfig, observer: Observer
+) -> tuple[grpc.Server, int]:
     try:
-        return create_server(transformer, access, config)
+        return create_server(transformer, access, config, interceptors=[ObservedCalls(observer)])
     except RuntimeError as error:
         raise _taken(config.host, config.grpc_port, "--grpc-port", error) from error
 
@@ -159,10 +215,10 @@ def _taken(host: str, port: int, option: str, error: Exception) -> DependencyErr
     return DependencyError(f"cannot listen on {host}:{port} ({error}): stop what uses it, or choose another {option}.")
 
 
-def _uvicorn_config(app: FastAPI, config: ServeConfig) -> uvicorn.Config:
+def _uvicorn_config(app: ObservedApp, config: ServeConfig, observer: Observer) -> uvicorn.Config:
     return uvicorn.Config(
         app,
-        http=bounded_heads(config.head_timeout_seconds),
+        http=bounded_heads(config.head_timeout_seconds, observer.refused),
         log_config=None,
         access_log=False,
         lifespan="off",

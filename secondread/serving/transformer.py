@@ -11,7 +11,9 @@ import time
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from contextvars import copy_context
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, TypeVar
 
 import numpy as np
@@ -29,6 +31,7 @@ from secondread.serving.admission import Admission, ClientGoneError, HeldBytes
 from secondread.serving.contract import Answer, Request
 from secondread.serving.interpret import interpret
 from secondread.serving.metrics import watch_queue
+from secondread.serving.observed import note, stage
 from secondread.serving.remote import RemoteImages
 from secondread.serving.sdk import Model
 from secondread.serving.versions import Served, ServedVersion, Versions
@@ -127,7 +130,9 @@ class Transformer(Model):  # type: ignore[misc]
                 return request, self._infer(asked, name, version, request, None)
 
             with self._admission.place():
-                return await asyncio.get_running_loop().run_in_executor(self._workers, work)
+                # in the worker, too, it is this request that is told of
+                work_in_context = partial(copy_context().run, work)
+                return await asyncio.get_running_loop().run_in_executor(self._workers, work_in_context)
 
     def answer_now(
         self,
@@ -170,11 +175,12 @@ class Transformer(Model):  # type: ignore[misc]
                 self._admission.check_place()
                 yield asked
                 code = 200
-            except SecondReadError as error:
-                code = error.http_status
-                raise
-            except asyncio.CancelledError:
-                code = ClientGoneError.http_status
+            except BaseException as error:
+                if isinstance(error, SecondReadError):
+                    code = error.http_status
+                elif isinstance(error, asyncio.CancelledError):
+                    code = ClientGoneError.http_status
+                note({"error.type": type(error).__name__})
                 raise
             finally:
                 asked.served.measures.request(code, time.perf_counter() - started)
@@ -188,8 +194,15 @@ class Transformer(Model):  # type: ignore[misc]
         wanted = contract.wanted_outputs(request.outputs, model)
         if (count := len(request.urls or request.images)) > served.max_images:
             raise TooLargeError(f"{count} images are more than the {served.max_images} of one request to {model.name}.")
+        note(
+            {
+                "secondread.model.name": model.name,
+                "secondread.model.version": model.version,
+                "secondread.images": count,
+            }
+        )
         images = self._fetched(served, request.urls, held) if request.urls else request.images
-        with served.measures.stage("decode"):
+        with served.measures.stage("decode"), stage("decode", {"secondread.images": count}):
             pixels = self._pixels(model, images)
         with served.measures.stage("predict"):
             left = None if seconds is None else max(0.0, seconds - (time.perf_counter() - started))
@@ -199,13 +212,16 @@ class Transformer(Model):  # type: ignore[misc]
         explanation: dict[str, contract.Tensor] = {}
         if SALIENCY in figures:
             explanation = {SALIENCY: figures[SALIENCY], contract.PIXELS: pixels[:, 0]}
-        return contract.answer(images, reading, model, wanted=wanted, explanation=explanation)
+        answer = contract.answer(images, reading, model, wanted=wanted, explanation=explanation)
+        if (ids := answer.tensors.get("reading_id")) is not None:
+            note({"secondread.reading.ids": ids.tolist()})
+        return answer
 
     def _fetched(self, served: Served, urls: Sequence[str], held: HeldBytes) -> list[bytes]:
         """Images by their addresses."""
         if not self._remote.allowed:
             raise InputError(f"input '{contract.URL}' is off here (serve.url_hosts): send '{contract.INPUT}' instead.")
-        with served.measures.stage("fetch"):
+        with served.measures.stage("fetch"), stage("fetch", {"secondread.images": len(urls)}):
             tasks = [self._fetchers.submit(self._remote.fetch, i, url, held.add) for i, url in enumerate(urls)]
             try:
                 return [task.result() for task in tasks]

@@ -28,7 +28,7 @@ def pins():
     return {canonicalize_name(name): version for name, _, version in (line.partition("==") for line in lines if line)}
 
 
-@pytest.mark.parametrize("extras", [["serve"], ["pipeline"], ["load"], ["dev"]])
+@pytest.mark.parametrize("extras", [["serve", "trace"], ["pipeline"], ["load"], ["dev"]])
 def test_reads_setup_cfg_as_setuptools_does(extras, requirements):
     setupcfg = pytest.importorskip("setuptools.config.setupcfg")
     options = setupcfg.read_configuration(SETUP)["options"]
@@ -36,7 +36,7 @@ def test_reads_setup_cfg_as_setuptools_does(extras, requirements):
     assert set(requirements(str(SETUP), extras)) == {line for line in expected if line}
 
 
-@pytest.mark.parametrize("extras", [["serve"], ["pipeline"], ["load"], ["dev"]])
+@pytest.mark.parametrize("extras", [["serve", "trace"], ["pipeline"], ["load"], ["dev"]])
 def test_each_requirement_is_pinned_inside_its_range(extras, requirements):
     pinned = pins()
     asked = [Requirement(line) for line in requirements(str(SETUP), extras)]
@@ -46,7 +46,7 @@ def test_each_requirement_is_pinned_inside_its_range(extras, requirements):
 
 
 def test_serving_asks_for_no_training(requirements):
-    names = {canonicalize_name(Requirement(line).name) for line in requirements(str(SETUP), ["serve"])}
+    names = {canonicalize_name(Requirement(line).name) for line in requirements(str(SETUP), ["serve", "trace"])}
     assert not names & {"torch", "lightning", "mlflow", "kfp", "pandas", "pyarrow", "scikit-learn"}
 
 

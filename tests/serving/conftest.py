@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import shutil
 import signal
 import socket
@@ -27,6 +28,7 @@ from secondread.export.signing import sign_folder
 from secondread.export.signing_key import SigningKey, make_key_pair
 from secondread.model.folder import ModelFolder
 from secondread.model.session import GraphSession, Outputs
+from secondread.serving.triton import LocalTriton
 from secondread.taxonomy import ClassInfo, Taxonomy
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -37,17 +39,21 @@ from dataclasses import asdict
 from pathlib import Path
 from secondread import logging
 from secondread.atomic import write_json
+from secondread.config.environment import Environment
 from secondread.config.serve import ServeConfig
 from secondread.serving.serve import serve
-from secondread.serving.server import run_transformer
-logging.configure()
+from secondread.serving.server import open_tracing, run_transformer
+environment = Environment.read()
+logging.configure(as_json=environment.log_json)
 options = json.loads(sys.argv[1])
 config, repository = ServeConfig(**options["config"]), Path(options["repository"])
 say = lambda endpoints: write_json(options["ready"], asdict(endpoints))
+trusted, home = Path(options["trusted"]), Path(options["home"])
 if options["predictor"]:
-    run_transformer(repository, options["predictor"], config, trusted=Path(options["trusted"]), on_listening=say)
+    tracing = open_tracing(environment.trace)
+    run_transformer(repository, options["predictor"], config, trusted=trusted, tracing=tracing, on_listening=say)
 else:
-    serve(repository, config, home=Path(options["home"]), trusted=Path(options["trusted"]), on_ready=say)
+    serve(repository, config, home=home, trusted=trusted, trace=environment.trace, on_ready=say)
 """
 
 
@@ -62,7 +68,14 @@ class Served:
 
 
 def start_server(
-    work: Path, repository: Path, *, trusted: Path, predictor: str = "", seconds: float = 60, **config: Any
+    work: Path,
+    repository: Path,
+    *,
+    trusted: Path,
+    predictor: str = "",
+    seconds: float = 60,
+    environment: dict[str, str] | None = None,
+    **config: Any,
 ) -> Served:
     """Start a server in a process of its own and wait until it says where it listens."""
     ready, log = work / "ready.json", work / "server.log"
@@ -76,7 +89,12 @@ def start_server(
         "config": {"http_port": 0, "grpc_port": 0, **config},
     }
     with log.open("wb") as output:
-        process = subprocess.Popen([sys.executable, "-c", SERVE, json.dumps(options)], cwd=ROOT, stderr=output)
+        process = subprocess.Popen(
+            [sys.executable, "-c", SERVE, json.dumps(options)],
+            cwd=ROOT,
+            env=os.environ | (environment or {}),
+            stderr=output,
+        )
     try:
         wait_for(lambda: ready.is_file() or process.poll() is not None, seconds=seconds, what="the server to listen")
         assert process.poll() is None, log.read_text()
@@ -177,6 +195,13 @@ def served(repository: Path, trusted: Path, tmp_path_factory: pytest.TempPathFac
 
 
 @pytest.fixture(scope="session")
+def triton_address(repository: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Where a Triton listens that has the model under its own name, as in a predictor pod."""
+    with LocalTriton(repository, home=tmp_path_factory.mktemp("home"), threads=1) as triton:
+        yield triton.http_address
+
+
+@pytest.fixture(scope="session")
 def silent_predictor() -> Iterator[str]:
     """An address that takes connections and never says a word."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
@@ -255,17 +280,24 @@ def wait_until() -> Callable[..., None]:
     return wait_for
 
 
-@pytest.fixture
-def start(repository: Path, trusted: Path, tmp_path: Path) -> Callable[..., Served]:
-    """Start a server in a process of its own: `start(max_in_flight=1)`, or `start(predictor=...)` without Triton."""
+@pytest.fixture(scope="session")
+def start_in(repository: Path, trusted: Path) -> Callable[..., Served]:
+    """Start a server that uses a folder for what it writes: `start_in(folder, ...)`, with the options of `start`."""
 
-    def make(*, predictor: str = "", **config: Any) -> Served:
-        return start_server(tmp_path, repository, trusted=trusted, predictor=predictor, **config)
+    def make(folder: Path, **options: Any) -> Served:
+        return start_server(folder, repository, trusted=trusted, **options)
 
     return make
 
 
 @pytest.fixture
+def start(start_in: Callable[..., Served], tmp_path: Path) -> Callable[..., Served]:
+    """Start a server in a process of its own: `start(max_in_flight=1)`, `start(predictor=...)` without Triton, or with
+    variables, `start(environment=...)`."""
+    return partial(start_in, tmp_path)
+
+
+@pytest.fixture(scope="session")
 def stop() -> Callable[[Served], int]:
     """Ask a server to stop; gives its exit code."""
     return stop_server

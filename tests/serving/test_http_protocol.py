@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 import json
 import socket
+from collections.abc import Callable
 from contextlib import ExitStack, closing
 from typing import Any
 
@@ -48,12 +49,13 @@ def test_the_second_head_of_a_connection_is_waited_for_no_longer(strict: Any) ->
         assert refusal(client)[0] == 408
 
 
-def test_a_head_without_an_end_is_refused(strict: Any) -> None:
+def test_a_head_without_an_end_is_refused(strict: Any, wait_until: Callable[..., None]) -> None:
     with closing(connect(strict)) as client:
         client.sendall(b"GET /v2 HTTP/1.1\r\n" + b"X-Long: " + b"x" * (70 << 10))
         status, sentence = refusal(client)
     assert status == 431
     assert "more than 65536 bytes" in sentence
+    wait_until(lambda: "no request: 431" in strict.log.read_text(), seconds=5, what="a line in the log")
 
 
 def test_what_is_no_http_is_told_so_in_json(strict: Any) -> None:

@@ -30,6 +30,7 @@ from secondread.errors import InputError
         ({"url_networks": ("pacs",)}, "url_networks holds 'pacs', which is none: give CIDRs"),
         ({"max_connection_seconds": 0}, "max_connection_seconds must be above 0"),
         ({"predictor_timeout_seconds": 0}, "predictor_timeout_seconds must be above 0"),
+        ({"log_level": "loud"}, "log_level must be debug, info, warning, error, not 'loud'"),
         ({"drain_seconds": -1}, "drain_seconds must not be negative"),
     ],
 )
