@@ -152,11 +152,17 @@ BENCHMARKS = (
     ),
     Benchmark(
         serve.p50_over_bare,
-        {"serve.p50_over_bare": "Median time of a request over that of the bare work: 1 would be no overhead"},
+        {
+            "serve.p50_over_bare": "Median time of a request over that of the bare work: 1 would be no overhead",
+            "serve.seed.p50_over_bare": "The same of the seed's network",
+        },
     ),
     Benchmark(
         serve.cpu_over_bare,
-        {"serve.cpu_per_request_over_bare": "Processor time of an answer under load over that of the bare work"},
+        {
+            "serve.cpu_per_request_over_bare": "Processor time of an answer under load over that of the bare work",
+            "serve.seed.cpu_per_request_over_bare": "The same of the seed's network",
+        },
     ),
     Benchmark(
         serve.rate_vs_fastapi,

@@ -41,6 +41,8 @@ PROMISED = {
     "edge.first_prediction_seconds": Promise("at most", 1.5),
     "serve.p50_over_bare": Promise("at most", 1.6),
     "serve.cpu_per_request_over_bare": Promise("at most", 1.8),
+    "serve.seed.p50_over_bare": Promise("at most", 1.6),
+    "serve.seed.cpu_per_request_over_bare": Promise("at most", 1.8),
     "serve.rate_vs_fastapi": Promise("at least", 1.0),
     "serve.rate_vs_mlserver": Promise("at least", 1.0),
 }

@@ -42,8 +42,16 @@ log = get_logger(__name__)
 
 
 def p50_over_bare(place: Workplace) -> Sequence[Measurement]:
+    """Of the preset that is served at its fastest, and of the seed's network, whose graph takes many times as long."""
+    return [
+        _p50("serve.p50_over_bare", place, place.trained_served),
+        _p50("serve.seed.p50_over_bare", place, place.trained_seed),
+    ]
+
+
+def _p50(key: str, place: Workplace, trained: Trained) -> Measurement:
     """Blocks of requests and of bare runs by turns, on the same images; the median over blocks of their p50s' ratio."""
-    model, images = fp32(place.trained_served), place.films.encoded(IMAGES)
+    model, images = fp32(trained), place.films.encoded(IMAGES)
     bare = Bare(model)
     ratios, served_times, bare_times = [], [], []
     with tempfile.TemporaryDirectory() as work, our_server(model, Path(work)) as server:
@@ -57,18 +65,25 @@ def p50_over_bare(place: Workplace) -> Sequence[Measurement]:
                 served_times.append(served)
                 bare_times.append(alone)
         caller.close()
-    log.info("p50: %.2f ms served, %.2f ms bare", 1e3 * np.median(served_times), 1e3 * np.median(bare_times))
-    peer = (
-        f"the same decoding and onnxruntime without a server; gRPC, one caller; {setting(place, place.trained_served)}"
-    )
-    return [Measurement("serve.p50_over_bare", statistics.median(ratios), "x", peer, BLOCKS * BLOCK)]
+    took = f"{1e3 * np.median(served_times):.2f} ms served, {1e3 * np.median(bare_times):.2f} ms bare"
+    log.info("p50 of %s: %s", trained.recipe.name, took)
+    peer = f"the same decoding and onnxruntime without a server ({took}); gRPC, one caller; {setting(place, trained)}"
+    return Measurement(key, statistics.median(ratios), "x", peer, BLOCKS * BLOCK)
 
 
 def cpu_over_bare(place: Workplace) -> Sequence[Measurement]:
+    """Of the preset that is served at its fastest, and of the seed's network, whose graph takes many times as long."""
+    return [
+        _cpu("serve.cpu_per_request_over_bare", place, place.trained_served),
+        _cpu("serve.seed.cpu_per_request_over_bare", place, place.trained_seed),
+    ]
+
+
+def _cpu(key: str, place: Workplace, trained: Trained) -> Measurement:
     """Processor time of all the server's processes an answer under load, over that of the bare work in batches."""
-    model, images = fp32(place.trained_served), place.films.encoded(IMAGES)
+    model, images = fp32(trained), place.films.encoded(IMAGES)
     bare = Bare(model)
-    ratios, answers = [], 0
+    ratios, served_times, bare_times, answers = [], [], [], 0
     with tempfile.TemporaryDirectory() as work, our_server(model, Path(work)) as server:
         for number in range(-1, ROUNDS):
             before = server.cpu_seconds()
@@ -78,15 +93,18 @@ def cpu_over_bare(place: Workplace) -> Sequence[Measurement]:
             for first in range(0, len(images), BARE_BATCH):
                 bare.seconds(images[first : first + BARE_BATCH])
             alone = (time.process_time() - start) / len(images)
-            log.info("processor time an image: %.2f ms served, %.2f ms bare", 1e3 * served, 1e3 * alone)
             if number >= 0:
                 ratios.append(served / alone)
+                served_times.append(served)
+                bare_times.append(alone)
                 answers += count
+    took = f"{1e3 * np.median(served_times):.2f} ms served, {1e3 * np.median(bare_times):.2f} ms bare"
+    log.info("processor time an image of %s: %s", trained.recipe.name, took)
     peer = (
-        f"the same decoding and onnxruntime in batches of {BARE_BATCH} without a server; gRPC, {BARE_BATCH} callers; "
-        f"{setting(place, place.trained_served)}"
+        f"the same decoding and onnxruntime in batches of {BARE_BATCH} without a server ({took}); gRPC, {BARE_BATCH} "
+        f"callers; {setting(place, trained)}"
     )
-    return [Measurement("serve.cpu_per_request_over_bare", statistics.median(ratios), "x", peer, answers)]
+    return Measurement(key, statistics.median(ratios), "x", peer, answers)
 
 
 def rate_vs_fastapi(place: Workplace) -> Sequence[Measurement]:
