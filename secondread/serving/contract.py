@@ -42,7 +42,8 @@ import numpy.typing as npt
 
 from secondread import __version__
 from secondread.errors import InputError, TooLargeError
-from secondread.export.repository import EXPLAIN_SUFFIX, MAX_BATCH_SIZE, RepositoryModel
+from secondread.export.repository import EXPLAIN_SUFFIX, RepositoryModel
+from secondread.export.triton_config import MAX_BATCH_SIZE
 from secondread.model.session import SALIENCY
 from secondread.serving.interpret import Interpretation
 

@@ -18,7 +18,8 @@ from rich.console import Console
 from secondread.atomic import atomic_file
 from secondread.errors import InputError
 from secondread.evaluation.saliency import Region, colours, overlay, strongest_regions
-from secondread.export.repository import EXPLAIN_SUFFIX, MAX_EXPLAINED, RepositoryModel
+from secondread.export.repository import EXPLAIN_SUFFIX, RepositoryModel
+from secondread.export.triton_config import MAX_EXPLAINED
 from secondread.model.folder import ModelFolder
 from secondread.model.session import SALIENCY, GraphSession
 from secondread.serving import contract

@@ -19,13 +19,12 @@ from pathlib import Path
 
 from secondread.atomic import own_folder, room_in
 from secondread.export.repository import (
-    TRITON_CONFIG_FILE,
     RepositoryModel,
     model_names,
     read_repository,
-    renamed_triton_config,
 )
 from secondread.export.signing import verify_folder
+from secondread.export.triton_config import TRITON_CONFIG_FILE, renamed_triton_config
 from secondread.logging import get_logger
 
 log = get_logger(__name__)

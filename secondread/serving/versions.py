@@ -8,7 +8,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from secondread.config.serve import ServeConfig
-from secondread.export.repository import MAX_EXPLAINED, RepositoryModel
+from secondread.export.repository import RepositoryModel
+from secondread.export.triton_config import MAX_EXPLAINED
 from secondread.model.session import SALIENCY
 from secondread.serving import contract
 from secondread.serving.contract import UnknownModelError

@@ -1,10 +1,11 @@
-"""A key pair with a signed repository, and small transformers as torch's exporter writes them.
+"""A key pair with a signed repository, a model folder, and small transformers as torch's exporter writes them.
 
 The transformers are made by hand: an export takes seconds.
 """
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,10 +14,12 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
+from secondread.data.pixels.preprocess import Preprocessing
 from secondread.export.repository import write_repository
 from secondread.export.signing import sign_folder
 from secondread.export.signing_key import SigningKey, make_key_pair
-from secondread.model.folder import ModelFolder
+from secondread.model.folder import ModelConfigFile, ModelFolder, Thresholds
+from secondread.taxonomy import ClassInfo, Taxonomy
 
 SIDE = 8  # pixels; each row is a token
 TOKENS = SIDE
@@ -138,3 +141,22 @@ def signed(tiny_model: ModelFolder, signer: SigningKey, tmp_path: Path) -> Path:
     folder = write_repository(tiny_model, tmp_path / "models", name="chest", version=1)
     sign_folder(folder, signer)
     return folder
+
+
+@pytest.fixture
+def model(tmp_path: Path, tiny_graph: Callable[[Path], None]) -> ModelFolder:
+    folder = tmp_path / "model"
+    folder.mkdir()
+    tiny_graph(folder / "fp32.onnx")
+    taxonomy = Taxonomy(tuple(ClassInfo(name) for name in ("a", "b", "c")))
+    ModelConfigFile(
+        "secondread", {}, taxonomy, Preprocessing(32), 1.0, Thresholds(0.4, 0.9), "d" * 64, "fp32.onnx", False, "0"
+    ).write(folder)
+    return ModelFolder.open(folder)
+
+
+@pytest.fixture
+def explaining(model: ModelFolder, explaining_graph: Path) -> ModelFolder:
+    """The model with a graph beside it that gives each pixel as its saliency."""
+    shutil.copyfile(explaining_graph, model.root / "explain.onnx")
+    return ModelFolder.open(model.root)

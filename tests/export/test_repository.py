@@ -4,50 +4,20 @@ from __future__ import annotations
 
 import hashlib
 import json
-import shutil
-import subprocess
-import sys
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 
-from secondread.data.pixels.preprocess import Preprocessing
 from secondread.errors import InputError, IntegrityError
 from secondread.export.repository import (
     read_repository,
-    renamed_triton_config,
-    triton_config,
     verify_repository,
     write_repository,
 )
-from secondread.model.folder import ModelConfigFile, ModelFolder, Thresholds
+from secondread.model.folder import ModelFolder
 from secondread.model.session import GraphSession
 from secondread.serving.triton import LocalTriton
-from secondread.taxonomy import ClassInfo, Taxonomy
-
-# Triton's own message types are an independent reader; they do not fit into a process with the KServe SDK.
-PARSE = """
-import sys
-from google.protobuf import json_format, text_format
-from tritonclient.grpc import model_config_pb2
-config = text_format.Parse(sys.stdin.read(), model_config_pb2.ModelConfig())
-print(json_format.MessageToJson(config, preserving_proto_field_name=True))
-"""
-
-
-@pytest.fixture
-def model(tmp_path: Path, tiny_graph: Callable[[Path], None]) -> ModelFolder:
-    folder = tmp_path / "model"
-    folder.mkdir()
-    tiny_graph(folder / "fp32.onnx")
-    taxonomy = Taxonomy(tuple(ClassInfo(name) for name in ("a", "b", "c")))
-    ModelConfigFile(
-        "secondread", {}, taxonomy, Preprocessing(32), 1.0, Thresholds(0.4, 0.9), "d" * 64, "fp32.onnx", False, "0"
-    ).write(folder)
-    return ModelFolder.open(folder)
 
 
 def test_the_layout_is_the_one_that_triton_reads(model: ModelFolder, tmp_path: Path) -> None:
@@ -56,38 +26,6 @@ def test_the_layout_is_the_one_that_triton_reads(model: ModelFolder, tmp_path: P
     files = sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
     assert files == ["chest/7/config.json", "chest/7/model.onnx", "chest/config.pbtxt", "chest/configs/gpu.pbtxt"]
     assert (folder / "chest/7/model.onnx").read_bytes() == model.graph_path().read_bytes()
-
-
-def parse(config: str) -> dict[str, Any]:
-    done = subprocess.run([sys.executable, "-c", PARSE], input=config, capture_output=True, text=True, timeout=60)
-    assert done.returncode == 0, done.stderr
-    found: dict[str, Any] = json.loads(done.stdout)
-    return found
-
-
-def test_triton_understands_the_configuration(model: ModelFolder) -> None:
-    config = parse(triton_config(model, "chest"))
-    assert (config["name"], config["backend"], config["max_batch_size"]) == ("chest", "onnxruntime", 32)
-    assert config["input"] == [{"name": "pixels", "data_type": "TYPE_UINT8", "dims": ["1", "32", "32"]}]
-    outputs = {each["name"]: (each["data_type"], each["dims"]) for each in config["output"]}
-    assert outputs == {
-        "probabilities": ("TYPE_FP32", ["3"]),
-        "embedding": ("TYPE_FP32", ["8"]),
-        "ood_score": ("TYPE_FP32", ["1"]),
-    }
-    assert "dynamic_batching" in config
-    assert config["instance_group"] == [{"count": 1, "kind": "KIND_CPU"}]
-    assert config["parameters"]["intra_op_thread_count"] == {"string_value": "2"}
-
-
-def test_on_a_gpu_it_is_the_same_model_in_full_precision(model: ModelFolder, tmp_path: Path) -> None:
-    chest = write_repository(model, tmp_path, name="chest", version=7) / "chest"
-    here, there = parse((chest / "config.pbtxt").read_text()), parse((chest / "configs/gpu.pbtxt").read_text())
-    assert there.pop("instance_group") == [{"count": 1, "kind": "KIND_GPU"}]
-    accelerators = {"gpu_execution_accelerator": [{"name": "cuda", "parameters": {"use_tf32": "0"}}]}
-    assert there.pop("optimization") == {"execution_accelerators": accelerators}
-    assert there["parameters"].pop("cudnn_conv_algo_search") == {"string_value": "1"}
-    assert there == {key: value for key, value in here.items() if key != "instance_group"}
 
 
 def test_reading_it_back_gives_the_model(model: ModelFolder, tmp_path: Path) -> None:
@@ -266,13 +204,6 @@ def test_a_remote_repository_is_said_to_be_one() -> None:
             check(Path("s3://bucket/chest/12ab"))
 
 
-@pytest.fixture
-def explaining(model: ModelFolder, explaining_graph: Path) -> ModelFolder:
-    """The model with a graph beside it that gives each pixel as its saliency."""
-    shutil.copyfile(explaining_graph, model.root / "explain.onnx")
-    return ModelFolder.open(model.root)
-
-
 def test_a_graph_that_explains_is_a_model_of_its_own_beside_the_fast_one(
     explaining: ModelFolder, tmp_path: Path
 ) -> None:
@@ -283,14 +214,6 @@ def test_a_graph_that_explains_is_a_model_of_its_own_beside_the_fast_one(
     assert (folder / "chest-explain/7/model.onnx").read_bytes() == (explaining.root / "explain.onnx").read_bytes()
     verify_repository(folder)
     assert read_repository(folder, "chest-explain").digest == read_repository(folder, "chest").digest
-
-
-def test_triton_understands_the_one_that_explains(explaining: ModelFolder) -> None:
-    config = parse(triton_config(explaining, "chest-explain", explaining.explain_path()))
-    assert (config["name"], config["max_batch_size"]) == ("chest-explain", 8)
-    (saliency,) = [each for each in config["output"] if each["name"] == "saliency"]
-    assert saliency == {"name": "saliency", "data_type": "TYPE_FP32", "dims": ["32", "32"]}
-    assert config["model_warmup"][0]["inputs"]["pixels"]["dims"] == ["1", "32", "32"]
 
 
 def test_the_digest_covers_the_graph_that_explains(explaining: ModelFolder) -> None:
@@ -304,14 +227,6 @@ def test_a_graph_that_explains_nothing_is_not_stored(model: ModelFolder, tmp_pat
     with pytest.raises(IntegrityError, match=r"explain\.onnx gives no 'saliency'"):
         write_repository(model, tmp_path / "models", name="chest", version=1)
     assert not (tmp_path / "models").exists()
-
-
-def test_a_configuration_gets_another_name(model: ModelFolder) -> None:
-    text = triton_config(model, "chest")
-    renamed = renamed_triton_config(text, "chest.7")
-    assert renamed == text.replace('name: "chest"', 'name: "chest.7"')
-    with pytest.raises(IntegrityError, match="no line `name:`"):
-        renamed_triton_config('backend: "onnxruntime"', "chest.7")
 
 
 def test_a_local_triton_serves_both(explaining: ModelFolder, tmp_path: Path) -> None:

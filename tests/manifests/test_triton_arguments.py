@@ -17,7 +17,7 @@ import pytest
 import tritonclient.http
 from onnx import TensorProto, helper
 
-from secondread.export.repository import GPU_CONFIG_FILE, TRITON_CONFIG_FILE, on_gpu
+from secondread.export.triton_config import GPU_CONFIG_FILE, TRITON_CONFIG_FILE, on_gpu
 from secondread.serving import triton
 from secondread.serving.triton_installation import TritonInstallation
 

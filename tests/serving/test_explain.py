@@ -19,7 +19,7 @@ from PIL import Image
 from secondread.data.pixels.preprocess import preprocess
 from secondread.errors import InputError, TooLargeError
 from secondread.evaluation.saliency import overlay
-from secondread.export.repository import MAX_EXPLAINED
+from secondread.export.triton_config import MAX_EXPLAINED
 from secondread.model.folder import ModelFolder
 from secondread.serving import contract
 from secondread.serving.explain import Explained, explain_with_model, explain_with_server, write_picture
