@@ -73,11 +73,11 @@ def our_server(model: ModelFolder, work: Path) -> Iterator[Server]:
 
 
 @contextlib.contextmanager
-def fastapi_server(graph: Path, work: Path) -> Iterator[Server]:
-    """The FastAPI peer on a graph."""
+def fastapi_server(graph: Path, work: Path, *, threads: int = 0) -> Iterator[Server]:
+    """The FastAPI peer on a graph; `threads` of a run, 0: as many as onnxruntime takes by itself."""
     (port,) = _free_ports(1)
     address = f"127.0.0.1:{port}"
-    command = [sys.executable, "-m", "benchmarks.peers.fastapi_onnxruntime", str(graph), str(port)]
+    command = [sys.executable, "-m", "benchmarks.peers.fastapi_onnxruntime", str(graph), str(port), str(threads)]
     with _running(command, work / "fastapi.log", lambda: _answers(f"http://{address}/health"), {}) as process:
         yield Server(address, "", process)
 

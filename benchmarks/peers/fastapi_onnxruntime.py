@@ -1,6 +1,7 @@
 """A model behind FastAPI, as the tutorials of both have it: an uploaded file, Pillow, `session.run`.
 
-`python -m benchmarks.peers.fastapi_onnxruntime fp32.onnx 8000`, then `POST /predict` with the form field `file`.
+`python -m benchmarks.peers.fastapi_onnxruntime fp32.onnx 8000 0`, then `POST /predict` with the form field `file`. The
+last number is the threads of a run; 0 leaves them to onnxruntime, as the tutorials do.
 """
 
 from __future__ import annotations
@@ -14,10 +15,12 @@ from fastapi import FastAPI, UploadFile
 from PIL import Image
 
 
-def create_app(graph: str) -> FastAPI:
+def create_app(graph: str, threads: int) -> FastAPI:
     """The application for one ONNX file."""
     app = FastAPI()
-    session = onnxruntime.InferenceSession(graph, providers=["CPUExecutionProvider"])
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    session = onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
     size = session.get_inputs()[0].shape[-1]
 
     @app.get("/health")
@@ -35,4 +38,4 @@ def create_app(graph: str) -> FastAPI:
 
 
 if __name__ == "__main__":
-    uvicorn.run(create_app(sys.argv[1]), port=int(sys.argv[2]), log_level="warning")
+    uvicorn.run(create_app(sys.argv[1], int(sys.argv[3])), port=int(sys.argv[2]), log_level="warning")

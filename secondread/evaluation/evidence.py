@@ -119,7 +119,7 @@ def gather(
         robustness=None if tried is None else _robustness(session, data, labels, tried, config),
         behaviour=None if tried is None else _behaviour(model, session, data, labels, tried, config, tests, theirs),
         not_my_field=_not_my_field(model, session, data, config) if config.strange_images else None,
-        latency=measure_latency(session, data.images, runs=config.timed_runs) if config.timed_runs else None,
+        latency=_latency(session, data, config) if config.timed_runs else None,
         selective=selective(*said, policy=config.selective, config=config),
         risk_dial=dial,
         second_reader=second_reader(
@@ -209,6 +209,11 @@ def _not_my_field(
         threshold=model.config.thresholds.out_of_distribution,
         level=config.level,
     )
+
+
+def _latency(session: GraphSession, data: LabelledImages, config: EvaluateConfig) -> Latency:
+    """With one thread, as it is served."""
+    return measure_latency(GraphSession(session.path, threads=1), data.images, runs=config.timed_runs)
 
 
 def _known_failures(model: ModelFolder, session: GraphSession, cases: tuple[Case, ...]) -> KnownFailures:

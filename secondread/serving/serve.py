@@ -9,6 +9,7 @@ from pathlib import Path
 
 from secondread.config.serve import ServeConfig
 from secondread.config.trace import TraceSettings
+from secondread.cpus import cpu_limit
 from secondread.export.repository import read_repository
 from secondread.export.signing import verify_folder
 from secondread.logging import ROOT, get_logger
@@ -67,13 +68,13 @@ def serve(
             endpoints.grpc_url,
         )
 
-    with PrivateRepository.below(home, config.name, trusted) as private:
+    cpus = config.threads or cpu_limit()
+    with PrivateRepository.below(home, config.name, trusted, instances=cpus) as private:
         models = private.add(repository)
         with LocalTriton(
             private.folder,
             home=home,
             environment=triton_environment,
-            threads=config.threads,
             start_timeout_seconds=config.start_timeout_seconds,
         ) as triton:
             transformer = Transformer(on_triton(triton, models, config), config)
