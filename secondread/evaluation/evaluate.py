@@ -98,7 +98,9 @@ def evaluate(
         session = open_graph(model, graph)
         probabilities = session.run(data.images, batch_size=config.batch_size).probabilities
         asked = (model, session, data, labels, probabilities)
-        found = gather(*asked, config=config, tests=tests, cases=cases, champion=champion) if evidence else None
+        found = None
+        if evidence:
+            found = gather(*asked, graph=graph, config=config, tests=tests, cases=cases, champion=champion)
         evaluation = measure(
             model, data, probabilities, labels, policy=policy, config=config, graph=graph, evidence=found
         )

@@ -75,7 +75,6 @@ class GraphSession:
         path: an ONNX file that follows the contract: input `pixels`, outputs `OUTPUTS`.
         threads: of one run; the container's CPU limit by default.
     Attributes:
-        path: of the file.
         size: pixels, of each side.
         classes: that it tells apart.
         outputs: names of all that the graph gives.
@@ -85,7 +84,7 @@ class GraphSession:
 
     def __init__(self, path: Path | str, *, threads: int | None = None) -> None:
         options = onnxruntime.SessionOptions()
-        self.path, self.threads = path, threads or cpu_limit()
+        self.threads = threads or cpu_limit()
         options.intra_op_num_threads = self.threads
         options.inter_op_num_threads = 1
         options.log_severity_level = 3
