@@ -1,8 +1,8 @@
 """What the graph that is chosen gives on this CPU, and what it costs: of the seed's network, trained on phantoms.
 
 Speed and answers are of the same graphs: those that `secondread quantize` makes of the model, times and chooses by its
-rule, with one thread, as they are served, and with all. With several threads a run also hangs on how far apart the host
-puts the CPUs, and it may move them while graphs are timed (docs/quantization.md).
+rule, with all threads, and with one. With several threads a run also hangs on how far apart the host puts the CPUs, and
+it may move them while graphs are timed (docs/quantization.md).
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ def speed_and_answers(place: Workplace) -> Sequence[Measurement]:
         fresh = phantom_version(FRESH, Path(folder), SEED.preprocess)
         plain = right(trained.model.graph_path("fp32.onnx"), fresh)
         found: list[Measurement] = []
-        for kind, threads in (("", 1), ("all_threads.", this_machine().threads)):
+        for kind, threads in (("one_thread.", 1), ("", this_machine().threads)):
             found += _with_threads(trained, Path(folder, "model"), fresh, plain, threads=threads, kind=kind)
     return found
 

@@ -38,7 +38,7 @@ BARE_BATCH = 8  # images that the bare work takes at once, and callers that a se
 
 MLSERVER_SETTINGS = [MlServerSetting(workers, batch) for workers in sorted({0, 1, cpu_limit()}) for batch in (0, 8)]
 
-FASTAPI_THREADS = (0, 1)  # of a run: as the tutorials leave it, and as we serve
+FASTAPI_THREADS = (0, 1)  # of a run: as the tutorials leave it, and one
 
 log = get_logger(__name__)
 
@@ -166,7 +166,7 @@ def limit_rps(place: Workplace) -> Sequence[Measurement]:
 
 
 class Bare:
-    """The work that any server must do for an answer, with as many threads of a run as ours has: one.
+    """The work that any server must do for an answer, with as many threads as ours has.
 
     Args:
         model: whose graph is run.
@@ -174,7 +174,8 @@ class Bare:
 
     def __init__(self, model: ModelFolder) -> None:
         options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = 1
+        options.intra_op_num_threads = cpu_limit()
+        options.add_session_config_entry("session.force_spinning_stop", "1")  # as served
         path = str(model.graph_path())
         self._session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
         self._spec = model.config.preprocessing
@@ -219,4 +220,4 @@ def fp32(trained: Trained) -> ModelFolder:
 
 def setting(place: Workplace, trained: Trained) -> str:
     """On what is measured, in words."""
-    return f"{place.films.name}; {trained.name}, fp32, one thread a run, {cpu_limit()} CPUs"
+    return f"{place.films.name}; {trained.name}, fp32, {cpu_limit()} threads"

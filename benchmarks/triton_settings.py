@@ -13,7 +13,7 @@ from pathlib import Path
 from secondread.cpus import cpu_limit
 from secondread.errors import InputError
 from secondread.export.repository import GRAPH_FILE
-from secondread.export.triton_config import INSTANCES, TRITON_CONFIG_FILE, renamed_triton_config, triton_config
+from secondread.export.triton_config import TRITON_CONFIG_FILE, renamed_triton_config, triton_config
 from secondread.model.folder import ModelFolder
 from secondread.serving.model_control import ModelControl
 from secondread.serving.triton import LocalTriton
@@ -21,9 +21,9 @@ from secondread.serving.triton import LocalTriton
 NAME = "sweep"
 _LOAD_SECONDS = 120.0
 # What `triton_config` writes, and is replaced here.
-_INSTANCES = f"instance_group [ {{ kind: KIND_CPU count: {INSTANCES} }} ]"
+_INSTANCES = "instance_group [ { kind: KIND_CPU count: 1 } ]"
 _BATCHING = "dynamic_batching { }"
-_THREADS = '{ key: "intra_op_thread_count" value: { string_value: "1" } }'
+_THREADS = '{ key: "intra_op_thread_count" value: { string_value: "2" } }'
 
 
 @dataclass(frozen=True)
@@ -76,19 +76,13 @@ class Setting:
         changes = {
             _INSTANCES: f"instance_group [ {{ kind: {kind} count: {self.instances} }} ]",
             _BATCHING: self.batching.config,
-            _THREADS: _THREADS.replace('"1"', f'"{self.threads or 1}"'),
+            _THREADS: _THREADS.replace('"2"', f'"{self.threads or 1}"'),
         }
         for before, after in changes.items():
             if text.count(before) != 1:
                 raise InputError(f"{TRITON_CONFIG_FILE} has no '{before}': adapt benchmarks/triton_sweep.py to it.")
             text = text.replace(before, after)
         return text
-
-    @property
-    def as_served(self) -> bool:
-        """Whether it is what is served: on CPUs a run with one thread for each of them, on a GPU one run."""
-        here = (self.instances, self.threads) == (cpu_limit(), 1)
-        return self.batching is AS_SERVED and (here or (self.instances, self.threads) == (1, 0))
 
     def words(self) -> str:
         """For who waits."""

@@ -30,7 +30,7 @@ import numpy as np
 from rich.console import Console
 
 from benchmarks.machine import commit, machine
-from benchmarks.triton_settings import NAME, Setting, on_a_triton, on_this_machine, settings
+from benchmarks.triton_settings import AS_SERVED, NAME, Setting, on_a_triton, on_this_machine, settings
 from benchmarks.workplace import ROOT, Workplace
 from secondread import logging
 from secondread.atomic import atomic_file
@@ -146,7 +146,7 @@ def page(found: dict[Setting, list[Figures]], *, about: str) -> str:
     for setting, row in found.items():
         cells = [f"{each.rate:,.0f} ({each.p99_ms:.1f})" for each in row]
         cells = [f"**{cell}**" if each in best else cell for cell, each in zip(cells, row, strict=True)]
-        served = " (as served)" if setting.as_served else ""
+        served = " (as served)" if setting.batching is AS_SERVED and setting.instances == 1 else ""
         what = (setting.instances, setting.threads or "GPU", setting.batching.words + served)
         lines.append(f"| {' | '.join([*map(str, what), *cells])} |")
     return "\n".join([*lines, ""])
@@ -185,7 +185,7 @@ def _about(model: ModelFolder, options: argparse.Namespace) -> str:
         f"Written by `python -m benchmarks.triton_sweep`: {images} over HTTP straight to Triton, {model.config.graph} "
         f"at {model.config.preprocessing.size} px; medians over {options.rounds} rounds of {options.seconds:g} s; the "
         f"callers are on the same CPUs.\n\nMeasured on {where}; commit `{commit(ROOT)}`. What `register` writes "
-        "(`secondread/export/triton_config.py`) is marked, with as many instances as the container has CPUs."
+        "(`secondread/export/repository.py`) is marked; served, it gets as many threads as the container has CPUs."
     )
 
 

@@ -29,7 +29,7 @@ class QuantizeConfig:
     batch_sizes: tuple[int, ...] = (1, 8, 32)  # images a request, timed; the first decides: a physician waits for one
     timed_runs: int = 200  # runs of each graph and batch size, taken in turns: two lie above the P99
     timing_seconds: float = 10.0  # for each batch size, after which no further turn is begun; three are always taken
-    threads: int = 1  # of each run, as it is served; 0: the CPUs of the container
+    threads: int = 0  # of each session; 0: the CPUs of the container
     seed: int = 0  # picks the calibration images
 
     def __post_init__(self) -> None:

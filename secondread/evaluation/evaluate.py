@@ -98,9 +98,7 @@ def evaluate(
         session = open_graph(model, graph)
         probabilities = session.run(data.images, batch_size=config.batch_size).probabilities
         asked = (model, session, data, labels, probabilities)
-        found = None
-        if evidence:
-            found = gather(*asked, graph=graph, config=config, tests=tests, cases=cases, champion=champion)
+        found = gather(*asked, config=config, tests=tests, cases=cases, champion=champion) if evidence else None
         evaluation = measure(
             model, data, probabilities, labels, policy=policy, config=config, graph=graph, evidence=found
         )

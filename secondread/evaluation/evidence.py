@@ -88,7 +88,6 @@ def gather(
     labels: IntArray,
     probabilities: FloatArray,
     *,
-    graph: str,
     config: EvaluateConfig,
     tests: BehaviourConfig | None = None,
     cases: tuple[Case, ...] | None = None,
@@ -102,7 +101,6 @@ def gather(
         data: images made with the model's own preprocessing.
         labels: int (images,), positions in the model's classes.
         probabilities: float (images, classes), what the graph says of the images.
-        graph: name of its file.
         config: how much is run.
         tests: of behaviour; those that come with the library by default.
         cases: known failures; None: not asked.
@@ -121,7 +119,7 @@ def gather(
         robustness=None if tried is None else _robustness(session, data, labels, tried, config),
         behaviour=None if tried is None else _behaviour(model, session, data, labels, tried, config, tests, theirs),
         not_my_field=_not_my_field(model, session, data, config) if config.strange_images else None,
-        latency=_latency(model, graph, data, config) if config.timed_runs else None,
+        latency=measure_latency(session, data.images, runs=config.timed_runs) if config.timed_runs else None,
         selective=selective(*said, policy=config.selective, config=config),
         risk_dial=dial,
         second_reader=second_reader(
@@ -211,11 +209,6 @@ def _not_my_field(
         threshold=model.config.thresholds.out_of_distribution,
         level=config.level,
     )
-
-
-def _latency(model: ModelFolder, graph: str, data: LabelledImages, config: EvaluateConfig) -> Latency:
-    """With one thread, as it is served."""
-    return measure_latency(open_graph(model, graph, threads=1), data.images, runs=config.timed_runs)
 
 
 def _known_failures(model: ModelFolder, session: GraphSession, cases: tuple[Case, ...]) -> KnownFailures:

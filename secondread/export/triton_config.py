@@ -19,14 +19,10 @@ GPU_CONFIG_FILE = "configs/gpu.pbtxt"
 MAX_BATCH_SIZE = 32  # images; the most that one request may hold
 MAX_EXPLAINED = 8  # images; all that the way back needs is kept on the way there
 
-# As many runs at the same time as the InferenceService asks for CPUs, each with one thread: under load that answers
-# four requests where one run with two threads answers three (docs/triton-sweep.md), and what a run takes does not hang
-# on how far apart the CPUs are (docs/quantization.md). The local server knows its CPUs and says so itself; a pod with
-# other limits sets `--backend-config=onnxruntime,intra_op_thread_count`.
-INSTANCES = 2
-_INTRA_OP_THREADS = 1
+# With two threads the model fills the two CPUs that the InferenceService asks for. A server that knows its own
+# limit overrides it: NVIDIA's with `--backend-config=onnxruntime,intra_op_thread_count`, the local one always.
+_INTRA_OP_THREADS = 2
 
-_INSTANCES_LINE = re.compile(r"^instance_group \[ \{ kind: KIND_CPU count: \d+ \} \]$", re.MULTILINE)
 _NAME_LINE = re.compile(r'^name: "[^"]*"$', re.MULTILINE)
 
 _CONFIG = """\
@@ -40,7 +36,7 @@ output [
   {{ name: "embedding" data_type: TYPE_FP32 dims: [ {embedding} ] }},
   {{ name: "ood_score" data_type: TYPE_FP32 dims: [ 1 ] reshape: {{ shape: [ ] }} }}{saliency}
 ]
-instance_group [ {{ kind: KIND_CPU count: {instances} }} ]
+instance_group [ {{ kind: KIND_CPU count: 1 }} ]
 # Requests that wait while a batch runs go together into the next; none waits for company.
 dynamic_batching {{ }}
 version_policy: {{ latest: {{ num_versions: 1 }} }}
@@ -96,7 +92,6 @@ def triton_config(model: ModelFolder, name: str, graph: Path | None = None) -> s
         size=size,
         classes=classes,
         embedding=outputs.embedding.shape[1],
-        instances=1 if explains else INSTANCES,  # who asks where it looked can wait, and the way back takes memory
         threads=_INTRA_OP_THREADS,
         saliency=_SALIENCY.format(size=size) if explains else "",
     )
@@ -108,22 +103,7 @@ def on_gpu(config: str) -> str:
     Args:
         config: as `triton_config` gives it.
     """
-    return _INSTANCES_LINE.sub("instance_group [ { kind: KIND_GPU count: 1 } ]", config) + _ON_GPU
-
-
-def with_instances(text: str, count: int) -> str:
-    """A configuration with another number of runs at the same time.
-
-    Args:
-        text: as `triton_config` gives it.
-        count: 1 or more.
-    Raises:
-        IntegrityError: the text does not say how many there are.
-    """
-    changed, found = _INSTANCES_LINE.subn(f"instance_group [ {{ kind: KIND_CPU count: {count} }} ]", text, count=1)
-    if not found:
-        raise IntegrityError(f"{TRITON_CONFIG_FILE} has no line `instance_group` for CPUs. Register the model again.")
-    return changed
+    return config.replace("kind: KIND_CPU", "kind: KIND_GPU") + _ON_GPU
 
 
 def renamed_triton_config(text: str, name: str) -> str:

@@ -24,7 +24,7 @@ from secondread.export.repository import (
     read_repository,
 )
 from secondread.export.signing import verify_folder
-from secondread.export.triton_config import TRITON_CONFIG_FILE, renamed_triton_config, with_instances
+from secondread.export.triton_config import TRITON_CONFIG_FILE, renamed_triton_config
 from secondread.logging import get_logger
 
 log = get_logger(__name__)
@@ -42,18 +42,17 @@ class PrivateRepository:
         folder: empty, of this process alone.
         name: of the model whose versions are put in.
         trusted: public key, or folder of such keys, whose signature each version must have.
-        instances: runs of a version's graph at the same time; of the one that explains, there is one.
     """
 
-    def __init__(self, folder: Path, name: str, trusted: Path, *, instances: int) -> None:
-        self.folder, self._name, self._trusted, self._instances = folder, name, trusted, instances
+    def __init__(self, folder: Path, name: str, trusted: Path) -> None:
+        self.folder, self._name, self._trusted = folder, name, trusted
 
     @classmethod
     @contextmanager
-    def below(cls, home: Path, name: str, trusted: Path, *, instances: int) -> Iterator[PrivateRepository]:
+    def below(cls, home: Path, name: str, trusted: Path) -> Iterator[PrivateRepository]:
         """An empty one, there inside the block."""
         with own_folder(Path(home).absolute() / "serving" / "triton") as folder:
-            yield cls(folder, name, trusted, instances=instances)
+            yield cls(folder, name, trusted)
 
     def add(self, repository: Path) -> list[RepositoryModel]:
         """Copy the version of a registered repository, and verify the copy: what is loaded is what was signed.
@@ -84,8 +83,6 @@ class PrivateRepository:
     def _place(self, copy: Path, model: RepositoryModel) -> None:
         name = triton_name(model)
         text = (copy / model.name / TRITON_CONFIG_FILE).read_text(encoding="utf-8")
-        if model.name == self._name:
-            text = with_instances(text, self._instances)
         self.remove([model])  # of an attempt that failed
         (self.folder / name).mkdir()
         (self.folder / name / TRITON_CONFIG_FILE).write_text(renamed_triton_config(text, name), encoding="utf-8")

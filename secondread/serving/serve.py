@@ -9,7 +9,6 @@ from pathlib import Path
 
 from secondread.config.serve import ServeConfig
 from secondread.config.trace import TraceSettings
-from secondread.cpus import cpu_limit
 from secondread.export.repository import read_repository
 from secondread.export.signing import verify_folder
 from secondread.logging import ROOT, get_logger
@@ -68,13 +67,13 @@ def serve(
             endpoints.grpc_url,
         )
 
-    cpus = config.threads or cpu_limit()
-    with PrivateRepository.below(home, config.name, trusted, instances=cpus) as private:
+    with PrivateRepository.below(home, config.name, trusted) as private:
         models = private.add(repository)
         with LocalTriton(
             private.folder,
             home=home,
             environment=triton_environment,
+            threads=config.threads,
             start_timeout_seconds=config.start_timeout_seconds,
         ) as triton:
             transformer = Transformer(on_triton(triton, models, config), config)

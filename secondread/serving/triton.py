@@ -58,7 +58,7 @@ class LocalTriton:
         *,
         home: Path,
         environment: Path | None = None,
-        threads: int = 1,
+        threads: int = 0,
         start_timeout_seconds: float = 60.0,
     ) -> None:
         self.repository = Path(repository).absolute()

@@ -8,15 +8,14 @@ import pytest
 
 from benchmarks import triton_sweep
 from benchmarks.triton_settings import AS_SERVED, BATCHINGS, Setting, on_a_triton, settings
-from secondread.cpus import cpu_limit
 from secondread.errors import DependencyError
-from secondread.export.triton_config import INSTANCES, triton_config
+from secondread.export.triton_config import triton_config
 from secondread.model.folder import ModelFolder
 
 
 def test_what_is_served_is_one_of_what_is_compared(tiny_model: ModelFolder) -> None:
     text = triton_config(tiny_model, "secondread")
-    assert Setting(INSTANCES, 1, AS_SERVED).config(text) == text
+    assert Setting(1, 2, AS_SERVED).config(text) == text
 
 
 def test_a_setting_stands_in_tritons_configuration(tiny_model: ModelFolder) -> None:
@@ -30,14 +29,14 @@ def test_a_setting_stands_in_tritons_configuration(tiny_model: ModelFolder) -> N
 def test_each_setting_is_measured_and_the_page_has_all(
     tiny_model: ModelFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    two = [Setting(1, 1, BATCHINGS[3]), Setting(cpu_limit(), 1, AS_SERVED)]
+    two = [Setting(1, 1, AS_SERVED), Setting(2, 1, BATCHINGS[3])]
     monkeypatch.setattr(triton_sweep, "settings", lambda *, gpu: two)  # noqa: ARG005
     output = tmp_path / "sweep.md"
     arguments = ["--model", str(tiny_model.root), "--rounds", "2", "--seconds", "0.1", "--output", str(output)]
     assert triton_sweep.main(arguments) == 0
-    rows = [line for line in output.read_text().splitlines() if " | 1 | w" in line]
-    assert rows[0].startswith("| 1 | 1 | wait 1 ms for 4 | ")
-    assert rows[1].startswith(f"| {cpu_limit()} | 1 | what waits (as served) | ")
+    rows = [line for line in output.read_text().splitlines() if line.startswith(("| 1", "| 2"))]
+    assert rows[0].startswith("| 1 | 1 | what waits (as served) | ")
+    assert rows[1].startswith("| 2 | 1 | wait 1 ms for 4 | ")
     assert sum(row.count("**") for row in rows) == 2 * len(triton_sweep.CALLERS)
     assert "round 2 of 2, 2 of 2" in capsys.readouterr().err
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from secondread.errors import IntegrityError
-from secondread.export.triton_config import on_gpu, renamed_triton_config, triton_config, with_instances
+from secondread.export.triton_config import on_gpu, renamed_triton_config, triton_config
 from secondread.model.folder import ModelFolder
 
 # Triton's own message types are an independent reader; they do not fit into a process with the KServe SDK.
@@ -41,8 +41,8 @@ def test_triton_understands_the_configuration(model: ModelFolder) -> None:
         "ood_score": ("TYPE_FP32", ["1"]),
     }
     assert "dynamic_batching" in config
-    assert config["instance_group"] == [{"count": 2, "kind": "KIND_CPU"}]
-    assert config["parameters"]["intra_op_thread_count"] == {"string_value": "1"}
+    assert config["instance_group"] == [{"count": 1, "kind": "KIND_CPU"}]
+    assert config["parameters"]["intra_op_thread_count"] == {"string_value": "2"}
 
 
 def test_on_a_gpu_it_is_the_same_model_in_full_precision(model: ModelFolder) -> None:
@@ -58,7 +58,6 @@ def test_on_a_gpu_it_is_the_same_model_in_full_precision(model: ModelFolder) -> 
 def test_triton_understands_the_one_that_explains(explaining: ModelFolder) -> None:
     config = parse(triton_config(explaining, "chest-explain", explaining.explain_path()))
     assert (config["name"], config["max_batch_size"]) == ("chest-explain", 8)
-    assert config["instance_group"] == [{"count": 1, "kind": "KIND_CPU"}]
     (saliency,) = [each for each in config["output"] if each["name"] == "saliency"]
     assert saliency == {"name": "saliency", "data_type": "TYPE_FP32", "dims": ["32", "32"]}
     assert config["model_warmup"][0]["inputs"]["pixels"]["dims"] == ["1", "32", "32"]
@@ -70,10 +69,3 @@ def test_a_configuration_gets_another_name(model: ModelFolder) -> None:
     assert renamed == text.replace('name: "chest"', 'name: "chest.7"')
     with pytest.raises(IntegrityError, match="no line `name:`"):
         renamed_triton_config('backend: "onnxruntime"', "chest.7")
-
-
-def test_a_configuration_gets_another_number_of_runs(model: ModelFolder) -> None:
-    text = triton_config(model, "chest")
-    assert parse(with_instances(text, 5)) == parse(text) | {"instance_group": [{"count": 5, "kind": "KIND_CPU"}]}
-    with pytest.raises(IntegrityError, match="no line `instance_group` for CPUs"):
-        with_instances(on_gpu(text), 5)

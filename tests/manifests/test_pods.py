@@ -7,7 +7,6 @@ import re
 import pytest
 
 import secondread
-from secondread.export.triton_config import INSTANCES
 
 BUILDS = [
     "manifests/overlays/dev",
@@ -174,11 +173,11 @@ def test_models_change_by_an_explicit_call_only(pod):
 
 
 @pytest.mark.parametrize("build", BUILDS[:3])
-def test_as_many_threads_run_graphs_as_the_pod_has_cores(build, pod):
+def test_onnxruntime_has_as_many_threads_as_the_pod_has_cores(build, pod):
     container = pod(build)[0][TRITON]
     triton = arguments(container)
     assert triton["enable-global-threadpool"] == "1"
-    assert INSTANCES * int(triton["intra_op_thread_count"]) == cores(container["resources"]["limits"]["cpu"])
+    assert int(triton["intra_op_thread_count"]) == cores(container["resources"]["limits"]["cpu"])
 
 
 @pytest.mark.parametrize("build", [build for build in BUILDS if "knative" not in build])

@@ -47,7 +47,7 @@ class Local:
 
     def __init__(self, first: Path, home: Path, trusted: Path, film: bytes, stack: ExitStack) -> None:
         self.alias, self.opened, self.film = str(first), list[str](), film
-        private = stack.enter_context(PrivateRepository.below(home, "secondread", trusted, instances=1))
+        private = stack.enter_context(PrivateRepository.below(home, "secondread", trusted))
         models = private.add(first)
         self.folder = private.folder
         self.triton = stack.enter_context(LocalTriton(self.folder, home=home, threads=1))
