@@ -40,6 +40,12 @@ SUBSTITUTIONS = {
         '{"stress_images": 100, "strange_images": 50}': '{"stress_images": 8, "strange_images": 4, "timed_runs": 0}',
         "RESAMPLES = 1_000": "RESAMPLES = 100",
     },
+    "05-ask-the-second-reader.ipynb": {
+        "images=1200&size=96": "images=240&size=32",
+        "IMAGE_SIZE = 64": "IMAGE_SIZE = 32",
+        '{"image_presentations": 16_000}': '{"preset": "vit-test-32", "epochs": 2}',
+        '"seconds": 20.0': '"seconds": 2.0',
+    },
 }
 MACHINE_PATH = re.compile(
     r"(?<![\w:/.])/(?:work|tmp|home|root|usr|opt|Users|var|mnt|srv)/|site-packages|\.venv|file://"
