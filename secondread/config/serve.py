@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 from secondread.config.require import require
 
+LEAST_DRIFT_IMAGES = 100  # with fewer, chance alone looks like drift
+MOST_DRIFT_IMAGES = 2_000  # each is compared with each, which takes 0.3 GB
 _LEVELS = ("debug", "info", "warning", "error")
 
 
@@ -35,6 +37,8 @@ class ServeConfig:
     )
     url_timeout_seconds: float = 10.0  # for one image to come, from the look-up of its host on
     token_file: str = ""  # a line for each token that may ask, `Authorization: Bearer TOKEN`; anybody may by default
+    drift_images: int = 500  # latest ones of each version that are compared with val; 0: none are, and no drift is told
+    drift_seconds: float = 60.0  # between two comparisons, each 0.1 s of one core; Prometheus asks twice in that time
     log_requests: bool = True  # a line for each in the log, without anything that a client wrote
     log_level: str = "info"  # from which on: debug (health checks too), info, warning (what was refused), error
     predictor_timeout_seconds: float = 10.0  # for one answer of Triton; the physician's patience, not the machine's
@@ -62,6 +66,11 @@ class ServeConfig:
             self.max_bytes_in_flight >= largest,
             f"max_bytes_in_flight {self.max_bytes_in_flight} is below one request of {largest} bytes: raise it.",
         )
+        require(
+            self.drift_images == 0 or LEAST_DRIFT_IMAGES <= self.drift_images <= MOST_DRIFT_IMAGES,
+            f"drift_images must be 0 or from {LEAST_DRIFT_IMAGES} to {MOST_DRIFT_IMAGES}, not {self.drift_images}.",
+        )
+        require(self.drift_seconds > 0, f"drift_seconds must be above 0, not {self.drift_seconds}.")
         for text in self.url_networks:
             require(_is_network(text), f"url_networks holds '{text}', which is none: give CIDRs such as 10.1.0.0/16.")
         for host in self.url_hosts:

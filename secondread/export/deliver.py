@@ -19,12 +19,14 @@ from secondread.data.store.open import is_stored, open_object_store
 from secondread.data.store.publish import in_parallel
 from secondread.data.store.store import ObjectStore, Stored
 from secondread.errors import IntegrityError
+from secondread.export.drift_reference import drift_reference
 from secondread.export.repository import verify_repository, write_repository
 from secondread.export.signing import SIGNATURE_FILE, is_signed_with, sign_folder
 from secondread.export.signing_key import SigningKey
 from secondread.model.folder import ModelFolder
+from secondread.monitoring.answers import REFERENCE_FILE, encode_answers
 
-_MOST_FILES = 1_000  # of one repository, which has three for each version and graph
+_MOST_FILES = 1_000  # of one repository, which has at most four for each version and graph
 
 
 @dataclass(frozen=True)
@@ -102,10 +104,13 @@ def _signed(
     before = _state(root / name / model.digest())
     for version in versions:
         folder = write_repository(model, root, name=name, version=version)
-    for file, text in further.items():
-        if not (folder / file).is_file() or (folder / file).read_text(encoding="utf-8") != text:
+    files = {file: text.encode() for file, text in further.items()}
+    if (reference := drift_reference(model)) is not None:
+        files |= {f"{name}/{version}/{REFERENCE_FILE}": encode_answers(reference) for version in versions}
+    for file, data in files.items():
+        if not (folder / file).is_file() or (folder / file).read_bytes() != data:
             with atomic_file(folder / file) as aside:
-                aside.write_text(text, encoding="utf-8")
+                aside.write_bytes(data)
     if signature is not None:
         (folder / SIGNATURE_FILE).write_bytes(signature)
     if not is_signed_with(folder, key.public):

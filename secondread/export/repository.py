@@ -6,8 +6,9 @@
             configs/gpu.pbtxt        read in its place by a Triton that is started with --model-config-name=gpu
             <version>/model.onnx     the graph
             <version>/config.json    read by the transformer: `ModelConfigFile`, the digest, the graph's SHA-256
+            <version>/reference.npz  the same, if there is one: what it answered on val, which drift is told from
         <name>-explain/              the same of the graph that gives a saliency map too, if the model has one
-        MLmodel, model.sig           written by whoever registers it: what MLflow knows, and the signature
+        MLmodel, model.sig           written by whoever registers it, as reference.npz: what MLflow knows, the signature
 
 Source: Triton's model repository layout.
 """
@@ -17,7 +18,7 @@ from __future__ import annotations
 import re
 import shutil
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,7 @@ from secondread.errors import InputError, IntegrityError
 from secondread.export.triton_config import GPU_CONFIG_FILE, TRITON_CONFIG_FILE, on_gpu, triton_config
 from secondread.logging import get_logger
 from secondread.model.folder import CONFIG_FILE, ModelConfigFile, ModelFolder
+from secondread.monitoring.answers import REFERENCE_FILE, Answers, read_answers
 
 GRAPH_FILE = "model.onnx"
 EXPLAIN_SUFFIX = "-explain"
@@ -44,12 +46,14 @@ class RepositoryModel:
         version: number of the model version in the registry, as Triton names it.
         digest: SHA-256 of what is served, hex.
         config: classes, preprocessing and thresholds of that version.
+        reference: what it answered on val; None where that is not known.
     """
 
     name: str
     version: str
     digest: str
     config: ModelConfigFile
+    reference: Answers | None = field(default=None, repr=False, compare=False)
 
 
 def write_repository(model: ModelFolder, root: Path, *, name: str, version: int) -> Path:
@@ -166,8 +170,10 @@ def read_repository(folder: Path, name: str) -> RepositoryModel:
         raise IntegrityError(
             f"{folder} holds no model '{name}' ({found}). Name the folder that register wrote, and its model."
         )
-    document = _verified(versions[-1])
-    return RepositoryModel(name, versions[-1].name, document["digest"], ModelConfigFile.from_dict(document))
+    document, file = _verified(versions[-1]), versions[-1] / REFERENCE_FILE
+    reference = read_answers(file) if file.is_file() else None
+    config = ModelConfigFile.from_dict(document)
+    return RepositoryModel(name, versions[-1].name, document["digest"], config, reference)
 
 
 def verify_repository(folder: Path) -> None:

@@ -32,6 +32,12 @@ OUT_OF_DISTRIBUTION = Counter(
     "secondread_out_of_distribution_total", "Images that the model was not trained for.", ["name", "version"]
 )
 
+DRIFT = Gauge(
+    "secondread_drift",
+    "How far the latest images are from val, by statistic (docs/monitoring.md); NaN where there are too few to tell.",
+    ["name", "version", "statistic"],
+)
+
 REQUESTS_IN_FLIGHT = Gauge("secondread_requests_in_flight", "Requests that are being answered.", ["name", "version"])
 BYTES_IN_FLIGHT = Gauge(
     "secondread_bytes_in_flight",

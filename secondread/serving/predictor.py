@@ -27,7 +27,8 @@ from secondread.serving.observed import stage, trace_header
 from secondread.serving.retry_budget import RetryBudget
 from secondread.serving.wire import LENGTH_HEADER
 
-READING = ("probabilities", "ood_score")  # the embedding is for batch jobs, not for every answer
+READING = ("probabilities", "ood_score")
+EMBEDDING = "embedding"  # for who watches drift, and never in an answer
 _READY_SECONDS = 2.0  # patience of a readiness check
 _CONNECT_SECONDS = 2.0  # it is a neighbour
 _CHUNK_BYTES = 1 << 16

@@ -32,6 +32,7 @@ from secondread.serving.contract import Answer, Request
 from secondread.serving.interpret import interpret
 from secondread.serving.metrics import watch_queue
 from secondread.serving.observed import note, stage
+from secondread.serving.predictor import EMBEDDING
 from secondread.serving.remote import RemoteImages
 from secondread.serving.sdk import Model
 from secondread.serving.versions import Served, ServedVersion, Versions
@@ -209,6 +210,8 @@ class Transformer(Model):  # type: ignore[misc]
             figures = served.predictor.infer(pixels, seconds=left)
         reading = interpret(figures["probabilities"], figures["ood_score"].ravel(), model.config)
         served.measures.reading(reading)
+        if served.drift:
+            served.drift.add(reading.probabilities, figures[EMBEDDING])
         explanation: dict[str, contract.Tensor] = {}
         if SALIENCY in figures:
             explanation = {SALIENCY: figures[SALIENCY], contract.PIXELS: pixels[:, 0]}

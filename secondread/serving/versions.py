@@ -13,8 +13,9 @@ from secondread.export.triton_config import MAX_EXPLAINED
 from secondread.model.session import SALIENCY
 from secondread.serving import contract
 from secondread.serving.contract import UnknownModelError
+from secondread.serving.drift_watch import DriftWatch
 from secondread.serving.metrics import Measures
-from secondread.serving.predictor import READING, Predictor
+from secondread.serving.predictor import EMBEDDING, READING, Predictor
 
 
 @dataclass(frozen=True)
@@ -26,12 +27,14 @@ class Served:
         predictor: the line to it.
         measures: of its requests.
         max_images: of one request.
+        drift: watches what it is asked; None where nothing is known of val, or nobody wants it.
     """
 
     model: RepositoryModel
     predictor: Predictor
     measures: Measures
     max_images: int
+    drift: DriftWatch | None = None
 
     @classmethod
     def at(cls, address: str, model: RepositoryModel, config: ServeConfig, *, named: str = "") -> Served:
@@ -40,20 +43,28 @@ class Served:
         Args:
             address: host:port of Triton's HTTP service.
             model: from its `config.json`.
-            config: how long an answer may take.
+            config: how long an answer may take, and how drift is watched.
             named: what Triton calls it, where that is not its own name.
         """
-        explains = contract.explains(model)
+        explains, drift = contract.explains(model), _watch(model, config)
         predictor = Predictor(
             address,
             model.name,
             model.version,
             timeout_seconds=config.predictor_timeout_seconds,
-            outputs=(*READING, SALIENCY) if explains else READING,
+            outputs=(*READING, *([SALIENCY] if explains else []), *([EMBEDDING] if drift else [])),
             named=named,
         )
         measures = Measures(model.name, model.version, model.config.taxonomy.names)
-        return cls(model, predictor, measures, MAX_EXPLAINED if explains else contract.MAX_IMAGES)
+        return cls(model, predictor, measures, MAX_EXPLAINED if explains else contract.MAX_IMAGES, drift)
+
+
+def _watch(model: RepositoryModel, config: ServeConfig) -> DriftWatch | None:
+    if model.reference is None or not config.drift_images:
+        return None
+    return DriftWatch(
+        model.name, model.version, model.reference, images=config.drift_images, seconds=config.drift_seconds
+    )
 
 
 class ServedVersion:
@@ -78,9 +89,11 @@ class ServedVersion:
         return self.first.model.version
 
     def close(self) -> None:
-        """Close the connections to Triton."""
+        """Close the connections to Triton, and watch no drift any more."""
         for served in self.models.values():
             served.predictor.close()
+            if served.drift:
+                served.drift.close()
 
 
 class Versions:

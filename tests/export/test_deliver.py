@@ -6,6 +6,8 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import pandas as pd
 import pytest
 
 from secondread.config.environment import Environment
@@ -17,7 +19,7 @@ from secondread.export.opened import opened_repository
 from secondread.export.repository import read_repository
 from secondread.export.signing import SIGNATURE_FILE, verify_folder
 from secondread.export.signing_key import SigningKey
-from secondread.model.folder import ModelFolder
+from secondread.model.folder import REFERENCE_FILE, ModelFolder
 
 FILES = ["chest/1/config.json", "chest/1/model.onnx", "chest/config.pbtxt", "chest/configs/gpu.pbtxt"]
 
@@ -69,6 +71,31 @@ def test_in_a_folder(in_folder: Delivery) -> None:
     assert done == Delivered(in_folder.uri, len(FILES) + 2)
     assert in_folder.verify() == f"1 {in_folder.key.public.name}"
     assert in_folder(MLmodel="flavors: {}\n").sent == 0
+
+
+def test_what_the_model_answered_on_val_lies_beside_every_version_and_is_signed(
+    in_folder: Delivery, tmp_path: Path
+) -> None:
+    model = tmp_path / "model"
+    shutil.copytree(in_folder.model.root, model)
+    without = in_folder().sent
+    answered = {"patient": [0, 1], "predicted": ["cxr-covid", "cxr-normal"], "confidence": np.float32([0.9, 0.8])}
+    frame = pd.DataFrame(answered | {"embedding": [np.float32([1, 2])] * 2})
+    frame.to_parquet(model / REFERENCE_FILE)
+    in_folder.model = ModelFolder.open(model)
+    assert in_folder().sent == 2  # the reference, and a signature over it too
+    assert in_folder().sent == 0
+    assert in_folder(version=2).sent == without - 1  # Triton's two configurations are there; the reference is one more
+    for version in ("1", "2"):
+        assert Path(in_folder.uri, "chest", version, "reference.npz").is_file()
+    with opened_repository(in_folder.uri, in_folder.environment) as folder:
+        verify_folder(folder, in_folder.key.path.with_suffix(".pub"))
+        reference = read_repository(folder, "chest").reference
+    assert reference is not None
+    assert reference.predicted.tolist() == [1, 0]
+    Path(in_folder.uri, "chest", "2", "reference.npz").write_bytes(b"another")
+    with pytest.raises(IntegrityError, match=r"reference\.npz"):
+        verify_folder(Path(in_folder.uri), in_folder.key.path.with_suffix(".pub"))
 
 
 def test_in_an_object_store(in_store: Delivery) -> None:

@@ -284,8 +284,8 @@ def wait_until() -> Callable[..., None]:
 def start_in(repository: Path, trusted: Path) -> Callable[..., Served]:
     """Start a server that uses a folder for what it writes: `start_in(folder, ...)`, with the options of `start`."""
 
-    def make(folder: Path, **options: Any) -> Served:
-        return start_server(folder, repository, trusted=trusted, **options)
+    def make(folder: Path, *, serving: Path = repository, **options: Any) -> Served:
+        return start_server(folder, serving, trusted=trusted, **options)
 
     return make
 
