@@ -6,9 +6,12 @@ different patients as there are before any comes twice.
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 
+from secondread.errors import IntegrityError
 from secondread.logging import get_logger
 from secondread.model.folder import REFERENCE_FILE, ModelFolder
 from secondread.monitoring.answers import Answers
@@ -25,16 +28,27 @@ def drift_reference(model: ModelFolder, *, images: int = _IMAGES) -> Answers | N
     Args:
         model: as `train` or `quantize` wrote it.
         images: at most.
+    Raises:
+        IntegrityError: the file is damaged, or of another model.
     """
     file = model.root / REFERENCE_FILE
     if not file.is_file():
         return None
+    try:
+        return _answers(file, model.config.taxonomy.names, images)
+    except (OSError, KeyError, ValueError, IntegrityError) as error:
+        raise IntegrityError(
+            f"{file} is not what train writes ({' '.join(str(error).split())}). Train the model again, or remove the "
+            "file: then no drift is told."
+        ) from error
+
+
+def _answers(file: Path, names: tuple[str, ...], images: int) -> Answers:
     frame = pd.read_parquet(file)
     if "patient" not in frame:
         log.warning("%s does not say which images are of one patient: drift is judged as if all were of others", file)
         frame = frame.assign(patient=np.arange(len(frame)))
     frame = _chosen(frame, images)
-    names = model.config.taxonomy.names
     return Answers(
         predicted=np.array([names.index(label) for label in frame["predicted"]], np.int64),
         confidence=frame["confidence"].to_numpy(np.float32),

@@ -31,11 +31,12 @@ _SPLITS = 999  # so that p can be as low as 0.001
 _BINS = 10  # of confidence
 _SMOOTHING = 0.5  # images added to each bin, so that an empty one does not make the PSI infinite
 _SAME = 1e-4  # of the kernel's width: embeddings no farther apart are of one image that came twice
+_ROUNDING = 1e-9  # of a figure: splits with the same counts must count as equal
 _NAN = float("nan")
 
 Values = npt.NDArray[np.floating[Any]]
 Indices = npt.NDArray[np.integer[Any]]
-# bool (images, 1 + splits), reference first: which images are "late"; the first column says which really are
+# 1 or 0, (images, 1 + splits), the reference's images first: which ones count as late; in the first column, which are
 Splits = npt.NDArray[np.float32]
 
 
@@ -166,4 +167,6 @@ def _mmd2(squared: Values, width: float, splits: Splits) -> Values:
 
 def _p_value(values: Values) -> float:
     """Of the first one among all, itself counted. Source: Phipson & Smyth, Stat. Appl. Genet. Mol. Biol. 9(1), 2010."""
-    return float((values >= values[0]).mean()) if np.isfinite(values).all() else _NAN
+    if not np.isfinite(values).all():
+        return _NAN
+    return float((values >= values[0] - _ROUNDING).mean())

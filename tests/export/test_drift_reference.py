@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from secondread.errors import IntegrityError
 from secondread.export.drift_reference import drift_reference
 from secondread.model.folder import REFERENCE_FILE, ModelFolder
 
@@ -102,6 +103,18 @@ def test_of_a_model_that_knows_no_patients_each_image_counts_as_one(
     assert found is not None
     assert len(set(found.group)) == 500
     assert "does not say which images are of one patient" in caplog.text
+
+
+@pytest.mark.parametrize("damage", ["no table", "no column", "another class", "no image"])
+def test_what_train_did_not_write_is_refused_by_name(holding: Holding, damage: str) -> None:
+    frame = val().head(0 if damage == "no image" else 60)
+    model = holding(frame.drop(columns="embedding") if damage == "no column" else frame)
+    if damage == "no table":
+        (model.root / REFERENCE_FILE).write_bytes(b"PAR1 and nothing more")
+    if damage == "another class":
+        model = holding(frame.assign(predicted="oct-cnv"))
+    with pytest.raises(IntegrityError, match=r"reference\.parquet is not what train writes .*no drift is told"):
+        drift_reference(model)
 
 
 def test_a_model_without_val_has_none(tiny_model: ModelFolder) -> None:
