@@ -1,0 +1,49 @@
+"""Which of the observed windows count as evidence in a stage."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from operator import eq
+
+from secondread.config.rollout import EvidenceConfig, StageConfig
+from secondread.rollout.observations import Observation, Side
+
+
+def judged(
+    observations: Sequence[Observation], stage: StageConfig, evidence: EvidenceConfig, *, since: float, now: float
+) -> list[Observation]:
+    """The windows that count: whole, after traffic has settled, in order, and with requests of each side that has any.
+
+    A window that overlaps the one before would count its requests twice, and one from the future comes of a clock that
+    was set back. A window that says of a version exactly what the one before said is a stuck exporter's, or a cache's:
+    it counts as no time, so that a constant series never passes.
+
+    Args:
+        observations: in the order in which they were made.
+        stage: that the rollout is in.
+        evidence: how much a window needs.
+        since: when its traffic was set, in seconds since 1970.
+        now: likewise.
+    """
+    taken: list[Observation] = []
+    settled = since + (evidence.settle_seconds if stage.has_requests else 0.0)
+    for window in observations:
+        before = taken[-1] if taken else None
+        if window.start < (before.end if before else settled) or window.end > now:
+            continue
+        sides = _sides(window, stage)
+        enough = all(side and (side.total or 0.0) >= evidence.window_requests_at_least for side in sides)
+        stuck = before is not None and any(map(eq, sides, _sides(before, stage)))
+        if enough and not stuck:
+            taken.append(window)
+    return taken
+
+
+def watched_seconds(windows: Sequence[Observation]) -> float:
+    """How long they lasted, together."""
+    return sum(window.seconds for window in windows)
+
+
+def _sides(window: Observation, stage: StageConfig) -> list[Side | None]:
+    """The sides that have requests."""
+    return [window.canary, window.stable] if stage.has_both_sides else [window.canary]
