@@ -96,9 +96,7 @@ class DriftLimit:
 class TriggerConfig:
     """What the new version may not do, whatever the stable one does. None: not asked for."""
 
-    latency_ms_above: float | None = (
-        500.0  # milliseconds, exclusive; the seeds' rule. Best one of the histogram's bounds
-    )
+    latency_ms_above: float | None = 500.0  # milliseconds, exclusive; the seeds' rule. Best a bound of the histogram
     latency_share: float = 0.01  # of requests that may be slower; 0.01 makes it a rule for P99
     latency_seconds: float = 300.0  # for as long, without a better window between; the seeds' rule
     errors_above: float | None = 0.01  # share of requests, exclusive; the seeds' rule
@@ -109,10 +107,13 @@ class TriggerConfig:
     restarts_above: int = 0  # of the new version's servers in a stage, exclusive; one that ends itself is not well
 
     def __post_init__(self) -> None:
-        require(self.latency_ms_above is None or self.latency_ms_above > 0, "latency_ms_above must be above 0 or null.")
+        slow = self.latency_ms_above
+        holds = slow is None or (_is_number(slow) and slow > 0)
+        require(holds, f"latency_ms_above must be above 0 or null, not {slow!r}.")
         require(0 < self.latency_share < 1, f"latency_share must be between 0 and 1, not {self.latency_share}.")
         errors = self.errors_above
-        require(errors is None or 0 < errors < 1, f"errors_above must be between 0 and 1 or null, not {errors}.")
+        holds = errors is None or (_is_number(errors) and 0 < errors < 1)
+        require(holds, f"errors_above must be between 0 and 1 or null, not {errors!r}.")
         for name in ("latency_seconds", "errors_seconds", "drift_seconds", "unready_seconds", "restarts_above"):
             require(getattr(self, name) >= 0, f"{name} must not be negative, not {getattr(self, name)}.")
 
@@ -123,14 +124,12 @@ class CompareConfig:
 
     errors_worse_points: float | None = 0.25  # requests that failed: 5xx, and those whose caller gave up (499)
     errors_margin_points: float = 1.0  # what the seeds allow altogether
-    refused_worse_points: float | None = (
-        1.0  # other 4xx: a version that calls good films bad is no better than one that fails
-    )
+    refused_worse_points: float | None = 1.0  # other 4xx: calling good films bad is failing, too
     refused_margin_points: float = 3.0
     # Requests slower than each bound of the histogram: a version 20 % slower moves some 10 points across one of them.
     latency_worse_points: float | None = 3.0
     latency_margin_points: float = 10.0
-    tail_worse_points: float = 0.5  # the same beyond the stable version's P99: half as many slow requests again
+    tail_worse_points: float | None = 0.5  # the same beyond the stable version's P99: half as many slow requests again
     tail_margin_points: float = 2.0
     classes_worse_points: float | None = 5.0  # images of each class, more or fewer: nobody's patients change that fast
     classes_margin_points: float = 10.0
@@ -143,15 +142,16 @@ class CompareConfig:
     physicians_worse_points: float | None = 3.0  # readings that a physician did not share
     physicians_margin_points: float = 10.0
     # Of them, what must be known and within its margin to go on; of the others, nothing needs to be known.
-    required: tuple[str, ...] = ("errors", "refused", "latency", "classes", "confidence", "outside")
+    required: tuple[str, ...] = ("errors", "refused", "latency", "tail", "classes", "confidence", "outside")
 
     def __post_init__(self) -> None:
         for name in (
             each.name.removesuffix("_worse_points") for each in fields(self) if each.name.endswith("_worse_points")
         ):
             worse, margin = getattr(self, f"{name}_worse_points"), getattr(self, f"{name}_margin_points")
-            holds = worse is None or 0 <= worse <= margin <= 100
-            require(holds, f"{name}_worse_points must be from 0 to {name}_margin_points, {margin}, not {worse}.")
+            holds = worse is None or (_is_number(worse) and 0 <= worse <= margin <= 100)
+            limit = f"{name}_margin_points, {margin:g}"
+            require(holds, f"{name}_worse_points must be null or from 0 to {limit}, not {worse!r}.")
         unknown = [name for name in self.required if getattr(self, f"{name}_worse_points", None) is None]
         require(not unknown, f"required names {', '.join(unknown)}, which is not compared.")
 
@@ -168,6 +168,9 @@ class EvidenceConfig:
     # Images that count as one, at least, since those of a patient are alike: a study has one film or two.
     images_alike: float = 2.0
     requests_alike: float = 1.0  # likewise of requests; what comes in bursts is found in the stable version's windows
+    # Confidence of the bound on how alike times are within a window: neighbours and load act by the minute, and a few
+    # minutes tell little of how much. At 0.9 such minutes roll back good versions.
+    times_alike_sure: float = 0.99
     settle_seconds: float = 60.0  # after a change of traffic: connections, caches and the first runs of a graph
     age_seconds: float = 180.0  # of the newest observation, at most: three of the controller's minutes
     window_requests_at_least: int = 1  # of each side that has traffic; a window with fewer is no time that was watched
@@ -178,6 +181,9 @@ class EvidenceConfig:
         for name in ("false_rollback_share", "wrong_advance_share"):
             share = getattr(self, name)
             require(0 < share < 1, f"{name} must be between 0 and 1, not {share}.")
+        require(
+            0 < self.times_alike_sure < 1, f"times_alike_sure must be between 0 and 1, not {self.times_alike_sure}."
+        )
         for name in ("images_alike", "requests_alike", "window_requests_at_least"):
             require(getattr(self, name) >= 1, f"{name} must be 1 or more, not {getattr(self, name)}.")
         for name in ("settle_seconds", "split_points"):
@@ -193,7 +199,7 @@ class RolloutConfig:
     stages: tuple[StageConfig, ...] = STAGES  # in their order; the last one has all the traffic
     deadline_seconds: float = (
         48 * _HOUR
-    )  # of the whole rollout, then it is rolled back; all stages' usual time is 2.5 hours
+    )  # of the whole rollout, then it is rolled back; a good version needs three hours
     triggers: TriggerConfig = field(default_factory=TriggerConfig)
     compare: CompareConfig = field(default_factory=CompareConfig)
     evidence: EvidenceConfig = field(default_factory=EvidenceConfig)
@@ -206,3 +212,8 @@ class RolloutConfig:
         rising = percents == sorted(percents) and percents[-1] == 100
         require(rising, f"stages must not take traffic away and must end at 100 percent, not {percents}.")
         require(self.deadline_seconds > 0, "deadline_seconds must be above 0.")
+
+
+def _is_number(value: object) -> bool:
+    """What may be null is not checked for its type before."""
+    return isinstance(value, int | float) and not isinstance(value, bool)

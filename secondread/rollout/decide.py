@@ -75,11 +75,12 @@ def _of_evidence(
         sentence = "; ".join(str(each) for each in sorted(worse, key=lambda each: -each.evidence))
         return Decision(Action.ROLL_BACK, f"{where} the new version is worse: {sentence}.", figures)
     unknown = [each.figure for each in comparisons if each.required and each.verdict is Verdict.UNKNOWN]
-    unknown += [f"drift {name}" for name in drift_unknown(policy.triggers, windows[-1])] if windows else []
     if unknown:
         return Decision(Action.HOLD, f"{where} this is not known: {', '.join(unknown)}.", figures, alarm=True)
     if missing:
         return Decision(Action.HOLD, f"Stage {stage.name} goes on: {missing}.", figures)
+    if windows and (unknown := drift_unknown(policy.triggers, windows[-1])):
+        return Decision(Action.HOLD, f"{where} this drift is not known: {', '.join(unknown)}.", figures, alarm=True)
     if found:
         reason = f"{where} {_all(found)}; not for long enough to be sure, and too much to go on."
         return Decision(Action.HOLD, reason, figures)

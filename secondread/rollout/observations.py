@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 Floats = npt.NDArray[np.float64]
 
+_DIGITS = 3  # of an HTTP status
 _GAVE_UP = 499  # the caller did, at its deadline
 
 
@@ -91,6 +92,8 @@ class Side:
     restarts: float | None = None
 
     def __post_init__(self) -> None:
+        if odd := [code for code in self.requests or () if not (code.isdecimal() and len(code) == _DIGITS)]:
+            raise ValueError(f"requests are counted by HTTP status, such as 200, not by {', '.join(odd)}.")
         for counts in (self.requests, self.predictions):
             _no_less_than_none((counts or {}).values())
         _no_less_than_none(each for each in (self.out_of_distribution, self.restarts) if each is not None)

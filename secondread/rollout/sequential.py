@@ -18,6 +18,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 from scipy.special import betaln, xlog1py, xlogy
+from scipy.stats import chi2
 
 Floats = npt.NDArray[np.float64]
 
@@ -67,34 +68,54 @@ def log_evidence_above(events: Floats, trials: Floats, limit: Floats) -> Floats:
     return _log_mixture(events, trials) - allowed
 
 
-def alike(events: Floats, trials: Floats, *, at_least: float) -> Floats:
-    """How many requests count as one: Pearson's dispersion of the shares over windows (quasi-binomial).
+def alike(events: Floats, trials: Floats) -> Floats:
+    """How many requests count as one: Pearson's dispersion of one side's shares over windows (quasi-binomial).
 
-    Of windows whose requests are independent it is 1 on average. Bursts, a busy minute and patients with many films
-    make it larger. It is asked of the stable version alone: a new one that fails in bursts is not excused by them.
+    Of windows whose requests are independent it is 1 on average. Bursts, and patients with many films, make it larger.
 
     Args:
         events: float64 (windows, tests).
-        trials: float64 (windows,) or (windows, 1).
-        at_least: it is taken to be, whatever the windows say.
+        trials: float64 (windows,).
     Returns:
-        float64 (tests,).
+        float64 (tests,), at least 1.
     Source: McCullagh and Nelder, Generalized Linear Models, 1989, section 4.5.
     """
-    trials = np.reshape(trials, (-1, 1))
-    used = trials[:, 0] > 0
-    events, trials = events[used], trials[used]
-    if len(trials) < 2:
-        return np.full(events.shape[1], at_least)
-    share = events.sum(axis=0) / trials.sum()
-    with np.errstate(divide="ignore", invalid="ignore"):
-        squares = (events - trials * share) ** 2 / (trials * share * (1 - share))
-    found = np.nan_to_num(squares.sum(axis=0), nan=0.0, posinf=0.0) / (len(trials) - 1)
-    return np.asarray(np.maximum(at_least, found))
+    trials = trials[:, np.newaxis]
+    share = _share(events.sum(axis=0), np.full(events.shape[1], trials.sum()))
+    squares = _share((events - trials * share) ** 2, trials * share * (1 - share)).sum(axis=0)
+    return np.asarray(np.maximum(1.0, squares / max(1, len(trials) - 1)))
+
+
+def alike_beside(events: Floats, trials: Floats, base_events: Floats, base_trials: Floats, *, sure: float) -> Floats:
+    """How many requests count as one where both sides are compared window by window: an upper bound.
+
+    What a busy minute does to both sides at once cancels in their difference; what it does to one does not, and few
+    windows tell little of how much that is.
+
+    Args:
+        events: of one side, float64 (windows, tests).
+        trials: of that side, float64 (windows,).
+        base_events: of the other side.
+        base_trials: of the other side.
+        sure: confidence with which it is no larger; the bound is that of a normal variance.
+    Returns:
+        float64 (tests,), at least 1; infinite of a single window, which tells nothing.
+    """
+    freedom = len(trials) - 1
+    if freedom < 1:
+        return np.full(events.shape[1], np.inf)
+    differences, variances = np.zeros_like(events), np.zeros_like(events)
+    for counts, totals, sign in ((events, trials, 1), (base_events, base_trials, -1)):
+        totals = totals[:, np.newaxis]
+        share = counts.sum(axis=0) / totals.sum()
+        differences += sign * (counts / totals - share)
+        variances += share * (1 - share) / totals
+    squares = _share(differences**2, variances).sum(axis=0)
+    return np.asarray(np.maximum(1.0, squares / chi2.ppf(1 - sure, freedom)))
 
 
 def _share(events: Floats, trials: Floats) -> Floats:
-    return np.divide(events, trials, out=np.zeros(np.broadcast(events, trials).shape), where=trials > 0)
+    return np.divide(events, trials, out=np.zeros(np.broadcast_shapes(events.shape, trials.shape)), where=trials > 0)
 
 
 def _border(events: Floats, trials: Floats, base_events: Floats, base_trials: Floats, margin: Floats) -> Floats:

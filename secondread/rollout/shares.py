@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -56,16 +56,24 @@ def shares_of(figure: str, windows: Sequence[Observation], evidence: EvidenceCon
     said = [(says(window.canary), says(window.stable)) for window in windows]
     if not said or None in said[-1]:
         return None
-    known = [(new, base) for new, base in said if new is not None and base is not None]
-    if len({each[0].shape for pair in known for each in pair}) > 1:
-        return None  # histograms of other bounds
-    events, total = _sums(new for new, _ in known)
-    base_events, base_total = _sums(base for _, base in known)
-    if not (total and base_total):
+    known = [(new, base) for new, base in said if new and base and new[1] and base[1]]
+    if not known or len({each[0].shape for pair in known for each in pair}) > 1:  # histograms of other bounds
         return None
-    by_window = np.stack([base[0] for _, base in known])
-    alike = sequential.alike(by_window, np.array([base[1] for _, base in known]), at_least=floor)
-    shares = Shares(names, events, total, base_events, base_total, alike, len(names), both_ways=figure in _BOTH_WAYS)
+    new, base = _stacked([each for each, _ in known]), _stacked([each for _, each in known])
+    if figure in _OF_TIMES:
+        alike = sequential.alike_beside(*new, *base, sure=evidence.times_alike_sure)
+    else:  # of the stable version alone: a new one that fails in bursts is not excused by them
+        alike = np.maximum(floor, sequential.alike(*base))
+    shares = Shares(
+        names=names,
+        events=new[0].sum(axis=0),
+        total=float(new[1].sum()),
+        base_events=base[0].sum(axis=0),
+        base_total=float(base[1].sum()),
+        alike=alike,
+        tests=len(names),
+        both_ways=figure in _BOTH_WAYS,
+    )
     return _beyond_p99(shares) if figure == "tail" else shares
 
 
@@ -73,25 +81,23 @@ def _beyond_p99(shares: Shares) -> Shares:
     """Those of the bounds that all but one in a hundred of the stable version's requests keep."""
     at = shares.base_events <= (1 - P99) * shares.base_total
     names = tuple(name for name, kept in zip(shares.names, at, strict=True) if kept)
-    return replace(
-        shares, names=names, events=shares.events[at], base_events=shares.base_events[at], alike=shares.alike[at]
-    )
+    kept = {name: getattr(shares, name)[at] for name in ("events", "base_events", "alike")}
+    return replace(shares, names=names, **kept)
 
 
 def _alone(said: Sequence[Said], *, at_least: float) -> Shares | None:
-    known = [each for each in said if each is not None]
-    if not known or said[-1] is None or not (sums := _sums(known))[1]:
+    known = [each for each in said if each and each[1]]
+    if not known or said[-1] is None:
         return None
-    events, total = sums
-    alike = sequential.alike(
-        np.stack([each[0] for each in known]), np.array([each[1] for each in known]), at_least=at_least
-    )
-    return Shares(("",), events, total, np.zeros_like(events), 0.0, alike, 1)
+    events, totals = _stacked(known)
+    alike = np.maximum(at_least, sequential.alike(events, totals))
+    summed = events.sum(axis=0)
+    return Shares(("",), summed, float(totals.sum()), np.zeros_like(summed), 0.0, alike, 1)
 
 
-def _sums(said: Iterable[tuple[Floats, float]]) -> tuple[Floats, float]:
-    events, totals = zip(*said, strict=True)
-    return np.sum(events, axis=0), float(sum(totals))
+def _stacked(said: Sequence[tuple[Floats, float]]) -> tuple[Floats, Floats]:
+    """Of all windows: events, float64 (windows, shares), and of how many, float64 (windows,)."""
+    return np.stack([events for events, _ in said]), np.array([total for _, total in said])
 
 
 def _errors(side: Side | None) -> Said:
@@ -159,5 +165,6 @@ _SAYS: dict[str, Callable[[Sequence[Observation]], tuple[tuple[str, ...], Says]]
     "outside": _one(_outside),
     "physicians": _one(_physicians),
 }
+_OF_TIMES = frozenset({"latency", "tail"})
 _BOTH_WAYS = frozenset({"classes", "confidence", "outside"})
 _OF_IMAGES = frozenset({"classes", "confidence", "outside", "physicians"})

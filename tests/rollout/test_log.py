@@ -1,0 +1,67 @@
+"""A recorded observation comes back as it was, what is not known included; what is no observation is named."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from secondread.errors import IntegrityError
+from secondread.rollout.log import from_line, read_log, to_line
+from secondread.rollout.observations import Agreement, Histogram, Observation, Side, Split
+from tests.rollout.seen import window
+
+WHOLE = window(3, shadow=Agreement(10.0, 2.5), checks={"load_test": True})
+
+
+@pytest.mark.parametrize("observation", [WHOLE, Observation(0.0, 0.1), Observation(0.0, 1.0, canary=Side(requests={}))])
+def test_a_line_is_what_was_seen(observation: Observation) -> None:
+    line = to_line(observation)
+    assert "\n" not in line
+    assert from_line(line) == observation
+
+
+def test_not_known_is_not_zero() -> None:
+    unknown, none = Side(), Side(requests={}, out_of_distribution=0.0, restarts=0.0)
+    assert unknown != none
+    assert unknown.total is unknown.failed is unknown.refused is unknown.images is None
+    assert (none.total, none.failed) == (0.0, 0.0)
+
+
+def test_statuses_are_failures_refusals_or_neither() -> None:
+    side = Side(requests={"200": 5.0, "400": 1.0, "413": 1.0, "499": 2.0, "500": 3.0, "503": 4.0})
+    assert (side.total, side.failed, side.refused) == (16.0, 9.0, 2.0)
+
+
+def test_what_may_be_above_a_limit_counts() -> None:
+    histogram = Histogram((0.1, 0.5), (7.0, 2.0, 1.0))
+    assert [histogram.slower_than(limit) for limit in (0.05, 0.1, 0.3, 0.5, 9.0)] == [10.0, 3.0, 3.0, 1.0, 1.0]
+
+
+@pytest.mark.parametrize(
+    ("line", "says"),
+    [
+        ("", "Invalid JSON"),
+        ('{"start": 0}', "end: Field required"),
+        ('{"start": 1, "end": 1}', "a window must end after it starts"),
+        (
+            '{"start": 0, "end": 1, "split": {"stable": -1, "canary": 0}}',
+            "a count must be a number that is not negative",
+        ),
+        ('{"start": 0, "end": 1, "canary": {"requests": {"OK": 1}}}', "by HTTP status"),
+        ('{"start": 0, "end": 1, "canary": {"seconds": {"bounds": [1], "counts": [1]}}}', "1 bounds make 2 buckets"),
+        ('{"start": 0, "end": 1, "canary": {"seconds": {"bounds": [2, 1], "counts": [1, 1, 1]}}}', "must ascend"),
+        ('{"start": 0, "end": 1, "shadow": {"total": 1, "different": 2}}', "not negative"),
+    ],
+)
+def test_a_damaged_line_is_named(line: str, says: str, tmp_path: Path) -> None:
+    path = tmp_path / "observations.jsonl"
+    path.write_text(f"{to_line(WHOLE)}\n{line}\n", encoding="utf-8")
+    with pytest.raises(IntegrityError, match=says) as error:
+        list(read_log(path))
+    assert f"{path} line 2: " in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_counts_may_be_parts_of_one() -> None:
+    assert Split(0.5, 0.25).canary == 0.25
