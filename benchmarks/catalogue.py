@@ -11,6 +11,7 @@ from benchmarks import (
     evaluate,
     phantom,
     quantize,
+    rollout,
     scale,
     serve,
     train,
@@ -184,6 +185,23 @@ BENCHMARKS = (
             "edge.installed_mib": "Installed without extras: all packages together",
             "edge.first_prediction_seconds": "Installed without extras: a film read by a new process",
         },
+    ),
+    Benchmark(
+        rollout.good_versions,
+        {
+            "rollout.aa_false_rollback_share": "Simulated rollouts of good versions: share that is rolled back",
+            "rollout.good_promoted_share": "Simulated rollouts of good versions: share promoted in the planned time",
+        },
+    ),
+    *(
+        Benchmark(
+            rollout.caught(fault),
+            {f"rollout.bad_caught_share.{fault}": f"Simulated rollouts, {words}: share caught in time"},
+        )
+        for fault, words in {
+            "twice_p99": "every request takes twice as long",
+            "errors_5_percent": "5 points more requests fail",
+        }.items()
     ),
     *(
         Benchmark(

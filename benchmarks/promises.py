@@ -45,4 +45,8 @@ PROMISED = {
     "serve.seed.cpu_per_request_over_bare": Promise("at most", 1.8),
     "serve.rate_vs_fastapi": Promise("at least", 1.0),
     "serve.rate_vs_mlserver": Promise("at least", 1.0),
+    "rollout.aa_false_rollback_share": Promise("at most", 0.01),
+    "rollout.good_promoted_share": Promise("at least", 0.95),
+    "rollout.bad_caught_share.twice_p99": Promise("at least", 0.99),
+    "rollout.bad_caught_share.errors_5_percent": Promise("at least", 0.99),
 }

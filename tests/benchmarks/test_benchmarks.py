@@ -45,7 +45,7 @@ def test_a_figure_says_what_how_where_and_of_what(key: str) -> None:
     row = PUBLISHED[key]
     assert {name: type(value) for name, value in row.items()} == results.FIELDS
     assert math.isfinite(row["value"])
-    assert row["value"] > 0 or row["unit"] == "points"
+    assert row["value"] > 0 or row["unit"] in ("points", "share")
     assert row["n"] > 0
     assert row["peer"]
     assert row["command"] == f"make bench KEY={key}"
