@@ -18,7 +18,7 @@ from secondread.config.rollout import RolloutConfig, StageConfig
 from secondread.rollout.decision import Action
 
 PAGE = ROOT / "docs" / "rollout-power.md"
-ROLLOUTS = 200
+ROLLOUTS = 100
 REQUESTS = (600, 1200, 2400, 3600, 4800, 7200, 9600, 14400)  # of the new version
 FAULTS = {
     "every request takes 20 % longer": Version(slower=1.2),
@@ -32,7 +32,7 @@ FAULTS = {
 _HEAD = """\
 # How many requests it takes to see a fault
 
-Written by `.venv/bin/python -m benchmarks.rollout_power`; commit `{commit}`. Of {rollouts} simulated rollouts, the share
+Written by `.venv/bin/python -m benchmarks.rollout_power`; commit `{commit}`. Share of {rollouts} simulated rollouts
 in which the new version has been rolled back by the time it had so many requests. The stage goes on for as long as that
 takes; {rate:.0f} requests a second altogether, a look every {interval:.0f} s, the shipped policy's limits, latencies as
 they were recorded of a real server (`benchmarks/rollout_noise.py`).

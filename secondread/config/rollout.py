@@ -169,8 +169,8 @@ class EvidenceConfig:
     images_alike: float = 2.0
     requests_alike: float = 1.0  # likewise of requests; what comes in bursts is found in the stable version's windows
     # Confidence of the bound on how alike times are within a window: neighbours and load act by the minute, and a few
-    # minutes tell little of how much. At 0.9 such minutes roll back good versions.
-    times_alike_sure: float = 0.99
+    # minutes tell little of how much. At 0.99 a version twice as slow is seen two minutes later.
+    times_alike_sure: float = 0.95
     settle_seconds: float = 60.0  # after a change of traffic: connections, caches and the first runs of a graph
     age_seconds: float = 180.0  # of the newest observation, at most: three of the controller's minutes
     window_requests_at_least: int = 1  # of each side that has traffic; a window with fewer is no time that was watched
