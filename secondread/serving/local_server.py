@@ -11,13 +11,40 @@ from typing import Any
 
 from secondread.atomic import read_json, write_json
 from secondread.child import Child, answer
+from secondread.config.environment import Environment
+from secondread.config.mapping import from_mapping
 from secondread.config.serve import ServeConfig
-from secondread.errors import DependencyError
+from secondread.errors import DependencyError, IntegrityError
+from secondread.export.opened import opened_repository
+from secondread.export.repository import read_repository
 from secondread.serving.serve import serve
 from secondread.serving.server import Endpoints
 
 _READY_FILE = "ready.json"
 _POLL_SECONDS = 0.05
+
+
+class LocalServer(Child):
+    """The process of such a server, from the moment on when it was started; it ends with this one.
+
+    Args:
+        storage_uri: of a repository, as `register` wrote it.
+        config: name and limits; the ports are free ones.
+        trusted: public key, or folder of such keys, whose signature it must have.
+        folder: for its own and Triton's logs.
+        digest: that the repository must have; empty: any.
+    """
+
+    def __init__(self, storage_uri: str, config: ServeConfig, *, trusted: Path, folder: Path, digest: str = "") -> None:
+        self._ready = folder / _READY_FILE
+        self._ready.unlink(missing_ok=True)
+        free = asdict(config) | {"http_port": 0, "grpc_port": 0}
+        job = {"repository": storage_uri, "config": free, "trusted": str(trusted.absolute()), "digest": digest}
+        super().__init__(__name__, job, folder, environment={})
+
+    def endpoints(self) -> Endpoints | None:
+        """Where it listens; None as long as it does not."""
+        return Endpoints(**read_json(self._ready)) if self._ready.is_file() else None
 
 
 @contextlib.contextmanager
@@ -32,28 +59,35 @@ def local_server(repository: Path, *, name: str, trusted: Path, folder: Path) ->
     Raises:
         As `serve`.
     """
-    ready = folder / _READY_FILE
-    ready.unlink(missing_ok=True)
-    job = {"repository": str(repository.absolute()), "name": name, "trusted": str(trusted.absolute())}
-    child = Child(__name__, job, folder, environment={})
+    child = LocalServer(str(repository.absolute()), ServeConfig(name=name), trusted=trusted, folder=folder)
     try:
-        while not ready.is_file():  # serve itself gives up on a Triton that does not start
+        while (endpoints := child.endpoints()) is None:  # serve itself gives up on a Triton that does not start
             if child.wait(_POLL_SECONDS):
                 child.result()
                 raise DependencyError(f"the server of {repository} was asked to end before it listened.")
-        yield Endpoints(**read_json(ready))
+        yield endpoints
     finally:
         child.stop()
 
 
 def _serve(job: Mapping[str, Any], folder: Path) -> dict[str, Any]:
-    serve(
-        Path(job["repository"]),
-        ServeConfig(name=job["name"], http_port=0, grpc_port=0),
-        home=folder,
-        trusted=Path(job["trusted"]),
-        on_ready=lambda endpoints: write_json(folder / _READY_FILE, asdict(endpoints)),
-    )
+    environment = Environment.read()
+    config = from_mapping(ServeConfig, job["config"], stage="serve")
+    with opened_repository(job["repository"], environment) as repository:
+        found = read_repository(repository, config.name).digest
+        if job["digest"] not in ("", found):
+            raise IntegrityError(
+                f"{job['repository']} holds the model {found[:12]}, not {job['digest'][:12]} as the registry says. "
+                "Register the model again."
+            )
+        serve(
+            repository,
+            config,
+            home=folder,
+            trusted=Path(job["trusted"]),
+            trace=environment.trace,
+            on_ready=lambda endpoints: write_json(folder / _READY_FILE, asdict(endpoints)),
+        )
     return {}
 
 
