@@ -28,6 +28,19 @@ _MOST_CONNECTIONS = 1024
 
 Document = dict[str, Any]
 
+# As the transformer's: JSON with a sentence, or gRPC's details.
+_SENTENCE = "no answer came from the model's server (%RESPONSE_CODE_DETAILS%): ask again."
+_OVER_GRPC = {"header_filter": {"header": {"name": "content-type", "string_match": {"prefix": "application/grpc"}}}}
+_OWN_ERRORS: Document = {
+    "body_format": {"json_format": {"error": _SENTENCE}},
+    "mappers": [
+        {
+            "filter": _OVER_GRPC,
+            "body_format_override": {"text_format_source": {"inline_string": _SENTENCE}},
+        }
+    ],
+}
+
 
 @dataclass(frozen=True)
 class Ports:
@@ -183,6 +196,7 @@ def _listener(name: str, host: str, port: int, routing: Document) -> Document:
         "server_header_transformation": "PASS_THROUGH",
         "request_headers_timeout": "10s",
         "stream_idle_timeout": _ANSWER,
+        "local_reply_config": _OWN_ERRORS,
         "http_filters": [
             {
                 "name": "envoy.filters.http.router",

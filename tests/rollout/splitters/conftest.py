@@ -11,6 +11,7 @@ from secondread.config.serve import ServeConfig
 from secondread.rollout.splitters.edge_files import Deployed, Status
 from secondread.rollout.splitters.edge_process import EdgeProcess
 from secondread.tracking.registry import RegisteredVersion
+from tests.manifests.conftest import composed, parse, render  # noqa: F401 - fixtures
 from tests.serving.conftest import (  # noqa: F401 - fixtures
     bare,
     model,

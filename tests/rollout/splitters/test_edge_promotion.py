@@ -30,7 +30,7 @@ def test_a_promotion_loses_no_request_and_outlives_the_edge(
     film: Callable[..., bytes],
     wait_until: Callable[..., None],
 ) -> None:
-    splitter, (first, second, _) = EnvoySplitter(home), versions
+    splitter, (_, second, _) = EnvoySplitter(home), versions
     with Load(edge, film(1)) as load:
         assert splitter.deploy(second).what == "version 2 is the candidate"
         assert splitter.deploy(second).what == "version 2 is the candidate already"
@@ -65,7 +65,7 @@ def test_a_promotion_loses_no_request_and_outlives_the_edge(
 
 
 def test_a_splitter_without_an_edge_says_so(tmp_path: Path) -> None:
-    with pytest.raises(DependencyError, match="no edge was started in .*: start one with the stable version first"):
+    with pytest.raises(DependencyError, match=r"no edge was started in .*: start one with the stable version first"):
         EnvoySplitter(tmp_path).read()
 
 
