@@ -12,10 +12,13 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from secondread.atomic import read_json, write_json
 from secondread.errors import DependencyError
-from secondread.tracking.registry import RegisteredVersion
+
+if TYPE_CHECKING:
+    from secondread.tracking.registry import RegisteredVersion
 
 
 @dataclass(frozen=True)

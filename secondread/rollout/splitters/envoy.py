@@ -9,13 +9,16 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from http import HTTPStatus
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from secondread.atomic import one_at_a_time
 from secondread.errors import DependencyError, InputError
 from secondread.rollout.splitters.edge_files import Deployed, EdgeFiles, Server, Wanted
 from secondread.rollout.splitters.envoy_admin import EnvoyAdmin, Requests, Routed
 from secondread.rollout.splitters.splitter import Done, Side, Split, check_deployable, check_split
-from secondread.tracking.registry import RegisteredVersion
+
+if TYPE_CHECKING:
+    from secondread.tracking.registry import RegisteredVersion
 
 _POLL_SECONDS = 0.02
 _HEALTH_SECONDS = 5.0

@@ -180,6 +180,8 @@ def _cluster(name: str, address: Document, *, http2: bool) -> Document:
         "name": name,
         "type": "STATIC",
         "connect_timeout": "1s",
+        # Envoy's 3 at a time would be too few where a candidate is down that has a large share.
+        "circuit_breakers": {"thresholds": [{"max_retries": _MOST_CONNECTIONS}]},
         "typed_extension_protocol_options": {"envoy.extensions.upstreams.http.v3.HttpProtocolOptions": options},
         "load_assignment": {
             "cluster_name": name,

@@ -71,6 +71,7 @@ class EnvoyProcess:
                 # Somebody else was faster at a port that was free when it was chosen.
                 if last or _TAKEN not in str(error):
                     raise
+                stopped.wait(_AGAIN_SECONDS)  # such as the Envoy of an edge that was killed, which is just ending
 
     def keep(self, stopped: threading.Event) -> None:
         """Start it again if it ended, with the routes that the file has.

@@ -34,14 +34,20 @@ class InferenceService:
         context: of the kubeconfig; by default its current one.
     Raises:
         InputError: there are no credentials, or they cannot be read.
+        DependencyError: the library is not installed.
     """
 
     def __init__(
         self, name: str, namespace: str, *, config_file: str | None = None, context: str | None = None
     ) -> None:
-        from kubernetes import config
-        from kubernetes.client import ApiClient, Configuration, CustomObjectsApi
-
+        try:
+            from kubernetes import config
+            from kubernetes.client import ApiClient, Configuration, CustomObjectsApi
+        except ImportError as error:
+            raise DependencyError(
+                f"a cluster is asked with the package '{error.name}', which KServe's SDK brings: pip install "
+                "'secondread[serve]'."
+            ) from error
         configuration, given = Configuration(), {"config_file": config_file} if config_file else {}
         if context:
             given["context"] = context
@@ -63,13 +69,17 @@ class InferenceService:
             InputError: it is not there, or may not be read.
             DependencyError: the API server does not answer.
         """
-        return self._call("get", PLURAL, partial(self._objects.get_namespaced_custom_object, **self._where()))
+        found: Document = self._call(
+            "get", PLURAL, partial(self._objects.get_namespaced_custom_object, **self._where())
+        )
+        return found
 
     def route(self) -> Document | None:
         """The HTTPRoute that KServe made for it; None where it made none."""
         where = self._where() | {"group": "gateway.networking.k8s.io", "version": "v1", "plural": "httproutes"}
         ask = partial(self._objects.get_namespaced_custom_object, **where)
-        return self._call("get", "httproutes", ask, maybe=True)
+        found: Document | None = self._call("get", "httproutes", ask, maybe=True)
+        return found
 
     def has_kind(self, group: str, version: str, plural: str) -> bool:
         """Whether the cluster knows a kind of object."""
@@ -130,12 +140,13 @@ class InferenceService:
 
     def _get(self, path: str) -> Document | None:
         def ask() -> Document:
-            found, _, _ = self._client.call_api(
+            answer, _, _ = self._client.call_api(
                 path, "GET", response_type="object", auth_settings=_BEARER, _request_timeout=_SECONDS
             )
-            return dict(found)
+            return dict(answer)
 
-        return self._call("get", path, ask, maybe=True)
+        found: Document | None = self._call("get", path, ask, maybe=True)
+        return found
 
     def _call(self, verb: str, what: str, ask: Callable[..., Any], *, maybe: bool = False) -> Any:
         from kubernetes.client import ApiException

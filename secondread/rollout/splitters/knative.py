@@ -12,12 +12,15 @@ Source: KServe 0.20, `ksvc_reconciler.go` (createKnativeService) and `inference_
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TYPE_CHECKING
 
 from secondread.errors import DependencyError, InputError
 from secondread.rollout.splitters.inference_service import Document, InferenceService
 from secondread.rollout.splitters.splitter import Done, Side, Split, check_deployable, check_split
-from secondread.tracking.registry import RegisteredVersion
+
+if TYPE_CHECKING:
+    from secondread.tracking.registry import RegisteredVersion
 
 STABLE = "secondread/stable-storage-uri"
 _MOST = 99  # percent
@@ -115,7 +118,7 @@ class KnativeSplitter:
 
         return self._change(change, "there is no candidate")
 
-    def _change(self, change: Any, what: str) -> Done:
+    def _change(self, change: Callable[[Document], Document | None], what: str) -> Done:
         changed = self._service.patch(change)
         return Done(changed, what if changed else f"{what} already")
 

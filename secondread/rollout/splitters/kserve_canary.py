@@ -9,12 +9,15 @@ Source: KServe 0.20, `inference_service_validation.go`, `predictor.go` (reconcil
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TYPE_CHECKING
 
 from secondread.errors import DependencyError, InputError
 from secondread.rollout.splitters.inference_service import MODE, Document, InferenceService
 from secondread.rollout.splitters.splitter import Done, Side, Split, check_deployable, check_split
-from secondread.tracking.registry import RegisteredVersion
+
+if TYPE_CHECKING:
+    from secondread.tracking.registry import RegisteredVersion
 
 _SCALER = "serving.kserve.io/autoscalerClass"
 _TAKEN_OVER = ("modelFormat", "runtime", "protocolVersion")  # of the stable model; the schema wants the first
@@ -107,7 +110,7 @@ class KServeCanarySplitter:
             "there is no candidate",
         )
 
-    def _change(self, change: Any, what: str) -> Done:
+    def _change(self, change: Callable[[Document], Document | None], what: str) -> Done:
         changed = self._service.patch(change)
         return Done(changed, what if changed else f"{what} already")
 

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from secondread.errors import InputError, IntegrityError
-from secondread.tracking.registry import RegisteredVersion
+
+if TYPE_CHECKING:
+    from secondread.tracking.registry import RegisteredVersion
 
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 
@@ -87,7 +89,7 @@ class Splitter(Protocol):
         """Put a version beside the stable one, without a share. Returns before it is ready: `read` says when."""
 
     def set_split(self, candidate_percent: int, *, mirrored: bool = False) -> Done:
-        """Give the candidate its share.
+        """Give the candidate its share; on a cluster this takes its time, and `read` says when it has it.
 
         Args:
             candidate_percent: of the requests, 0 to 100; above 0 the candidate must be ready.

@@ -172,7 +172,7 @@ def test_a_candidate_that_is_killed_costs_what_it_had_in_flight_and_nothing_more
     assert 0.3 < share < 0.7
 
 
-def test_where_the_candidate_is_down_a_large_request_reaches_the_stable_side(
+def test_where_the_candidate_is_down_every_request_reaches_the_stable_side_large_ones_too(
     splitter: EnvoySplitter,
     tried: RegisteredVersion,
     edge: Status,
@@ -188,9 +188,12 @@ def test_where_the_candidate_is_down_a_large_request_reaches_the_stable_side(
         process.kill()
         wait_until(lambda: not splitter.read().candidate.ready, seconds=60, what="the candidate to be gone")
         status, answer = ask(edge.url, film(1), padding=20 << 20)
+        with Load(edge, film(1), callers=8) as load:
+            wait_until(lambda: len(load.answers) >= 100, seconds=60, what="answers")
     finally:
         wait_until(lambda: splitter.read().candidate.ready, seconds=START_SECONDS, what="the candidate to be back")
     assert (status, answer["model_version"]) == (200, "1")
+    assert {each.status for each in load.answers} == {"200", "OK"}
     assert splitter.traffic().candidate.not_reached > before.candidate.not_reached
 
 
