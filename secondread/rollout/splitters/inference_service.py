@@ -132,7 +132,7 @@ class InferenceService:
         named = document["metadata"].get("annotations", {}).get(MODE) or document.get("status", {}).get(
             "deploymentMode", ""
         )
-        return _OLD_NAMES.get(named, named)
+        return str(_OLD_NAMES.get(named, named))
 
     def _where(self) -> dict[str, Any]:
         kind = {"group": GROUP, "version": VERSION, "plural": PLURAL}

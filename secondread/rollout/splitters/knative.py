@@ -13,7 +13,7 @@ Source: KServe 0.20, `ksvc_reconciler.go` (createKnativeService) and `inference_
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, TYPE_CHECKING
+from typing import TYPE_CHECKING
 
 from secondread.errors import DependencyError, InputError
 from secondread.rollout.splitters.inference_service import Document, InferenceService

@@ -10,7 +10,7 @@ Source: KServe 0.20, `inference_service_validation.go`, `predictor.go` (reconcil
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from secondread.errors import DependencyError, InputError
 from secondread.rollout.splitters.inference_service import MODE, Document, InferenceService
@@ -168,7 +168,7 @@ class KServeCanarySplitter:
 
 
 def _share(backends: list[Document], name: str) -> int:
-    weights = {each["name"]: each.get("weight", 1) for each in backends}
+    weights: dict[str, int] = {each["name"]: each.get("weight", 1) for each in backends}
     return round(100 * weights.get(name, 0) / max(1, sum(weights.values())))
 
 
