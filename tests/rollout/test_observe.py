@@ -1,0 +1,177 @@
+"""What Prometheus says of a version, as figures: what is not known is never zero."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import math
+import threading
+import urllib.parse
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+import pytest
+
+from secondread.config.observe import ObserveConfig, QueriesConfig
+from secondread.errors import DependencyError, InputError
+from secondread.rollout.observations import Histogram
+from secondread.rollout.observe import observe_side
+from secondread.rollout.prometheus import Prometheus, Sample
+
+END = 1_000_060.0
+Vector = list[tuple[dict[str, str], str]]
+
+
+class Answers:
+    """What a Prometheus says, by the name of the metric that is asked for; and what it was asked."""
+
+    def __init__(self) -> None:
+        self.by_metric: dict[str, Vector] = {
+            "in_flight": [({}, "1000055.5")],
+            "requests_total": [({"code": "200"}, "97.5"), ({"code": "503"}, "2")],
+            "request_seconds": [({"le": "0.3"}, "90"), ({"le": "+Inf"}, "99.5"), ({"le": "0.05"}, "60")],
+            "predictions": [({"label": "cxr-normal"}, "70"), ({"label": "cxr-covid"}, "0")],
+            "confidence": [({"le": "0.5"}, "10"), ({"le": "+Inf"}, "70")],
+            "out_of_distribution": [({}, "3")],
+            "drift": [({"statistic": "classes_psi"}, "0.01"), ({"statistic": "embedding_p"}, "NaN")],
+        }
+        self.asked: list[tuple[str, str]] = []
+        self.body: bytes | None = None  # in the place of all that
+        self.status = 200
+        self.url = ""
+
+    def answer(self, query: str) -> bytes:
+        if self.body is not None:
+            return self.body
+        (vector,) = [vector for name, vector in self.by_metric.items() if name in query]
+        result = [{"metric": labels, "value": [END, value]} for labels, value in vector]
+        return json.dumps({"status": "success", "data": {"resultType": "vector", "result": result}}).encode()
+
+
+@pytest.fixture
+def prometheus() -> Iterator[Answers]:
+    answers = Answers()
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            asked = urllib.parse.parse_qs(self.rfile.read(int(self.headers["content-length"])).decode())
+            answers.asked.append((asked["query"][0], asked["time"][0]))
+            self.send_response(answers.status)
+            self.end_headers()
+            with contextlib.suppress(ConnectionError):  # it reads no further than it must
+                self.wfile.write(answers.answer(asked["query"][0]))
+
+        def log_message(self, *_: Any) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        threading.Thread(target=server.serve_forever).start()
+        answers.url = f"http://127.0.0.1:{server.server_address[1]}"
+        yield answers
+        server.shutdown()
+
+
+@pytest.fixture
+def observe(prometheus: Answers) -> Callable[..., Any]:
+    def ask(*, version: str = "4", **config: Any) -> Any:
+        asked = ObserveConfig(prometheus_url=prometheus.url, **config)
+        return observe_side(asked, "chest", version, start=END - 60, end=END)
+
+    return ask
+
+
+def test_every_figure_of_a_window_is_read(observe: Callable[..., Any]) -> None:
+    side = observe()
+    assert side.requests == {"200": 97.5, "503": 2}
+    assert (side.total, side.failed) == (99.5, 2)
+    assert side.seconds == Histogram((0.05, 0.3), (60, 30, 9.5))
+    assert side.predictions == {"cxr-normal": 70, "cxr-covid": 0}
+    assert side.confidence == Histogram((0.5,), (10, 60))
+    assert side.out_of_distribution == 3
+    assert side.drift == {"classes_psi": 0.01}  # what is no number is not known
+    assert (side.ready, side.restarts) == (None, None)
+
+
+def test_one_version_is_asked_for_in_this_window_at_its_end(observe: Callable[..., Any], prometheus: Answers) -> None:
+    observe()
+    (requests,) = [query for query, _ in prometheus.asked if "requests_total" in query]
+    assert requests == 'sum by (code) (increase(secondread_requests_total{name="chest", version="4"}[60000ms]))'
+    assert {at for _, at in prometheus.asked} == {"1000060.000"}
+
+
+@pytest.mark.parametrize("figure", ["requests_total", "request_seconds", "predictions", "out_of_distribution"])
+def test_a_figure_without_a_series_is_not_known(observe: Callable[..., Any], prometheus: Answers, figure: str) -> None:
+    prometheus.by_metric[figure] = []
+    side = observe()
+    field = {"requests_total": "requests", "request_seconds": "seconds"}.get(figure, figure)
+    assert getattr(side, field) is None
+
+
+def test_buckets_that_extrapolation_put_out_of_order_are_empty_ones(
+    observe: Callable[..., Any], prometheus: Answers
+) -> None:
+    prometheus.by_metric["confidence"] = [({"le": "0.2"}, "10.0000001"), ({"le": "0.5"}, "10"), ({"le": "+Inf"}, "12")]
+    found = observe().confidence
+    assert found.counts == pytest.approx((10, 0, 2), abs=1e-6)
+
+
+def test_buckets_without_the_last_are_no_histogram(observe: Callable[..., Any], prometheus: Answers) -> None:
+    prometheus.by_metric["confidence"] = [({"le": "0.2"}, "10"), ({"le": "0.5"}, "11")]
+    assert observe().confidence is None
+
+
+@pytest.mark.parametrize("scraped", [[], [({}, "1000014.9")], [({}, "NaN")]])
+def test_of_a_version_that_was_not_scraped_lately_nothing_is_known(
+    observe: Callable[..., Any], prometheus: Answers, scraped: Vector
+) -> None:
+    prometheus.by_metric["in_flight"] = scraped
+    assert observe() is None
+
+
+@pytest.mark.parametrize(
+    "body", [b"", b"<html>", b"[]", b'{"data": {"resultType": "matrix", "result": []}}', b"x" * (1 << 23)]
+)
+def test_what_is_no_answer_is_nothing_known(observe: Callable[..., Any], prometheus: Answers, body: bytes) -> None:
+    prometheus.body = body
+    assert observe() is None
+
+
+def test_of_a_prometheus_that_is_gone_nothing_is_known() -> None:
+    gone = ObserveConfig(prometheus_url="http://127.0.0.1:1")
+    assert observe_side(gone, "chest", "4", start=END - 60, end=END) is None
+
+
+def test_a_query_that_it_does_not_understand_is_said_in_its_own_words(prometheus: Answers) -> None:
+    prometheus.status, prometheus.body = 400, b'{"status": "error", "error": "parse error: unclosed left brace"}'
+    with pytest.raises(DependencyError, match=r"`up\{` \(400, parse error: unclosed left brace\)"):
+        Prometheus(prometheus.url, timeout_seconds=5).query("up{", at=END)
+
+
+def test_infinite_values_are_values(prometheus: Answers) -> None:
+    prometheus.by_metric["drift"] = [({"statistic": "a"}, "+Inf")]
+    assert Prometheus(prometheus.url, timeout_seconds=5).query("drift", at=END) == [
+        Sample({"statistic": "a"}, math.inf)
+    ]
+
+
+@pytest.mark.parametrize("version", ["", 'a"} or vector(1) #', "a\\", "a\nb"])
+def test_what_would_be_another_query_is_refused(observe: Callable[..., Any], prometheus: Answers, version: str) -> None:
+    with pytest.raises(InputError, match="cannot stand in a query"):
+        observe(version=version)
+    assert not prometheus.asked
+
+
+def test_the_queries_are_settings(observe: Callable[..., Any], prometheus: Answers) -> None:
+    queries = QueriesConfig(drift='max(secondread_drift{namespace="eyes", version="$version", x=~"a$$"})')
+    observe(queries=queries)
+    assert ('max(secondread_drift{namespace="eyes", version="4", x=~"a$"})', "1000060.000") in prometheus.asked
+
+
+@pytest.mark.parametrize(
+    ("query", "message"),
+    [(" ", "drift is empty"), ("a$", "a dollar that is no placeholder"), ("a{x='$model'}", "a placeholder model")],
+)
+def test_a_query_that_cannot_be_asked_is_refused(query: str, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        QueriesConfig(drift=query)
