@@ -26,7 +26,8 @@ def observe_side(config: ObserveConfig, name: str, version: str, *, start: float
         config: where to ask, and what.
         name: of the model.
         version: of the model.
-        start, end: of the window, seconds since 1970.
+        start: of the window, seconds since 1970.
+        end: likewise.
     Returns:
         None where nothing can be said: Prometheus does not answer, or has not read the version's servers lately.
     Raises:
