@@ -9,18 +9,15 @@ events.jsonl         all that was done, a line each, with its reason and figures
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
-from pydantic import TypeAdapter, ValidationError
-
 from secondread.atomic import atomic_file, atomic_folder
 from secondread.config.rollout import RolloutConfig
 from secondread.errors import InputError, IntegrityError
+from secondread.rollout import log
 from secondread.rollout.decision import Decision
 from secondread.rollout.observations import Observation
 from secondread.rollout.state import RolloutState
@@ -138,9 +135,9 @@ class RolloutRecord:
         if folder.exists():
             raise InputError(f"{folder} is there already: a rollout has a folder of its own.")
         with atomic_folder(folder, marker=_PLAN) as aside:
-            (aside / _PLAN).write_bytes(_adapter(Plan).dump_json(plan, indent=1))
+            (aside / _PLAN).write_bytes(log.to_line(plan))
             kept = Kept(RolloutState.begun(plan.begun))
-            (aside / _KEPT).write_bytes(_adapter(Kept).dump_json(kept, indent=1))
+            (aside / _KEPT).write_bytes(log.to_line(kept))
         return cls(folder)
 
     @cached_property
@@ -180,64 +177,29 @@ class RolloutRecord:
 
     def saw(self, observation: Observation) -> None:
         """Keep what was seen."""
-        self._append(_OBSERVATIONS, observation)
+        log.append(self.folder / _OBSERVATIONS, observation)
 
     def observations(self) -> list[Observation]:
         """All that was seen, in order."""
-        return list(_lines(self.folder / _OBSERVATIONS, Observation))
+        return list(log.read(self.folder / _OBSERVATIONS, Observation))
 
     def tell(self, event: Event) -> None:
         """Keep what happened."""
-        self._append(_EVENTS, event)
+        log.append(self.folder / _EVENTS, event)
 
     def events(self) -> list[Event]:
         """All that happened, in order."""
-        return list(_lines(self.folder / _EVENTS, Event))
+        return list(log.read(self.folder / _EVENTS, Event))
 
     def _put(self, name: str, value: Any) -> None:
         with atomic_file(self.folder / name) as aside:
-            aside.write_bytes(_adapter(type(value)).dump_json(value, indent=1))
-
-    def _append(self, name: str, value: Any) -> None:
-        """A line that is on the disk when this returns; what a killed process left of one is ended before."""
-        with (self.folder / name).open("a+b") as file:
-            if file.tell() and _last_byte(file.fileno()) != b"\n":
-                file.write(b"\n")
-            file.write(_adapter(type(value)).dump_json(value) + b"\n")
-            file.flush()
-            os.fsync(file.fileno())
-
-
-def _adapter(kind: type[T]) -> TypeAdapter[T]:
-    return TypeAdapter(kind)
-
-
-def _last_byte(file: int) -> bytes:
-    return os.pread(file, 1, os.fstat(file).st_size - 1)
+            aside.write_bytes(log.to_line(value))
 
 
 def _read(file: Path, kind: type[T]) -> T:
     try:
-        return _adapter(kind).validate_json(file.read_bytes())
+        return log.from_line(file.read_bytes(), kind)
     except OSError as error:
         raise IntegrityError(f"{file} cannot be read ({error.strerror}): name the folder of a rollout.") from error
-    except ValidationError as error:
-        raise IntegrityError(f"{file} is not what a rollout keeps: {_first(error)}") from error
-
-
-def _lines(file: Path, kind: type[T]) -> Iterator[T]:
-    """Values of a file that may not be there; a line that a killed process did not end is passed over."""
-    if not file.is_file():
-        return
-    for number, line in enumerate(file.read_bytes().split(b"\n"), start=1):
-        try:
-            if line:
-                yield _adapter(kind).validate_json(line)
-        except ValidationError as error:
-            if error.errors(include_url=False)[0]["type"] != "json_invalid":
-                raise IntegrityError(f"{file} line {number} is not what a rollout keeps: {_first(error)}") from error
-
-
-def _first(error: ValidationError) -> str:
-    found = error.errors(include_url=False)[0]
-    return f"{'.'.join(str(each) for each in found['loc'])}: {found['msg']}"
+    except IntegrityError as error:
+        raise IntegrityError(f"{file} is not what a rollout keeps: {error}") from error

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from secondread.errors import IntegrityError
-from secondread.rollout.log import from_line, read_log, to_line
+from secondread.rollout.log import append, from_line, read, to_line
 from secondread.rollout.observations import Agreement, Histogram, Observation, Side, Split
 from tests.rollout.seen import window
 
@@ -17,8 +17,19 @@ WHOLE = window(3, shadow=Agreement(10.0, 2.5), checks={"load_test": True})
 @pytest.mark.parametrize("observation", [WHOLE, Observation(0.0, 0.1), Observation(0.0, 1.0, canary=Side(requests={}))])
 def test_a_line_is_what_was_seen(observation: Observation) -> None:
     line = to_line(observation)
-    assert "\n" not in line
-    assert from_line(line) == observation
+    assert b"\n" not in line
+    assert from_line(line, Observation) == observation
+
+
+def test_lines_are_read_in_their_order_and_one_that_was_not_ended_is_written_over(tmp_path: Path) -> None:
+    path, other = tmp_path / "observations.jsonl", Observation(0.0, 0.1)
+    assert list(read(path, Observation)) == []
+    append(path, WHOLE)
+    with path.open("ab") as file:
+        file.write(to_line(other)[:-5])
+    assert list(read(path, Observation)) == [WHOLE]
+    append(path, other)
+    assert list(read(path, Observation)) == [WHOLE, other]
 
 
 def test_not_known_is_not_zero() -> None:
@@ -56,9 +67,9 @@ def test_what_may_be_above_a_limit_counts() -> None:
 )
 def test_a_damaged_line_is_named(line: str, says: str, tmp_path: Path) -> None:
     path = tmp_path / "observations.jsonl"
-    path.write_text(f"{to_line(WHOLE)}\n{line}\n", encoding="utf-8")
+    path.write_bytes(to_line(WHOLE) + f"\n{line}\n".encode())
     with pytest.raises(IntegrityError, match=says) as error:
-        list(read_log(path))
+        list(read(path, Observation))
     assert f"{path} line 2: " in str(error.value)
     assert "\n" not in str(error.value)
 

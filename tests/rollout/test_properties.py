@@ -142,7 +142,7 @@ def test_stages_are_taken_one_by_one_and_weights_sum_to_100(
 @given(st.lists(events, min_size=20, max_size=60))
 def test_a_recorded_log_gives_the_same_decisions_again(kinds: list[str]) -> None:
     for state, observations, now, decision in run(kinds):
-        replayed = [from_line(to_line(each)) for each in observations]
+        replayed = [from_line(to_line(each), Observation) for each in observations]
         assert replayed == observations
         assert decide(POLICY, state, replayed, now) == decision
 
