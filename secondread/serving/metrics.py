@@ -21,6 +21,10 @@ REQUEST_SECONDS = Histogram(
     ["name", "version", "stage"],
     buckets=_SECONDS,
 )
+# What a request may come to. Each is there from the start as 0: of a count that first shows as 1, Prometheus's `increase`
+# knows nothing, and a version's first failure would be none.
+_CODES = (200, 400, 401, 404, 408, 413, 499, 500, 503)
+
 REQUESTS = Counter(
     "secondread_requests_total", "Requests by HTTP status, gRPC's included.", ["name", "version", "code"]
 )
@@ -76,6 +80,8 @@ class Measures:
         self._seconds = {
             stage: REQUEST_SECONDS.labels(name, version, stage) for stage in ("total", "fetch", "decode", "predict")
         }
+        for code in _CODES:
+            REQUESTS.labels(name, version, str(code))
         self._predictions = {label: PREDICTIONS.labels(name, version, label) for label in classes}
         self._confidence = CONFIDENCE.labels(name, version)
         self._out_of_distribution = OUT_OF_DISTRIBUTION.labels(name, version)
