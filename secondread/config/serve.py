@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from secondread.config.require import require
 
 LEAST_DRIFT_IMAGES = 100  # with fewer, chance alone looks like drift
-MOST_DRIFT_IMAGES = 2_000  # each is compared with each, which takes 0.3 GB
+MOST_DRIFT_IMAGES = 2_000  # each is compared with each, which takes 0.2 GB
 _LEVELS = ("debug", "info", "warning", "error")
 
 
