@@ -21,8 +21,6 @@ _TYPE = "type.googleapis.com/envoy"
 _ANSWER = "60s"  # the longest that an answer may take; the transformer gives up before
 # Below the transformer's 75 s, else a connection is used that is just being closed.
 _UPSTREAM_IDLE = "30s"
-    64 << 20
-)  # kept until it is answered, so that it can be mirrored, or sent to the other side; as ServeConfig
 _MOST_CONNECTIONS = 1024
 
 Document = dict[str, Any]
