@@ -21,8 +21,8 @@ REQUEST_SECONDS = Histogram(
     ["name", "version", "stage"],
     buckets=_SECONDS,
 )
-# What a request may come to. Each is there from the start as 0: of a count that first shows as 1, Prometheus's `increase`
-# knows nothing, and a version's first failure would be none.
+# What a request may come to. Each is there from the start as 0: of a count that first shows as 1, Prometheus's
+# `increase` knows nothing, and a version's first failure would be none.
 _CODES = (200, 400, 401, 404, 408, 413, 499, 500, 503)
 
 REQUESTS = Counter(
