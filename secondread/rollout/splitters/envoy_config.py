@@ -21,6 +21,9 @@ _TYPE = "type.googleapis.com/envoy"
 _ANSWER = "60s"  # the longest that an answer may take; the transformer gives up before
 # Below the transformer's 75 s, else a connection is used that is just being closed.
 _UPSTREAM_IDLE = "30s"
+# Of a body that comes before a side is reached: beyond Envoy's 1 MiB it could not be sent to the other side. As large
+# as a request may be for ServeConfig.
+_BODY_BYTES = 64 << 20
 _MOST_CONNECTIONS = 1024
 
 Document = dict[str, Any]
@@ -218,6 +221,7 @@ def _hosts(name: str, routes: list[Document]) -> Document:
     everybody = {
         "name": "all",
         "domains": ["*"],
+        "request_body_buffer_limit": _BODY_BYTES,
         "routes": routes,
     }
     return {"name": name, "virtual_hosts": [everybody]}
