@@ -96,7 +96,7 @@ def _side(version: Version, requests: int, times: npt.NDArray[np.float64], gener
         predictions=dict(zip(CLASSES, map(float, np.asarray(labels)), strict=True)),
         confidence=Histogram(SHARES, tuple(map(float, np.asarray(confidence)))),
         out_of_distribution=float(generator.binomial(films, OUTSIDE)),
-        drift={"classes_psi": float(generator.uniform(0, 0.1)), "confidence_psi": float(generator.uniform(0, 0.1))},
+        drift={"predictions_psi": float(generator.uniform(0, 0.1)), "confidence_psi": float(generator.uniform(0, 0.1))},
         ready=True,
         restarts=0.0,
     )

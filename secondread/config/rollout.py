@@ -89,7 +89,7 @@ class DriftLimit:
     above: float = 0.25  # exclusive, in the statistic's unit; of population stability, 0.25 is what is called a shift
 
     def __post_init__(self) -> None:
-        require(bool(self.statistic), "statistic is empty: name one of secondread_drift, such as classes_psi.")
+        require(bool(self.statistic), "statistic is empty: name one of secondread_drift, such as predictions_psi.")
 
 
 @dataclass(frozen=True)
@@ -101,7 +101,7 @@ class TriggerConfig:
     latency_seconds: float = 300.0  # for as long, without a better window between; the seeds' rule
     errors_above: float | None = 0.01  # share of requests, exclusive; the seeds' rule
     errors_seconds: float = 300.0  # for as long: what "sustained" means for latency
-    drift: tuple[DriftLimit, ...] = (DriftLimit("classes_psi"), DriftLimit("confidence_psi"))
+    drift: tuple[DriftLimit, ...] = (DriftLimit("predictions_psi"), DriftLimit("confidence_psi"))
     drift_seconds: float = 300.0  # for as long, likewise
     unready_seconds: float = 120.0  # not ready for as long; a model is loaded in seconds, an image pulled before
     restarts_above: int = 0  # of the new version's servers in a stage, exclusive; one that ends itself is not well

@@ -37,7 +37,7 @@ def side(requests: int = 1000, *, number: int = 0, failed: int = 0, slow: int = 
         "predictions": {"cxr-normal": float(normal), "cxr-covid": float(requests - normal)},
         "confidence": Histogram(SHARES, tuple(map(float, (0, requests - normal, normal, 0, 0)))),
         "out_of_distribution": float(requests // 50),
-        "drift": {"classes_psi": 0.01, "confidence_psi": 0.01},
+        "drift": {"predictions_psi": 0.01, "confidence_psi": 0.01},
         "ready": True,
         "restarts": 0.0,
     }

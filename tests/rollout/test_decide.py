@@ -72,7 +72,7 @@ def test_staging_waits_for_its_checks(checks: dict[str, bool], action: Action, s
 )
 def test_a_version_that_is_worse_is_rolled_back_with_the_figures(wrong: dict[str, Any], says: str) -> None:
     bad = [
-        changed(each, **wrong, drift={"classes_psi": 0.01, "confidence_psi": number / 1e4})
+        changed(each, **wrong, drift={"predictions_psi": 0.01, "confidence_psi": number / 1e4})
         for number, each in enumerate(WELL)
     ]
     decisions = looks(bad, state=in_stage("canary"))
@@ -94,9 +94,9 @@ def test_what_is_proven_beyond_its_limit_and_what_is_shown_within_its_margin_may
         ({"slow": 20}, 6, "2.00% of the new version's requests were slower than 500 ms for 300 s"),
         ({"failed": 20}, 6, "2.00% of the new version's requests failed for 300 s"),
         (
-            {"drift": {"classes_psi": 0.3, "confidence_psi": 0.0}},
+            {"drift": {"predictions_psi": 0.3, "confidence_psi": 0.0}},
             5,
-            "the new version's drift classes_psi is 0.3, above 0.25",
+            "the new version's drift predictions_psi is 0.3, above 0.25",
         ),
         ({"ready": False}, 2, "the new version has not been ready for 120 s"),
         ({"restarts": 1.0}, 1, "servers of the new version restarted 1 times, more than 0"),
@@ -132,7 +132,7 @@ def test_a_handful_of_requests_is_too_few_for_a_limit() -> None:
 
 
 def test_drift_of_both_versions_is_the_images_and_for_a_person() -> None:
-    drift = {"classes_psi": 0.3, "confidence_psi": 0.0}
+    drift = {"predictions_psi": 0.3, "confidence_psi": 0.0}
     both = [
         window(n, stable=side(9000, number=n, drift=drift), canary=side(1000, number=n, drift=drift)) for n in range(9)
     ]
@@ -151,7 +151,7 @@ def test_drift_of_both_versions_is_the_images_and_for_a_person() -> None:
         ({"split": None}, "the split of the traffic is not known"),
         ({"canary": side(1000, number=1, seconds=None)}, "this is not known: latency, tail"),
         ({"stable": side(9000, number=1, predictions=None)}, "this is not known: classes, outside"),
-        ({"canary": side(1000, number=1, drift=None)}, "this drift is not known: classes_psi, confidence_psi"),
+        ({"canary": side(1000, number=1, drift=None)}, "this drift is not known: predictions_psi, confidence_psi"),
     ],
 )
 def test_what_is_not_known_holds_with_an_alarm(last: dict[str, Any], says: str) -> None:

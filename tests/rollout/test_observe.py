@@ -34,7 +34,7 @@ class Answers:
             "predictions": [({"label": "cxr-normal"}, "70"), ({"label": "cxr-covid"}, "0")],
             "confidence": [({"le": "0.5"}, "10"), ({"le": "+Inf"}, "70")],
             "out_of_distribution": [({}, "3")],
-            "drift": [({"statistic": "classes_psi"}, "0.01"), ({"statistic": "embedding_p"}, "NaN")],
+            "drift": [({"statistic": "predictions_psi"}, "0.01"), ({"statistic": "embedding_p"}, "NaN")],
         }
         self.asked: list[tuple[str, str]] = []
         self.body: bytes | None = None  # in the place of all that
@@ -89,7 +89,7 @@ def test_every_figure_of_a_window_is_read(observe: Callable[..., Any]) -> None:
     assert side.predictions == {"cxr-normal": 70, "cxr-covid": 0}
     assert side.confidence == Histogram((0.5,), (10, 60))
     assert side.out_of_distribution == 3
-    assert side.drift == {"classes_psi": 0.01}  # what is no number is not known
+    assert side.drift == {"predictions_psi": 0.01}  # what is no number is not known
     assert (side.ready, side.restarts) == (None, None)
 
 

@@ -49,7 +49,7 @@ def seen(kind: str, number: int, stage: StageConfig, now: float, before: Observa
     wrong = {
         "slow": {"slow": got // 10},
         "fails": {"failed": got // 10},
-        "drifts": {"drift": {"classes_psi": 0.9, "confidence_psi": 0.9}},
+        "drifts": {"drift": {"predictions_psi": 0.9, "confidence_psi": 0.9}},
         "half-blind": {"seconds": None},
     }
     observation = Observation(
