@@ -7,6 +7,7 @@ from typing import Any
 from secondread.export.repository import RepositoryModel
 from secondread.model.session import SALIENCY
 from secondread.serving import contract
+from secondread.serving.wire import SAFE_INTEGER
 
 Schema = dict[str, Any]
 
@@ -49,8 +50,7 @@ def request_schema(model: RepositoryModel, max_images: int, *, urls: bool) -> Sc
     output = _open_object("name", name={"enum": list(contract.datatypes(model))}, parameters=_flags("binary_data"))
     return _open_object(
         "inputs",
-        # beyond these a parser of JSON takes a number for one with a fraction
-        id={"type": ["string", "integer", "null"], "minimum": -(2**63), "maximum": 2**64 - 1},
+        id={"type": ["string", "integer", "null"], "minimum": -SAFE_INTEGER, "maximum": SAFE_INTEGER},
         inputs=_list({"oneOf": inputs} if urls else inputs[0], 1, 1),
         outputs={**_or_null(_list(output)), "description": "Those that are wanted; by default all."},
         parameters=_flags("binary_data_output"),

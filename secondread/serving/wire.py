@@ -19,7 +19,7 @@ from secondread.serving.contract import Answer, Request, Tensor
 
 LENGTH_HEADER = "inference-header-content-length"
 _LENGTH_DIGITS = 20
-_EXACT_BELOW = 2.0**64  # whole numbers from here on come out of the parser as rounded ones with a fraction
+SAFE_INTEGER = 2**53 - 1  # beyond it readers of JSON do not agree on a number (RFC 8259, section 6)
 _MAX_COMMAS = 10_000  # in the JSON part; a full request has about a hundred, and base64 none
 _EXAMPLE = '{"inputs": [{"name": "image", "datatype": "BYTES", "shape": [1], "data": ["<base64>"]}]}'
 
@@ -199,10 +199,10 @@ def _flag(description: Mapping[str, Any], what: str, name: str, *, default: bool
 
 def _identifier(document: Mapping[str, Any]) -> str:
     value = _unless_null(document, "id", "")
-    if isinstance(value, float) and value.is_integer() and abs(value) < _EXACT_BELOW:
+    if isinstance(value, float) and value.is_integer():
         value = int(value)  # 5.0 is an integer to JSON Schema
-    if type(value) not in (str, int):
-        raise InputError("'id' is no text: send one, or leave it out.")
+    if type(value) is not str and (type(value) is not int or abs(value) > SAFE_INTEGER):
+        raise InputError("'id' is no text, and no whole number below 2^53: send one of them, or leave it out.")
     return str(value)
 
 

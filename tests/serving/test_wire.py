@@ -21,14 +21,14 @@ def parsed(identifier: str) -> RestRequest:
         ("7", "7"),
         ("7.0", "7"),
         ("-7e2", "-700"),
-        ("18446744073709551615", "18446744073709551615"),
+        ("9007199254740991", "9007199254740991"),
     ],
 )
 def test_texts_and_whole_numbers_are_taken(sent: str, read: str) -> None:
     assert parsed(sent).id == read
 
 
-@pytest.mark.parametrize("sent", ["7.5", "18446744073709551616", "1e300", "true", "[]", "{}"])
+@pytest.mark.parametrize("sent", ["7.5", "9007199254740992", "-9007199254740992.0", "1e300", "true", "[]", "{}"])
 def test_what_could_not_be_said_back_is_refused(sent: str) -> None:
     with pytest.raises(InputError, match="'id' is no text"):
         parsed(sent)
