@@ -38,7 +38,7 @@ def decide(policy: RolloutConfig, state: RolloutState, observations: Sequence[Ob
     if now < state.seen:
         return Decision(Action.HOLD, f"The clock went back by {state.seen - now:.0f} s.", alarm=True)
     seen = [each for each in observations if each.start >= state.since and each.end <= now]
-    windows = judged(seen, stage, policy.evidence, since=state.since, now=now)
+    windows = judged(seen, stage, policy.evidence, since=state.since)
     found = triggers(policy, seen, windows)
     figures = _figures(windows, found)
     if late := _late(policy, stage, state, now):

@@ -17,8 +17,7 @@ from __future__ import annotations
 
 import numpy as np
 import numpy.typing as npt
-from scipy.special import betaln, xlog1py, xlogy
-from scipy.stats import chi2
+from scipy.special import betaln, chdtri, xlog1py, xlogy
 
 Floats = npt.NDArray[np.float64]
 
@@ -111,7 +110,7 @@ def alike_beside(events: Floats, trials: Floats, base_events: Floats, base_trial
         differences += sign * (counts / totals - share)
         variances += share * (1 - share) / totals
     squares = _share(differences**2, variances).sum(axis=0)
-    return np.asarray(np.maximum(1.0, squares / chi2.ppf(1 - sure, freedom)))
+    return np.asarray(np.maximum(1.0, squares / chdtri(freedom, sure)))
 
 
 def _share(events: Floats, trials: Floats) -> Floats:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from scipy.stats import beta
+from scipy.special import betaincinv
 
 from secondread.config.rollout import EvidenceConfig, StageConfig
 from secondread.rollout.observations import Observation, Split
@@ -42,7 +42,7 @@ def _off(part: float, total: float, percent: float, points: float) -> str:
     """The measured share in percent where it is not what was asked for, else empty; unknown is off."""
     if not total:
         return "an unknown share"
-    low = beta.ppf(_CHANCE / 2, part, total - part + 1) if part else 0.0
-    high = beta.isf(_CHANCE / 2, part + 1, total - part) if part < total else 1.0
+    low = betaincinv(part, total - part + 1, _CHANCE / 2) if part else 0.0
+    high = betaincinv(part + 1, total - part, 1 - _CHANCE / 2) if part < total else 1.0
     asked, tolerance = percent / 100, points / 100
     return "" if low <= asked + tolerance and high >= asked - tolerance else f"{part / total:.1%}"

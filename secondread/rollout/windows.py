@@ -10,26 +10,25 @@ from secondread.rollout.observations import Observation, Side
 
 
 def judged(
-    observations: Sequence[Observation], stage: StageConfig, evidence: EvidenceConfig, *, since: float, now: float
+    seen: Sequence[Observation], stage: StageConfig, evidence: EvidenceConfig, *, since: float
 ) -> list[Observation]:
-    """The windows that count: whole, after traffic has settled, in order, and with requests of each side that has any.
+    """The windows that count: after traffic has settled, in order, and with requests of each side that has any.
 
-    A window that overlaps the one before would count its requests twice, and one from the future comes of a clock that
-    was set back. A window that says of a version exactly what the one before said is a stuck exporter's, or a cache's:
-    it counts as no time, so that a constant series never passes.
+    A window that overlaps the one before would count its requests twice. A window that says of a version exactly what
+    the one before said is a stuck exporter's, or a cache's: it counts as no time, so that a constant series never
+    passes.
 
     Args:
-        observations: in the order in which they were made.
+        seen: windows of the stage, in the order in which they were made.
         stage: that the rollout is in.
         evidence: how much a window needs.
         since: when its traffic was set, in seconds since 1970.
-        now: likewise.
     """
     taken: list[Observation] = []
     settled = since + (evidence.settle_seconds if stage.has_requests else 0.0)
-    for window in observations:
+    for window in seen:
         before = taken[-1] if taken else None
-        if window.start < (before.end if before else settled) or window.end > now:
+        if window.start < (before.end if before else settled):
             continue
         sides = _sides(window, stage)
         enough = all(side and (side.total or 0.0) >= evidence.window_requests_at_least for side in sides)

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from secondread.rollout.compare import FIGURES, Verdict, compare, compared, level
 from secondread.rollout.observations import Agreement, Histogram, Observation
+from secondread.rollout.sequential import log_evidence
+from secondread.rollout.shares import shares_of
 from tests.rollout.seen import BOUNDS, POLICY, changed, of_stage, side
 
 CANARY = next(stage for stage in POLICY.stages if stage.name == "canary")
@@ -89,3 +93,21 @@ def test_the_two_limits_of_a_figure_are_apart() -> None:
     [errors] = [each for each in compare(lenient, CANARY, bad) if each.figure == "errors"]
     assert errors.verdict is Verdict.WITHIN
     assert str(errors) == "0.50% requests that failed beside 0.00% of the stable version's"
+
+
+def test_a_figure_is_held_to_its_part_of_the_level_and_a_histogram_to_that_of_each_bound() -> None:
+    bad = [changed(each, requests={"200": 995.0, "500": 5.0}) for each in WELL]
+    slow = [changed(each, seconds=Histogram(BOUNDS, (820.0, 180.0, 0.0, 0.0, 0.0, 0.0))) for each in bad]
+    found = {each.figure: each for each in compare(POLICY, CANARY, slow)}
+    errors = log_evidence(*(np.array([each]) for each in (150.0, 30_000.0, 0.0, 270_000.0, 0.0025)))
+    assert found["errors"].evidence == pytest.approx(float(errors[0]) / math.log(1 / level(POLICY)))
+    shares = shares_of("latency", slow, POLICY.evidence)
+    assert shares
+    times = log_evidence(
+        shares.events / shares.alike,
+        shares.total / shares.alike,
+        shares.base_events / shares.alike,
+        shares.base_total / shares.alike,
+        np.array(0.03),
+    )
+    assert found["latency"].evidence == pytest.approx(times.max() / math.log(len(BOUNDS) / level(POLICY)))

@@ -86,6 +86,11 @@ def run(kinds: Sequence[str]) -> list[tuple[RolloutState, list[Observation], flo
     return taken
 
 
+def of_stage(state: RolloutState, observations: Sequence[Observation], now: float) -> list[Observation]:
+    """What was seen in the stage, and not in the future."""
+    return [each for each in observations if each.start >= state.since and each.end <= now]
+
+
 rollouts = st.lists(events, min_size=20, max_size=60).map(run)
 
 
@@ -97,7 +102,7 @@ def test_nothing_goes_on_without_enough_data_in_every_window_that_counts(
     for state, observations, now, decision in rollout:
         stage = stage_of(POLICY, state)
         if decision.action in ACTIONS_ONWARD and stage.has_requests:
-            windows = judged(observations, stage, POLICY.evidence, since=state.since, now=now)
+            windows = judged(of_stage(state, observations, now), stage, POLICY.evidence, since=state.since)
             assert windows[-1] is observations[-1]
             assert watched_seconds(windows) >= LEAST
             assert sum(each.canary.total or 0 for each in windows if each.canary) >= stage.requests_at_least
@@ -115,8 +120,8 @@ def test_nothing_goes_on_while_a_limit_is_exceeded_or_a_person_has_paused_it(
 ) -> None:
     for state, observations, now, decision in rollout:
         if decision.action in ACTIONS_ONWARD:
-            windows = judged(observations, stage_of(POLICY, state), POLICY.evidence, since=state.since, now=now)
-            new = [each for each in observations if each.start >= state.since and each.end <= now]
+            new = of_stage(state, observations, now)
+            windows = judged(new, stage_of(POLICY, state), POLICY.evidence, since=state.since)
             assert not triggers(POLICY, new, windows)
             assert not state.paused
         if state.paused or state.ended:
