@@ -104,7 +104,7 @@ class TriggerConfig:
     drift: tuple[DriftLimit, ...] = (DriftLimit("predictions_psi"), DriftLimit("confidence_psi"))
     drift_seconds: float = 300.0  # for as long, likewise
     unready_seconds: float = 120.0  # not ready for as long; a model is loaded in seconds, an image pulled before
-    restarts_above: int = 0  # of the new version's servers in a stage, exclusive; one that ends itself is not well
+    restarts_above: int = 0  # of the new version's servers since it came, exclusive; one that ends itself is not well
 
     def __post_init__(self) -> None:
         slow = self.latency_ms_above

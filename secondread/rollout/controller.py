@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 from secondread.atomic import one_at_a_time
@@ -19,14 +19,29 @@ from secondread.rollout.decide import decide
 from secondread.rollout.decision import Action, Decision
 from secondread.rollout.observations import Observation
 from secondread.rollout.record import Event, Intent, Kept, Plan, RolloutRecord, Word
+from secondread.rollout.splitters import splitter
 from secondread.rollout.splitters.splitter import Splitter
 from secondread.rollout.state import RolloutState, stage_of
 from secondread.tracking.registry import RegisteredVersion
 
 log = get_logger(__name__)
 
+
+@dataclass(frozen=True)
+class Checked:
+    """What a check of a stage came to.
+
+    Attributes:
+        passed: whether it is passed.
+        what: one sentence, with the figures.
+    """
+
+    passed: bool
+    what: str
+
+
 Observe = Callable[[Plan, StageConfig, float, float], Observation]  # what was seen from the one time to the other
-Check = Callable[[], bool]  # whether a check of a stage is passed
+Check = Callable[[RegisteredVersion, splitter.Side], Checked | None]  # of a candidate; None as long as it goes on
 Tell = Callable[[Plan, Event], None]  # whoever is to know; one that fails stops nothing
 
 
@@ -99,13 +114,13 @@ class Controller:
 
     def _look(self, kept: Kept, now: float) -> Kept:
         plan, stage = self._record.plan, stage_of(self._record.plan.policy, kept.state)
-        self._hold_to(stage, kept.state, now)
+        there = self._hold_to(stage, kept.state, now)
         seen = self._record.observations()
         start = max([kept.state.since, *(each.end for each in seen[-1:])])
         if now > start:
             observation = self._observe(plan, stage, start, now)
             known = {name for each in seen if each.start >= kept.state.since for name in each.checks}
-            done = {name: self._checks[name]() for name in stage.checks if name in self._checks and name not in known}
+            done = self._check(stage, there.candidate, known, kept.state, now)
             observation = replace(observation, checks={**observation.checks, **done})
             self._record.saw(observation)
             seen.append(observation)
@@ -119,17 +134,37 @@ class Controller:
         self._record.write(intended)
         return self._carry_out(intended, Intent(decision), now)
 
-    def _hold_to(self, stage: StageConfig, state: RolloutState, now: float) -> None:
+    def _check(
+        self, stage: StageConfig, side: splitter.Side | None, known: set[str], state: RolloutState, now: float
+    ) -> dict[str, bool]:
+        """What the checks of a stage have come to since the last look; one that cannot be done is asked again."""
+        done: dict[str, bool] = {}
+        if side is None or not side.ready:
+            return done
+        candidate = self._champions.version(self._record.plan.name, self._record.plan.candidate)
+        for name in [name for name in stage.checks if name in self._checks and name not in known]:
+            try:
+                checked = self._checks[name](candidate, side)
+            except SecondReadError as error:
+                self._event(now, "failed", state, f"{name}: {error}", alarm=True)
+                continue
+            if checked:
+                done[name] = checked.passed
+                self._event(now, "checked", state, f"{name}: {checked.what}")
+        return done
+
+    def _hold_to(self, stage: StageConfig, state: RolloutState, now: float) -> splitter.Split:
         """Have the requests shared as the stage says, whoever changed it since."""
         candidate = self._champions.version(self._record.plan.name, self._record.plan.candidate)
         there = self._splitter.read()
         if there.candidate is None or there.candidate.digest != candidate.digest:
             self._event(now, "corrected", state, self._splitter.deploy(candidate).what)
             there = self._splitter.read()
-        asked = (stage.traffic_percent, bool(stage.mirror_percent))
+        asked = (min(stage.traffic_percent, self._splitter.most_percent), bool(stage.mirror_percent))
         if (there.candidate_percent, there.mirrored) != asked and there.candidate and there.candidate.ready:
             done = self._splitter.set_split(asked[0], mirrored=asked[1])
             self._event(now, "corrected", state, done.what)
+        return there
 
     def _obey(self, word: Word, kept: Kept, now: float) -> Kept:
         """A person's word goes before all that is seen, and before what was decided and is not done yet."""
@@ -155,7 +190,8 @@ class Controller:
         match decision.action:
             case Action.ADVANCE:
                 stage = plan.policy.stages[kept.state.stage + 1]
-                self._splitter.set_split(stage.traffic_percent, mirrored=bool(stage.mirror_percent))
+                share = min(stage.traffic_percent, self._splitter.most_percent)
+                self._splitter.set_split(share, mirrored=bool(stage.mirror_percent))
             case Action.PROMOTE:
                 self._splitter.promote(self._champions.version(plan.name, plan.candidate))
                 self._champions.promoted(plan.name, plan.candidate, actor=plan.actor, reason=decision.reason)

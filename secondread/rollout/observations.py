@@ -78,7 +78,8 @@ class Side:
         readings: of its readings that a physician looked at, how many were not shared.
         drift: each statistic of `secondread_drift`.
         ready: whether its servers are.
-        restarts: of its servers in this window.
+        restarts: of its servers, since it was deployed.
+        problem: why one of them ended or does not answer, where that is known; one line.
     """
 
     requests: Mapping[str, float] | None = None
@@ -90,6 +91,7 @@ class Side:
     drift: Mapping[str, float] | None = None
     ready: bool | None = None
     restarts: float | None = None
+    problem: str = ""
 
     def __post_init__(self) -> None:
         if odd := [code for code in self.requests or () if not (code.isdecimal() and len(code) == _DIGITS)]:
@@ -142,6 +144,11 @@ class Split:
 
     def __post_init__(self) -> None:
         _no_less_than_none((self.stable, self.canary, self.mirrored))
+
+    @property
+    def canary_share(self) -> float:
+        """Of the answers that the new version gave, 0 to 1; no number where nobody was asked."""
+        return self.canary / total if (total := self.stable + self.canary) else math.nan
 
 
 @dataclass(frozen=True)

@@ -65,15 +65,22 @@ def _unready(config: TriggerConfig, seen: Sequence[Observation]) -> Iterator[Tri
     run = _latest(seen, lambda window: window.canary is not None and window.canary.ready is False)
     if run:
         seconds, limit = watched_seconds(run), config.unready_seconds
-        what = f"the new version has not been ready for {seconds:.0f} s"
+        what = f"the new version has not been ready for {seconds:.0f} s{_because(run)}"
         yield Trigger("ready", seconds, limit, seconds, seconds >= limit, what)
 
 
 def _restarts(config: TriggerConfig, seen: Sequence[Observation]) -> Iterator[Trigger]:
-    count = sum((window.canary.restarts or 0.0) for window in seen if window.canary)
+    count = max((window.canary.restarts or 0.0 for window in seen if window.canary), default=0.0)
     if count > config.restarts_above:
-        what = f"servers of the new version restarted {count:.0f} times, more than {config.restarts_above}"
+        times = "once" if count == 1 else f"{count:.0f} times"
+        what = f"servers of the new version restarted {times}, more than {config.restarts_above}{_because(seen)}"
         yield Trigger("restarts", count, config.restarts_above, watched_seconds(seen), True, what)
+
+
+def _because(seen: Sequence[Observation]) -> str:
+    """The last problem that is known of the new version."""
+    problems = [window.canary.problem for window in seen if window.canary and window.canary.problem]
+    return f" ({problems[-1]})" if problems else ""
 
 
 def _counted(policy: RolloutConfig, judged: Sequence[Observation]) -> Iterator[Trigger]:

@@ -22,6 +22,7 @@ from secondread.tracking.registry import RegisteredVersion, Registry, VersionRec
 from secondread.tracking.runs import mlflow_errors, without_password
 
 EVENT = "event."  # tags of a version, by time
+_LONGEST_TAG = 5000  # characters that MLflow stores
 
 log = get_logger(__name__)
 
@@ -176,7 +177,7 @@ def _change(
         preparing, champion, tidying = moves(registry.raw_aliases(name), after)
         if champion:
             event = {"action": action, "actor": decision.actor, "reason": decision.reason, "from": before}
-            _write_down(registry, name, version, {**event, "despite": despite} if despite else event)
+            write_down(registry, name, version, {**event, "despite": despite} if despite else event)
         _move(registry, name, [*preparing, *champion])
     try:
         _move(registry, name, tidying)
@@ -189,9 +190,34 @@ def _change(
     return change
 
 
-def _write_down(registry: Registry, name: str, version: str, event: Mapping[str, object]) -> None:
-    at = datetime.now(UTC).strftime("%Y-%m-%dT%H-%M-%S.%fZ")  # MLflow takes no colon in every version
-    registry.client.set_model_version_tag(name, version, f"{EVENT}{at}", json.dumps(event))
+def write_down(
+    registry: Registry,
+    name: str,
+    version: str,
+    event: Mapping[str, object],
+    *,
+    prefix: str = EVENT,
+    at: datetime | None = None,
+) -> None:
+    """Keep something that happened with a version, as a tag.
+
+    Args:
+        registry: of the model.
+        name: of the model.
+        version: its number.
+        event: what, as JSON has it; where it is too long for a tag, without its `figures`.
+        prefix: of the tag's name.
+        at: when; now by default.
+    Raises:
+        InputError: there is no such version.
+        DependencyError: the registry does not answer.
+    """
+    when = (at or datetime.now(UTC)).strftime("%Y-%m-%dT%H-%M-%S.%fZ")  # MLflow takes no colon in every version
+    text = json.dumps(event)
+    if len(text) > _LONGEST_TAG:
+        text = json.dumps({key: each for key, each in event.items() if key != "figures"})
+    with mlflow_errors(registry.client):
+        registry.client.set_model_version_tag(name, version, f"{prefix}{when}", text[:_LONGEST_TAG])
 
 
 def _move(registry: Registry, name: str, wanted: Moves) -> None:

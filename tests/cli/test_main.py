@@ -51,6 +51,10 @@ COMMANDS = [
     ["explain"],
     ["batch"],
     ["loadtest"],
+    *(
+        ["rollout", each]
+        for each in ("start", "control", "status", "pause", "resume", "promote", "rollback", "history")
+    ),
     ["doctor"],
 ]
 

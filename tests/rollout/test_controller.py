@@ -6,13 +6,13 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from itertools import count
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 
 from secondread.config.rollout import CompareConfig, EvidenceConfig, RolloutConfig, StageConfig, TriggerConfig
 from secondread.errors import DependencyError, InputError
-from secondread.rollout.controller import Controller
+from secondread.rollout.controller import Checked, Controller
 from secondread.rollout.observations import Observation, Side, Split
 from secondread.rollout.record import Event, Plan, RolloutRecord, Word
 from secondread.rollout.splitters import splitter
@@ -49,6 +49,8 @@ def version(number: int) -> RegisteredVersion:
 class World:
     """All that is outside of the controller: who has which share, who is champion; and when the controller dies."""
 
+    mirrors: ClassVar[bool] = True
+    most_percent: ClassVar[int] = 100
     stable: int = 1
     candidate: int | None = None
     percent: int = 0
@@ -130,9 +132,10 @@ class World:
         mirrored = everything if stage.mirror_percent else 0.0
         return Observation(start, end, old, new, Split(everything * (1 - share), everything * share, mirrored))
 
-    def load_test(self) -> bool:
+    def load_test(self, candidate: RegisteredVersion, side: splitter.Side) -> Checked:
+        assert (candidate.version, side.digest) == (2, candidate.digest)
         self.deeds.append("load test")
-        return self.passes
+        return Checked(self.passes, "99 % of 300 requests took less than 200 ms")
 
 
 @pytest.fixture

@@ -99,7 +99,7 @@ def test_what_is_proven_beyond_its_limit_and_what_is_shown_within_its_margin_may
             "the new version's drift predictions_psi is 0.3, above 0.25",
         ),
         ({"ready": False}, 2, "the new version has not been ready for 120 s"),
-        ({"restarts": 1.0}, 1, "servers of the new version restarted 1 times, more than 0"),
+        ({"restarts": 1.0}, 1, "servers of the new version restarted once, more than 0"),
     ],
 )
 def test_limits_of_its_own_end_a_version_even_with_all_the_traffic(

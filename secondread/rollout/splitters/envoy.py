@@ -9,10 +9,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from http import HTTPStatus
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from secondread.atomic import one_at_a_time
 from secondread.errors import DependencyError, InputError
+from secondread.rollout.observations import Split as Counted
 from secondread.rollout.splitters.edge_files import Deployed, EdgeFiles, Server, Wanted
 from secondread.rollout.splitters.envoy_admin import EnvoyAdmin, Requests, Routed
 from secondread.rollout.splitters.splitter import Done, Side, Split, check_deployable, check_split
@@ -36,8 +37,8 @@ class Traffic:
     stable: Requests
     candidate: Requests | None
 
-    def candidate_share(self, before: Traffic) -> float | None:
-        """Share of the requests since then that the weights gave to the candidate, 0 to 1, reached or not.
+    def since(self, before: Traffic) -> Counted | None:
+        """How the requests since then were split by the weights, whether the candidate was reached or not.
 
         Returns:
             None where there were no requests, or Envoy or a version started anew in between: nothing is known then.
@@ -46,11 +47,11 @@ class Traffic:
             return None
         answered = self.candidate.sent - before.candidate.sent
         not_reached = self.candidate.not_reached - before.candidate.not_reached
+        mirrored = self.candidate.mirrored - before.candidate.mirrored
         by_stable = self.stable.sent - before.stable.sent - not_reached
-        requests = answered + not_reached + by_stable
-        if min(answered, not_reached, by_stable) < 0 or not requests:
+        if min(answered, not_reached, mirrored, by_stable) < 0 or not answered + not_reached + by_stable:
             return None
-        return (answered + not_reached) / requests
+        return Counted(by_stable, answered + not_reached, mirrored)
 
 
 class EnvoySplitter:
@@ -60,6 +61,9 @@ class EnvoySplitter:
         home: folder of everything written at run time, as the edge has it.
         timeout_seconds: for Envoy to do as told.
     """
+
+    mirrors: ClassVar[bool] = True
+    most_percent: ClassVar[int] = 100
 
     def __init__(self, home: Path, *, timeout_seconds: float = 30.0) -> None:
         self._files = EdgeFiles(home)
@@ -168,7 +172,8 @@ class EnvoySplitter:
 
     def _side(self, deployed: Deployed) -> Side:
         server = self._files.read_status().servers.get(deployed.version, Server())
-        return Side(deployed.storage_uri, _answers(server.url), server.problem, server.restarts)
+        ready = _answers(server.url)
+        return Side(deployed.storage_uri, ready, server.problem, server.restarts, server.url, server.grpc_url)
 
     def _check_ready(self, deployed: Deployed) -> None:
         side = self._side(deployed)

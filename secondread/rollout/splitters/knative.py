@@ -13,7 +13,7 @@ Source: KServe 0.20, `ksvc_reconciler.go` (createKnativeService) and `inference_
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from secondread.errors import DependencyError, InputError
 from secondread.rollout.splitters.inference_service import Document, InferenceService
@@ -34,6 +34,9 @@ class KnativeSplitter:
     Args:
         service: whose requests are shared.
     """
+
+    mirrors: ClassVar[bool] = False
+    most_percent: ClassVar[int] = _MOST
 
     def __init__(self, service: InferenceService) -> None:
         self._service = service

@@ -10,7 +10,7 @@ Source: KServe 0.20, `inference_service_validation.go`, `predictor.go` (reconcil
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from secondread.errors import DependencyError, InputError
 from secondread.rollout.splitters.inference_service import MODE, Document, InferenceService
@@ -31,6 +31,9 @@ class KServeCanarySplitter:
     Args:
         service: whose requests are shared.
     """
+
+    mirrors: ClassVar[bool] = False
+    most_percent: ClassVar[int] = 100
 
     def __init__(self, service: InferenceService) -> None:
         self._service = service

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, ClassVar, Protocol
 
 from secondread.errors import InputError, IntegrityError
 
@@ -27,12 +27,15 @@ class Side:
         ready: whether it answers.
         problem: why it does not, where that is known; one line.
         restarts: how often it ended by itself and was started again, where that is known.
+        url, grpc_url: where it alone is asked, whatever the split; empty where that is not known.
     """
 
     storage_uri: str
     ready: bool
     problem: str = ""
     restarts: int = 0
+    url: str = ""
+    grpc_url: str = ""
 
     @property
     def digest(self) -> str:
@@ -80,7 +83,14 @@ class Splitter(Protocol):
 
     Every method may raise InputError (it cannot be done as asked, and why) and DependencyError (what routes the
     requests does not answer, or has not done as told in time).
+
+    Attributes:
+        mirrors: whether it can.
+        most_percent: that a candidate can have before it is promoted.
     """
+
+    mirrors: ClassVar[bool]
+    most_percent: ClassVar[int]
 
     def read(self) -> Split:
         """What is really set."""

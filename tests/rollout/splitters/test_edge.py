@@ -73,7 +73,7 @@ def test_each_side_gets_its_share_of_both_protocols(
     counted = splitter.traffic()
     assert counted.candidate.sent - before.candidate.sent == (answers + calls).count("2")
     assert counted.stable.sent - before.stable.sent == (answers + calls).count("1")
-    assert counted.candidate_share(before) == (answers + calls).count("2") / len(load.answers)
+    assert counted.since(before).canary_share == (answers + calls).count("2") / len(load.answers)
 
 
 def test_nothing_fails_while_the_share_changes_and_the_candidate_goes(
@@ -127,7 +127,7 @@ def test_what_is_mirrored_changes_no_answer(
     counted = splitter.traffic()
     assert counted.candidate.mirrored - before.candidate.mirrored == asked
     assert counted.candidate.sent == before.candidate.sent
-    assert counted.candidate_share(before) == 0
+    assert counted.since(before).canary_share == 0
     with pytest.raises(InputError, match="would read its own requests twice"):
         splitter.set_split(10, mirrored=True)
 
@@ -158,7 +158,7 @@ def test_a_candidate_that_is_killed_costs_what_it_had_in_flight_and_what_came_be
         killed = time.monotonic()
         os.kill(server(edge_process, "2").pid, signal.SIGKILL)
         wait_until(lambda: splitter.traffic().candidate.not_reached >= 10, seconds=60, what="requests to find nobody")
-        share = splitter.traffic().candidate_share(before)
+        share = splitter.traffic().since(before).canary_share
         assert splitter.read().candidate_percent == 50
         wait_until(lambda: splitter.read().candidate.restarts == 1, seconds=60, what="it to be started again")
         assert "exit code -9" in splitter.read().candidate.problem
@@ -253,7 +253,7 @@ def test_envoy_is_back_with_the_same_shares_when_it_is_killed(
     wait_until(lambda: answers(edge.url, film(1)), seconds=60, what="Envoy to be back on its port")
     read = splitter.read()
     assert (read.candidate_percent, read.mirrored) == (30, False)
-    assert splitter.traffic().candidate_share(splitter.traffic()) is None  # nothing was asked, so nothing is known
+    assert splitter.traffic().since(splitter.traffic()) is None  # nothing was asked, so nothing is known
 
 
 def test_over_the_network_envoy_gives_figures_and_takes_no_orders(splitter: EnvoySplitter, edge: Status) -> None:

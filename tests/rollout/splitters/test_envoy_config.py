@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from secondread.errors import InputError, IntegrityError
+from secondread.rollout import observations
 from secondread.rollout.splitters.envoy import Traffic
 from secondread.rollout.splitters.envoy_admin import Requests
 from secondread.rollout.splitters.envoy_config import clusters, routes
@@ -69,16 +70,16 @@ def traffic(stable: int, candidate: int, not_reached: int = 0) -> Traffic:
 
 def test_the_share_between_two_moments_counts_who_was_not_reached_for_the_candidate() -> None:
     before = traffic(1000, 100)
-    assert traffic(1090, 110).candidate_share(before) == 0.1
+    assert traffic(1090, 110).since(before) == observations.Split(90, 10)
     # 10 of the stable version's 100 were the candidate's
-    assert traffic(1100, 100, not_reached=10).candidate_share(before) == 0.1
+    assert traffic(1100, 100, not_reached=10).since(before) == observations.Split(90, 10)
 
 
 def test_nothing_is_known_without_requests_or_where_counting_began_anew() -> None:
     before = traffic(1000, 100)
-    assert before.candidate_share(before) is None
-    assert traffic(50, 5).candidate_share(before) is None
-    assert Traffic(Requests(sent=2000), None).candidate_share(before) is None
+    assert before.since(before) is None
+    assert traffic(50, 5).since(before) is None
+    assert Traffic(Requests(sent=2000), None).since(before) is None
 
 
 @pytest.mark.parametrize("percent", [-1, 101])

@@ -1,0 +1,369 @@
+"""`secondread rollout`: let a new version in, watch it, and have the last word."""
+
+from __future__ import annotations
+
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+from rich.console import Console
+from rich.live import Live
+from rich.table import Table
+
+from secondread.cli.output import Json, example, print_json, print_line, print_table
+from secondread.config.environment import Environment
+from secondread.config.serve import ServeConfig
+from secondread.config.settings import parse_settings
+from secondread.errors import GateRefused, InputError
+
+if TYPE_CHECKING:
+    # what asks the registry takes seconds to import, which `--help` should not pay
+    from secondread.config.control import ControlConfig
+    from secondread.rollout.record import RolloutRecord
+
+_WORD_SECONDS = 60.0  # for whoever carries the rollout on to obey; a look at a slow Prometheus takes some
+_POLL_SECONDS = 0.2
+_SHOWN_SECONDS = 1.0  # between two pictures of a rollout that is watched
+
+app = typer.Typer(help="Let a new version in by stages, and out again if it does not earn it.", no_args_is_help=True)
+
+Name = Annotated[str, typer.Option(help="Of the model.")]
+Actor = Annotated[str, typer.Option(help="Who does it.", envvar="USER")]
+Reason = Annotated[str, typer.Option(help="Why, in a sentence.")]
+Number = Annotated[int, typer.Option("--rollout", help="Its number; 0: the newest.")]
+ControlFile = Annotated[
+    Path | None,
+    typer.Option("--control", help="How it is carried on, a control.yaml.", envvar="SECONDREAD_CONTROL"),
+]
+Settings = Annotated[
+    list[str], typer.Option("--set", help="A setting of the control file, such as control.interval_seconds=30.")
+]
+
+
+@app.command(
+    epilog=example(
+        "secondread rollout start --reason 'learned from 2,000 more films'",
+        "secondread rollout start 7 --policy docs/rollout.yaml --detach --reason 'fewer missed effusions'",
+    )
+)
+def start(
+    reason: Reason,
+    candidate: Annotated[str, typer.Argument(help="Version or alias.")] = "challenger",
+    name: Name = ServeConfig.name,
+    policy: Annotated[Path | None, typer.Option(help="A rollout.yaml; by default docs/rollout.yaml's values.")] = None,
+    detach: Annotated[bool, typer.Option("--detach", help="Begin only: `rollout control` carries it on.")] = False,
+    actor: Actor = "unknown",
+    control: ControlFile = None,
+    settings: Settings = [],  # noqa: B006
+    json: Json = False,
+) -> None:
+    """Begin to let a version in beside the champion, and carry that on until it has ended.
+
+    Exit code 4 where the version is rolled back. Ctrl-C leaves the rollout as it is: `rollout control` goes on with it.
+    """
+    from secondread.config.rollout import RolloutConfig
+    from secondread.rollout.carry_on import begin
+    from secondread.rollout.policy import read_policy
+
+    environment, config = Environment.read(), _control(control, settings)
+    record = begin(
+        candidate,
+        name=name,
+        policy=read_policy(policy) if policy else RolloutConfig(),
+        config=config,
+        environment=environment,
+        actor=actor,
+        reason=_said(reason),
+        now=time.time(),
+    )
+    if not detach:
+        _carry_on(record, config, environment)
+    _show(record, json=json)
+    _refuse(record)
+
+
+@app.command(epilog=example("secondread rollout control", "secondread rollout control --control control.yaml --once"))
+def control(
+    once: Annotated[bool, typer.Option("--once", help="Look once, as a cron job would.")] = False,
+    control_file: ControlFile = None,
+    settings: Settings = [],  # noqa: B006
+) -> None:
+    """Carry on every rollout that has not ended, and those that begin later, until Ctrl-C."""
+    from secondread.rollout.carry_on import Carrier
+    from secondread.rollout.home import Rollouts
+
+    environment, config = Environment.read(), _control(control_file, settings)
+    with Carrier(config, environment) as carrier:
+        if once:
+            carrier.once(Rollouts(environment.home).running(), now=time.time())
+        else:
+            carrier.all(clock=time.time, stop=_stopped(), seen=lambda: None)
+
+
+@app.command(
+    epilog=example("secondread rollout status", "secondread rollout status --watch", "secondread rollout status --json")
+)
+def status(
+    name: Name = ServeConfig.name,
+    number: Number = 0,
+    watch: Annotated[bool, typer.Option("--watch", help="Go on showing it until it has ended.")] = False,
+    json: Json = False,
+) -> None:
+    """Show where a rollout is: its stage, both versions' figures, and what was decided why."""
+    record = _rollout(name, number)
+    if watch and not json:
+        stop = _stopped()
+        with _live(record) as show:
+            while not (ended := record.read().state.ended) and not stop.wait(_SHOWN_SECONDS):
+                show()
+        if not ended:
+            return
+    else:
+        _show(record, json=json)
+
+
+@app.command(epilog=example("secondread rollout pause --reason 'a scanner is being replaced'"))
+def pause(
+    reason: Reason,
+    name: Name = ServeConfig.name,
+    actor: Actor = "unknown",
+    control: ControlFile = None,
+) -> None:
+    """Hold a rollout where it is, whatever is seen, until somebody resumes it."""
+    _say("pause", name, actor, reason, _control(control, []))
+
+
+@app.command(epilog=example("secondread rollout resume --reason 'the scanner is back'"))
+def resume(
+    reason: Reason,
+    name: Name = ServeConfig.name,
+    actor: Actor = "unknown",
+    control: ControlFile = None,
+) -> None:
+    """Let a rollout go on that was paused, by a person or because it could not be told."""
+    _say("resume", name, actor, reason, _control(control, []))
+
+
+@app.command(epilog=example("secondread rollout promote --reason 'the old one misses every effusion'"))
+def promote(
+    reason: Reason,
+    name: Name = ServeConfig.name,
+    actor: Actor = "unknown",
+    control: ControlFile = None,
+) -> None:
+    """Make the version that is tried the champion now, whatever is still to be shown. It must be ready, and signed."""
+    _say("promote", name, actor, reason, _control(control, []))
+
+
+@app.command(
+    epilog=example(
+        "secondread rollout rollback --reason 'readings are late'",
+        "secondread rollout rollback --to 3 --reason 'both are wrong since Monday'",
+    )
+)
+def rollback(
+    reason: Reason,
+    to: Annotated[int, typer.Option(help="Version to go back to; by default the champion stays.")] = 0,
+    name: Name = ServeConfig.name,
+    actor: Actor = "unknown",
+    control: ControlFile = None,
+) -> None:
+    """End a rollout now. With --to, also go back to an earlier version, be a rollout running or not."""
+    if to:
+        from secondread.tracking.registry import Registry
+
+        Registry(Environment.read().mlflow_tracking_uri).get(name, str(to))
+    _say("roll_back", name, actor, reason, _control(control, []), to=to)
+
+
+@app.command(
+    epilog=example("secondread rollout history", "secondread rollout history --rollout 3 --html var/rollout-3.html")
+)
+def history(
+    name: Name = ServeConfig.name,
+    number: Number = 0,
+    html: Annotated[Path | None, typer.Option(help="Write the timeline of one rollout, a page.")] = None,
+    json: Json = False,
+) -> None:
+    """List the rollouts of a model, or the events of one of them, or write its timeline."""
+    from secondread.rollout.home import Rollouts
+
+    if html is not None:
+        from secondread.atomic import atomic_file
+        from secondread.rollout.view.page import timeline_page
+
+        page = timeline_page(_rollout(name, number))
+        with atomic_file(html) as aside:
+            aside.write_text(page, encoding="utf-8")
+        print_line(f"timeline {html}")
+        return
+    records = [_rollout(name, number)] if number else Rollouts(Environment.read().home).all(name)
+    if json:
+        print_json([_as_json(each) for each in records])
+    elif not records:
+        print_line(f"there has been no rollout of '{name}'")
+    else:
+        print_table(_events(records[0]) if number else _rollouts(records))
+
+
+def _control(file: Path | None, settings: list[str]) -> ControlConfig:
+    from secondread.rollout.control import read_control
+
+    return read_control(file, parse_settings(settings, ("control",))["control"])
+
+
+def _rollout(name: str, number: int = 0) -> RolloutRecord:
+    from secondread.rollout.home import Rollouts
+
+    return Rollouts(Environment.read().home).get(name, number)
+
+
+def _stopped() -> threading.Event:
+    """Set by Ctrl-C, and by who asks a process to end."""
+    stop = threading.Event()
+    for each in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(each, lambda *_: stop.set())
+    return stop
+
+
+class _live:  # noqa: N801 - a context manager, read as a word
+    """A rollout's view that is kept up to date on a terminal, and nothing where there is none: events are logged."""
+
+    def __init__(self, record: RolloutRecord) -> None:
+        self._record, self._live = record, None
+        if sys.stderr.isatty():
+            self._live = Live(console=Console(stderr=True), auto_refresh=False)
+
+    def __enter__(self) -> Callable[[], None]:
+        if self._live:
+            self._live.start()
+        return self._show
+
+    def __exit__(self, *_: object) -> None:
+        if self._live:
+            self._show()
+            self._live.stop()
+
+    def _show(self) -> None:
+        if self._live:
+            from secondread.rollout.view.terminal import view
+
+            self._live.update(view(self._record, time.time()), refresh=True)
+
+
+def _carry_on(record: RolloutRecord, config: ControlConfig, environment: Environment) -> None:
+    from secondread.rollout.carry_on import Carrier
+
+    with _live(record) as show, Carrier(config, environment) as carrier:
+        carrier.until_ended(record, clock=time.time, stop=_stopped(), seen=show)
+
+
+def _say(
+    action: Literal["pause", "resume", "promote", "roll_back"],
+    name: str,
+    actor: str,
+    reason: str,
+    config: ControlConfig,
+    *,
+    to: int = 0,
+) -> None:
+    """Ask for something, and have it done: by whoever carries the rollout on, or here where nobody does."""
+    from secondread.errors import DependencyError
+    from secondread.rollout.carry_on import Carrier
+    from secondread.rollout.record import Word
+
+    record, environment = _rollout(name), Environment.read()
+    if record.read().state.ended and not to:
+        raise InputError(
+            f"rollout {record.folder.name} of '{name}' has ended: there is nothing to {action.replace('_', ' ')}."
+        )
+    known = len(record.events())
+    record.say(Word(action, actor, _said(reason), to))
+    deadline = time.monotonic() + _WORD_SECONDS
+    while record.word() is not None or record.read().intent:
+        try:
+            with Carrier(config, environment) as carrier:
+                carrier.look(record, time.time())
+        except DependencyError:  # somebody else carries it on, and obeys
+            pass
+        if time.monotonic() > deadline:
+            raise DependencyError(
+                f"'{action}' is kept and not obeyed after {_WORD_SECONDS:.0f} s: does `secondread rollout control` run?"
+            )
+        time.sleep(_POLL_SECONDS)
+    for event in record.events()[known:]:
+        print_line(f"{event.what.replace('_', ' ')}: {event.reason}")
+
+
+def _show(record: RolloutRecord, *, json: bool) -> None:
+    from secondread.rollout.view.terminal import view
+
+    if json:
+        print_json(_as_json(record))
+    else:
+        Console(highlight=False).print(view(record, time.time()))
+
+
+def _refuse(record: RolloutRecord) -> None:
+    """Say with the exit code that a version was rolled back."""
+    state = record.read().state
+    if state.ended == "roll_back":
+        raise GateRefused(f"version {record.plan.candidate} was rolled back: {_last(record)}")
+
+
+def _last(record: RolloutRecord) -> str:
+    """Why it ended, or what was decided last."""
+    events = record.events()
+    return events[-1].reason if events else ""
+
+
+def _as_json(record: RolloutRecord) -> dict[str, Any]:
+    from dataclasses import asdict
+
+    plan, kept = record.plan, record.read()
+    return {
+        "rollout": int(record.folder.name),
+        "name": plan.name,
+        "stable": plan.stable,
+        "candidate": plan.candidate,
+        "actor": plan.actor,
+        "reason": plan.reason,
+        "begun": plan.begun,
+        "stage": plan.policy.stages[kept.state.stage].name,
+        "state": asdict(kept.state),
+        "events": [asdict(each) for each in record.events()],
+    }
+
+
+def _rollouts(records: list[RolloutRecord]) -> Table:
+    table = Table("rollout", "begun", "stable", "candidate", "by", "stage", "ended", "why", box=None, pad_edge=False)
+    for record in records:
+        plan, state = record.plan, record.read().state
+        ended = state.ended.replace("_", " ") or ("paused" if state.paused else "-")
+        stage = plan.policy.stages[state.stage].name
+        versions = (str(plan.stable), str(plan.candidate))
+        table.add_row(record.folder.name, _at(plan.begun), *versions, plan.actor, stage, ended, _last(record))
+    return table
+
+
+def _events(record: RolloutRecord) -> Table:
+    table = Table("at", "stage", "what", "", "why", box=None, pad_edge=False)
+    for event in record.events():
+        alarm = "alarm" if event.alarm else ""
+        table.add_row(_at(event.at), event.stage, event.what.replace("_", " "), alarm, event.reason)
+    return table
+
+
+def _at(seconds: float) -> str:
+    return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(seconds))
+
+
+def _said(reason: str) -> str:
+    if not reason.strip():
+        raise InputError("--reason is empty: say why, in a sentence.")
+    return reason.strip()

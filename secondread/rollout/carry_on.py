@@ -1,0 +1,208 @@
+"""Carries rollouts on: makes the controller of each out of what is configured, and has it look again and again."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterable
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from secondread.config.control import ControlConfig
+from secondread.config.environment import Environment
+from secondread.errors import DependencyError, InputError
+from secondread.logging import get_logger
+from secondread.rollout.champions import RegistryChampions
+from secondread.rollout.checks import CONFORMANCE, LOAD_TEST, Check
+from secondread.rollout.controller import Controller, Tell
+from secondread.rollout.home import Rollouts
+from secondread.rollout.record import Event, Plan, RolloutRecord
+from secondread.rollout.splitters.envoy import EnvoySplitter
+from secondread.rollout.state import RolloutState
+from secondread.rollout.tell import News, Webhook
+from secondread.rollout.watch import Watch
+
+if TYPE_CHECKING:
+    from secondread.config.rollout import RolloutConfig
+    from secondread.rollout.splitters.splitter import Splitter
+
+_WORD_SECONDS = 0.5  # between two looks for a person's word: they wait
+
+log = get_logger(__name__)
+
+
+def open_splitter(config: ControlConfig, environment: Environment) -> Splitter:
+    """Whoever shares the requests.
+
+    Raises:
+        InputError: there are no credentials of a cluster.
+        DependencyError: the library that asks a cluster is not installed.
+    """
+    if config.splitter == "envoy":
+        return EnvoySplitter(environment.home)
+    from secondread.rollout.splitters.inference_service import InferenceService
+    from secondread.rollout.splitters.knative import KnativeSplitter
+    from secondread.rollout.splitters.kserve_canary import KServeCanarySplitter
+
+    service = InferenceService(config.service, config.namespace)
+    return KnativeSplitter(service) if config.splitter == "knative" else KServeCanarySplitter(service)
+
+
+def begin(
+    candidate: str,
+    *,
+    name: str,
+    policy: RolloutConfig,
+    config: ControlConfig,
+    environment: Environment,
+    actor: str,
+    reason: str,
+    now: float,
+) -> RolloutRecord:
+    """Begin a rollout of a registered version beside the champion. Nothing is deployed yet: the first look does.
+
+    Args:
+        candidate: version or alias.
+        name: of the model.
+        policy: by which it is decided.
+        config: who shares the requests.
+        environment: where registry and records are.
+        actor: who begins it.
+        reason: why.
+        now: seconds since 1970.
+    Raises:
+        InputError: there is no such version, it is the champion, the champion is not what is served, the splitter
+            cannot do what the policy wants, or a rollout of this model has not ended.
+        DependencyError: the registry or the splitter does not answer.
+    """
+    from secondread.tracking.registry import Registry
+
+    registry = Registry(environment.mlflow_tracking_uri)
+    champion, new = registry.get(name), registry.get(name, candidate)
+    if new.version == champion.version:
+        raise InputError(f"version {new.version} of '{name}' is the champion: there is nothing to let in.")
+    splitter = open_splitter(config, environment)
+    mirrored = [stage.name for stage in policy.stages if stage.mirror_percent]
+    if mirrored and not splitter.mirrors:
+        raise InputError(
+            f"{config.splitter} mirrors no requests: leave stage {mirrored[0]} out of the policy, and ask more of the "
+            "first stage with a share."
+        )
+    served = splitter.read().stable
+    if served.digest != champion.digest:
+        raise InputError(
+            f"what answers now (digest {served.digest[:12]}) is not the champion, version {champion.version} (digest "
+            f"{champion.digest[:12]}): have them agree first, by `secondread register promote` or `rollback`."
+        )
+    plan = Plan(name, champion.version, new.version, policy, actor, reason, now)
+    record = Rollouts(environment.home).begin(plan)
+    record.tell(Event(now, "begun", policy.stages[0].name, f"{actor}: {reason}"))
+    return record
+
+
+@dataclass
+class _Carried:
+    controller: Controller
+    checks: list[Check]
+    looked: float = float("-inf")
+
+
+class Carrier:
+    """Carries on rollouts until it is closed. One rollout is carried on by one process at a time.
+
+    Args:
+        config: how.
+        environment: where registry and records are.
+    """
+
+    def __init__(self, config: ControlConfig, environment: Environment) -> None:
+        self._config, self._environment = config, environment
+        self._carried: dict[Path, _Carried] = {}
+        self._stack = ExitStack()
+        self._refused: set[str] = set()
+
+    def __enter__(self) -> Carrier:
+        """Itself."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Let others carry on."""
+        for carried in self._carried.values():
+            for check in carried.checks:
+                check.stop()
+        self._stack.close()
+
+    def look(self, record: RolloutRecord, now: float) -> RolloutState:
+        """Have its controller look once, where it is time to, or somebody has asked for something.
+
+        Args:
+            record: of the rollout.
+            now: seconds since 1970.
+        Returns:
+            Where it is afterwards.
+        Raises:
+            DependencyError: another process carries it on.
+        """
+        carried = self._carried.get(record.folder) or self._take(record)
+        if record.word() or not 0 <= now - carried.looked < self._config.interval_seconds:
+            carried.looked = now
+            return carried.controller.tick(now)
+        return record.read().state
+
+    def until_ended(
+        self, record: RolloutRecord, *, clock: Callable[[], float], stop: threading.Event, seen: Callable[[], None]
+    ) -> RolloutState:
+        """Carry one on until it has ended, or one is to stop.
+
+        Args:
+            record: of the rollout.
+            clock: seconds since 1970.
+            stop: says that one is to stop.
+            seen: called after each look.
+        """
+        while True:
+            state = self.look(record, clock())
+            seen()
+            if state.ended or stop.wait(_WORD_SECONDS):
+                return state
+
+    def all(self, *, clock: Callable[[], float], stop: threading.Event, seen: Callable[[], None]) -> None:
+        """Carry on whatever has not ended, and what begins later, until one is to stop.
+
+        Args:
+            clock: seconds since 1970.
+            stop: says that one is to stop.
+            seen: called after each look.
+        """
+        while not stop.is_set():
+            self.once(Rollouts(self._environment.home).running(), now=clock())
+            seen()
+            stop.wait(_WORD_SECONDS)
+
+    def once(self, records: Iterable[RolloutRecord], *, now: float) -> None:
+        """Look at each once; what another process carries on is left to it."""
+        for record in records:
+            try:
+                self.look(record, now)
+            except DependencyError as error:
+                if str(error) not in self._refused:
+                    self._refused.add(str(error))
+                    log.warning("%s", error)
+
+    def _take(self, record: RolloutRecord) -> _Carried:
+        splitter = open_splitter(self._config, self._environment)
+        champions = RegistryChampions(self._environment)
+        checks = {
+            kind: Check(kind, record.folder, load_test=self._config.load_test, images=self._config.images)
+            for kind in (LOAD_TEST, CONFORMANCE)
+        }
+        told: list[Tell] = [News(champions.write_down)]
+        if self._config.webhook_url:
+            told.append(News(Webhook(self._config.webhook_url, timeout_seconds=self._config.webhook_seconds)))
+        counted = splitter.traffic if isinstance(splitter, EnvoySplitter) else None
+        watch = Watch(self._config.observe, splitter, counted)
+        controller = Controller(record, splitter, champions, watch, checks=checks, tell=tuple(told))
+        self._stack.enter_context(controller.alone())
+        carried = self._carried[record.folder] = _Carried(controller, list(checks.values()))
+        return carried
