@@ -15,7 +15,7 @@ from secondread.serving.load_setting import encoded_images
 from secondread.serving.predict import ask_server
 
 _ALIKE = 1e-6  # of probabilities, whoever asks and however
-_MOST_IMAGES = 4
+_MOST_IMAGES = 2
 
 
 @dataclass(frozen=True)
