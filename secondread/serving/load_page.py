@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from secondread.config.loadtest import LoadTestConfig
+from secondread.page.over_time import Line, over_time_svg, swatch_svg
 from secondread.page.page import render_page
-from secondread.serving.load_chart import Line, over_time_svg, swatch_svg
 from secondread.serving.load_result import FULL, LoadTestResult
 
 _TEMPLATE = Path(__file__).parent / "load_page.html"

@@ -1,4 +1,4 @@
-"""Figures over the time of a load test, as lines, all charts of a page on the same axis of time."""
+"""Figures over time, as lines, all charts of a page on the same axis of time."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from secondread.page.drawing import draw, ticks, upright
 
 _LEFT, _TOP, _WIDTH = 62.0, 22.0, 780.0  # above, room for the name of a limit at the very top
 _DASHES = ("", "7 3", "2 3")
-_MINUTES_FROM = 300.0  # seconds of a test whose axis is in minutes
+_MINUTES_FROM = 300.0  # seconds from which the axis is in minutes
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ def over_time_svg(
     Args:
         places: seconds, of each value.
         lines: at least one, with as many values.
-        total: seconds of the test.
+        total: seconds of the axis.
         title: of the vertical axis, with its unit.
         height: of the plot.
         limit: where a dashed line goes across; far above all values it is left out, so that these can be seen.
