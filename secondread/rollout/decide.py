@@ -13,7 +13,7 @@ from secondread.rollout.observations import Observation
 from secondread.rollout.split import split_fault
 from secondread.rollout.state import RolloutState, stage_of
 from secondread.rollout.triggers import Trigger, drift_unknown, triggers
-from secondread.rollout.windows import judged, watched_seconds
+from secondread.rollout.windows import judged, requests_of_new, watched_seconds
 
 
 def decide(policy: RolloutConfig, state: RolloutState, observations: Sequence[Observation], now: float) -> Decision:
@@ -155,7 +155,7 @@ def _missing(stage: StageConfig, seen: Sequence[Observation], windows: Sequence[
     if awaited := [name for name in stage.checks if name not in checks]:
         parts.append(f"{', '.join(awaited)} not done")
     if stage.has_requests:
-        watched, requests = watched_seconds(windows), _requests(windows)
+        watched, requests = watched_seconds(windows), requests_of_new(windows)
         if watched < stage.seconds_at_least:
             parts.append(f"{watched:.0f} of {stage.seconds_at_least:.0f} s watched")
         if requests < stage.requests_at_least:
@@ -163,21 +163,16 @@ def _missing(stage: StageConfig, seen: Sequence[Observation], windows: Sequence[
     return ", ".join(parts)
 
 
-def _requests(windows: Sequence[Observation]) -> float:
-    """Of the new version."""
-    return sum(window.canary.total or 0.0 for window in windows if window.canary)
-
-
 def _passed(stage: StageConfig, windows: Sequence[Observation], comparisons: Sequence[Comparison]) -> str:
     if not stage.has_requests:
         return f"Stage {stage.name} is passed: {', '.join(stage.checks)}."
     told = _all([each for each in comparisons if each.verdict is Verdict.WITHIN]) or "no limit was exceeded"
-    watched = f"{_requests(windows):,.0f} requests in {watched_seconds(windows):,.0f} s"
+    watched = f"{requests_of_new(windows):,.0f} requests in {watched_seconds(windows):,.0f} s"
     return f"Stage {stage.name} is passed with {watched}: {told}."
 
 
 def _figures(windows: Sequence[Observation], found: Sequence[Trigger]) -> dict[str, float]:
-    figures = {"requests": _requests(windows), "watched_seconds": watched_seconds(windows)}
+    figures = {"requests": requests_of_new(windows), "watched_seconds": watched_seconds(windows)}
     return figures | {each.name: each.value for each in found}
 
 

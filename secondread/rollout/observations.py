@@ -53,6 +53,27 @@ class Histogram:
         at = int(np.searchsorted(self.bounds, limit, side="right")) - 1
         return float(self.above[at]) if at >= 0 else self.total
 
+    def quantile(self, share: float) -> float | None:
+        """The value that a share of the values is at or below, as Prometheus's `histogram_quantile` tells it.
+
+        Within a bucket values are taken to lie evenly, and the first one to begin at 0. A value beyond the last bound
+        cannot be told, and is that bound: at least so much.
+
+        Args:
+            share: in [0, 1]; 0.99 gives P99.
+        Returns:
+            In the figure's unit; None where there is no value.
+        """
+        if not self.total or not self.bounds:
+            return None
+        upto = np.cumsum(self.counts)
+        at = int(np.searchsorted(upto, max(share * self.total, np.nextafter(0, 1))))  # never one that is empty
+        if at >= len(self.bounds):
+            return self.bounds[-1]
+        low = self.bounds[at - 1] if at else 0.0
+        part = 1 - (upto[at] - share * self.total) / self.counts[at]
+        return float(low + (self.bounds[at] - low) * part)
+
 
 @dataclass(frozen=True)
 class Agreement:

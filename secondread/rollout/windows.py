@@ -43,6 +43,11 @@ def watched_seconds(windows: Sequence[Observation]) -> float:
     return sum(window.seconds for window in windows)
 
 
+def requests_of_new(windows: Sequence[Observation]) -> float:
+    """Requests of the new version, mirrored ones among them; where they are not known they count for none."""
+    return sum(window.canary.total or 0.0 for window in windows if window.canary)
+
+
 def _sides(window: Observation, stage: StageConfig) -> list[Side | None]:
     """The sides that have requests."""
     return [window.canary, window.stable] if stage.has_both_sides else [window.canary]
