@@ -179,7 +179,8 @@ class Controller:
                 self._record.obeyed(word)
                 return self._record.read()
             case "promote" | "roll_back":
-                intent = Intent(Decision(Action(word.action), reason), word.to)
+                figures = {"to_version": float(word.to)} if word.to else {}  # so that the event says where it went
+                intent = Intent(Decision(Action(word.action), reason, figures), word.to)
                 intended = Kept(replace(state, ended="") if word.to else state, intent)
                 self._record.write(intended)
                 self._record.obeyed(word)

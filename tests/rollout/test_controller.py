@@ -319,6 +319,7 @@ def test_a_person_goes_back_to_any_earlier_version_while_it_runs(
     world.dies_at = len(world.deeds) + deed if deed else 0
     assert run(record, world, first=at_canary).ended == "roll_back"
     assert (world.stable, world.candidate, world.champion) == (7, None, 7)
+    assert record.events()[-1].figures == {"to_version": 7.0}
 
 
 def test_who_cannot_be_told_stops_nothing(record: RolloutRecord, world: World) -> None:
