@@ -14,21 +14,9 @@ from markupsafe import Markup, escape
 
 from secondread.evaluation.calibration import ReliabilityBin
 from secondread.evaluation.curves import PrCurve, RocCurve
-from secondread.page.drawing import draw, upright
+from secondread.page.drawing import colour_class, dash, draw, upright
 
-COLOURS = 9  # colours of the page; a tenth class begins again, with another dash pattern
-_DASHES = ("", "7 3", "2 3", "10 3 2 3")
 _STRONG = 0.6  # opacity from which a cell is so dark that its text must turn light
-
-
-def colour_class(index: int) -> str:
-    """Style class of the colour of a class."""
-    return f"c{index % COLOURS}"
-
-
-def dash(index: int) -> str:
-    """Dash pattern of a class: solid, then others, so that neighbours differ without colour."""
-    return _DASHES[index % len(_DASHES)]
 
 
 def confusion_svg(matrix: Sequence[Sequence[int]], names: Sequence[str]) -> Markup:

@@ -1,4 +1,7 @@
-"""What every SVG picture of a page begins and ends with. Colours come from the page's own style, by class."""
+"""What SVG pictures of pages have in common: how they begin and end, their axes, and how lines are told apart.
+
+Colours come from the page's own style, by class.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,9 @@ import math
 from collections.abc import Sequence
 
 from markupsafe import Markup, escape
+
+COLOURS = 9  # of a page's style; a tenth class begins again, with another dash pattern
+_DASHES = ("", "7 3", "2 3", "10 3 2 3")
 
 
 def draw(
@@ -38,6 +44,16 @@ def draw(
 def upright(text: str, *, y: float) -> str:
     """The title of a vertical axis, at the left edge, centred at a height."""
     return f'<text class="axis" transform="translate(12 {y}) rotate(-90)" text-anchor="middle">{escape(text)}</text>'
+
+
+def colour_class(index: int) -> str:
+    """Style class of the colour of a class."""
+    return f"c{index % COLOURS}"
+
+
+def dash(index: int) -> str:
+    """Dash pattern of a class: solid, then others, so that neighbours differ without colour."""
+    return _DASHES[index % len(_DASHES)]
 
 
 def ticks(low: float, high: float) -> list[float]:

@@ -7,10 +7,9 @@ from dataclasses import dataclass
 
 from markupsafe import Markup, escape
 
-from secondread.page.drawing import draw, ticks, upright
+from secondread.page.drawing import dash, draw, ticks, upright
 
 _LEFT, _TOP, _WIDTH = 62.0, 22.0, 780.0  # above, room for the name of a limit at the very top
-_DASHES = ("", "7 3", "2 3")
 _MINUTES_FROM = 300.0  # seconds from which the axis is in minutes
 
 
@@ -90,7 +89,7 @@ def over_time_svg(
 
 def swatch_svg(line: Line) -> Markup:
     """Its line, for a legend."""
-    stroke = f'<line class="curve {line.colour}" stroke-dasharray="{_DASHES[line.dash]}" x1="0" x2="30" y1="6" y2="6"/>'
+    stroke = f'<line class="curve {line.colour}" stroke-dasharray="{dash(line.dash)}" x1="0" x2="30" y1="6" y2="6"/>'
     return draw([stroke], width=30, height=12, font=10, label="", kind="swatch")
 
 
@@ -106,5 +105,5 @@ def _polylines(points: Sequence[tuple[float, float] | None], line: Line) -> list
             pieces.append([])
         else:
             pieces[-1].append(f"{point[0]},{point[1]}")
-    style = f'class="curve {line.colour}" stroke-dasharray="{_DASHES[line.dash]}"'
+    style = f'class="curve {line.colour}" stroke-dasharray="{dash(line.dash)}"'
     return [f'<polyline {style} points="{" ".join(piece)}"/>' for piece in pieces if len(piece) > 1]

@@ -24,10 +24,6 @@ def test_names_cannot_break_out_of_the_page() -> None:
         assert "&lt;script" in drawing
 
 
-def test_a_class_keeps_its_colour_and_its_dashes_tell_it_from_its_neighbours() -> None:
-    assert len({(figures.colour_class(index), figures.dash(index)) for index in range(36)}) == 36
-
-
 def test_a_reliability_point_stands_at_its_confidence_and_the_share_that_is_right() -> None:
     first = np.repeat([0.6, 0.9], 10)
     labels = np.array([0] * 6 + [1] * 4 + [0] * 5 + [1] * 5)

@@ -4,7 +4,7 @@ from xml.etree.ElementTree import Element, fromstring
 
 import pytest
 
-from secondread.page.drawing import draw, ticks, upright
+from secondread.page.drawing import colour_class, dash, draw, ticks, upright
 
 
 def parsed(markup: str) -> Element:
@@ -50,3 +50,7 @@ def test_an_axis_has_round_numbers_around_all_values(low: float, high: float, ex
     assert ticks(low, high)[0] <= low
     assert ticks(low, high)[-1] >= high
     assert ticks(low, high)[: len(expected)] == pytest.approx(expected)
+
+
+def test_a_class_keeps_its_colour_and_its_dashes_tell_it_from_its_neighbours() -> None:
+    assert len({(colour_class(index), dash(index)) for index in range(36)}) == 36

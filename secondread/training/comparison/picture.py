@@ -8,8 +8,7 @@ from typing import Any
 
 from markupsafe import Markup, escape
 
-from secondread.evaluation.figures import colour_class
-from secondread.page.drawing import draw, ticks
+from secondread.page.drawing import colour_class, draw, ticks
 
 _LEFT, _TOP, _WIDTH, _HEIGHT = 62.0, 14.0, 560.0, 280.0
 _SHAPES = ("circle", "square", "diamond", "triangle", "star")  # so that no meaning hangs on colour alone
