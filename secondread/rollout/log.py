@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -16,7 +17,7 @@ T = TypeVar("T")
 
 def to_line(value: Any) -> bytes:
     """One line, without its end."""
-    return TypeAdapter(type(value)).dump_json(value)
+    return _adapter(type(value)).dump_json(value)  # type: ignore[arg-type] # a class has a hash
 
 
 def from_line(line: bytes, kind: type[T]) -> T:
@@ -29,11 +30,12 @@ def from_line(line: bytes, kind: type[T]) -> T:
         IntegrityError: it is none of that kind.
     """
     try:
-        return TypeAdapter(kind).validate_json(line)
+        value: T = _adapter(kind).validate_json(line)  # type: ignore[arg-type] # likewise
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         where = ".".join(str(each) for each in first["loc"])
         raise IntegrityError(f"no {kind.__name__.lower()}: {f'{where}: ' if where else ''}{first['msg']}") from error
+    return value
 
 
 def append(path: Path, value: Any) -> None:
@@ -57,6 +59,12 @@ def read(path: Path, kind: type[T]) -> Iterator[T]:
             yield from_line(line, kind)
         except IntegrityError as error:
             raise IntegrityError(f"{path} line {number}: {error}") from error
+
+
+@cache
+def _adapter(kind: Any) -> TypeAdapter[Any]:
+    """Making one takes as long as reading ten lines."""
+    return TypeAdapter(kind)
 
 
 def _end_of_lines(file: int, size: int) -> int:
