@@ -8,9 +8,11 @@ from dataclasses import dataclass
 from markupsafe import Markup, escape
 
 from secondread.page.drawing import dash, draw, ticks, upright
+from secondread.page.marks import ROW, Mark, Phase, marks_svg, phases_svg, rows_of
 
 _LEFT, _TOP, _WIDTH = 62.0, 22.0, 780.0  # above, room for the name of a limit at the very top
-_MINUTES_FROM = 300.0  # seconds from which the axis is in minutes
+_UNITS = ((14_400.0, "hours", "h", 3600.0), (300.0, "minutes", "min", 60.0), (0.0, "seconds", "s", 1.0))  # from seconds
+_DOTS = ((60, 2.6), (400, 1.4))  # up to so many values a dot each, of this radius; else only where a value is alone
 
 
 @dataclass(frozen=True)
@@ -38,6 +40,9 @@ def over_time_svg(
     title: str,
     height: float,
     limit: float | None = None,
+    floor: float = 0.0,
+    phases: Sequence[Phase] = (),
+    marks: Sequence[Mark] = (),
 ) -> Markup:
     """Draw lines over time.
 
@@ -48,41 +53,52 @@ def over_time_svg(
         title: of the vertical axis, with its unit.
         height: of the plot.
         limit: where a dashed line goes across; far above all values it is left out, so that these can be seen.
+        floor: where the vertical axis begins.
+        phases: stretches of time, named above the plot.
+        marks: moments, in their order.
     """
     most = max((value for line in lines for value in line.values if value is not None), default=1.0) or 1.0
-    shown = limit is not None and limit <= 2 * most
-    rungs = ticks(0, max(most, limit or 0) if shown else most)
-    unit, seconds = ("minutes", 60.0) if total >= _MINUTES_FROM else ("seconds", 1.0)
-    bottom, end = _TOP + height, _LEFT + _WIDTH
+    if limit is not None and limit > 2 * most:
+        limit = None
+    rungs = ticks(floor, max(most, limit or 0))
+    end = _LEFT + _WIDTH
 
     def x(second: float) -> float:
         return round(_LEFT + _WIDTH * min(second / total, 1), 2)
 
-    def y(value: float) -> float:
-        return round(_TOP + height * (1 - value / rungs[-1]), 2)
+    rows = max((row + 1 for row in rows_of(marks, x) if row is not None), default=0)
+    badges = ROW * bool(phases)
+    top = _TOP + badges + ROW * rows
+    bottom = top + height
 
-    parts = []
+    def y(value: float) -> float:
+        return round(bottom - height * (value - rungs[0]) / (rungs[-1] - rungs[0]), 2)
+
+    parts = [phases_svg(phases, x, y=ROW - 6, top=top, bottom=bottom)]
     for tick in rungs:
         parts.append(f'<line class="grid" x1="{_LEFT}" x2="{end}" y1="{y(tick)}" y2="{y(tick)}"/>')
         parts.append(f'<text class="small" x="{_LEFT - 8}" y="{y(tick) + 4}" text-anchor="end">{tick:g}</text>')
+    unit, short, seconds = next(each[1:] for each in _UNITS if total >= each[0])
     for tick in ticks(0, total / seconds):
         if tick * seconds <= total * 1.001:
             place = x(tick * seconds)
-            parts.append(f'<line class="grid" x1="{place}" x2="{place}" y1="{_TOP}" y2="{bottom}"/>')
+            parts.append(f'<line class="grid" x1="{place}" x2="{place}" y1="{top}" y2="{bottom}"/>')
             parts.append(f'<text class="small" x="{place}" y="{bottom + 18}" text-anchor="middle">{tick:g}</text>')
-    if shown and limit is not None:
+    if limit is not None:
         parts.append(f'<line class="chance" x1="{_LEFT}" x2="{end}" y1="{y(limit)}" y2="{y(limit)}"/>')
-        parts.append(f'<text class="small" x="{end}" y="{y(limit) - 5}" text-anchor="end">limit {limit:g}</text>')
+    parts.append(marks_svg(marks, x, top=badges, plot=top, bottom=bottom))
     for line in lines:
         parts += _polylines([None if value is None else (x(at), y(value)) for at, value in _pairs(places, line)], line)
         parts += [
-            f'<circle style="fill:var(--{line.colour})" cx="{x(at)}" cy="{y(value)}" r="2.6">'
-            f"<title>{escape(line.name)} at {at:.0f} s: {value:.4g}</title></circle>"
-            for at, value in _pairs(places, line)
-            if value is not None
+            f'<circle style="fill:var(--{line.colour})" cx="{x(at)}" cy="{y(value)}" r="{radius}">'
+            f"<title>{escape(line.name)} at {at / seconds:.4g} {short}: {value:.4g}</title></circle>"
+            for at, value, radius in _dots(places, line)
         ]
+    if limit is not None:
+        above = f'x="{end - 6}" y="{y(limit) - 5}"'
+        parts.append(f'<text class="small over" {above} text-anchor="end">limit {limit:g}</text>')
     parts.append(f'<text class="axis" x="{_LEFT + _WIDTH / 2}" y="{bottom + 36}" text-anchor="middle">{unit}</text>')
-    parts.append(upright(title, y=_TOP + height / 2))
+    parts.append(upright(title, y=top + height / 2))
     label = f"{title} over time: {', '.join(line.name for line in lines)}"
     return draw(parts, width=end + 18, height=bottom + 44, label=label, kind="plot wide", fixed=True)
 
@@ -95,6 +111,17 @@ def swatch_svg(line: Line) -> Markup:
 
 def _pairs(places: Sequence[float], line: Line) -> list[tuple[float, float | None]]:
     return list(zip(places, line.values, strict=True))
+
+
+def _dots(places: Sequence[float], line: Line) -> list[tuple[float, float, float]]:
+    """Place, value and radius of each value that has a dot."""
+    usual = next((radius for most, radius in _DOTS if len(places) <= most), None)
+    around = [None, *line.values, None]
+    return [
+        (at, value, usual or _DOTS[0][1])
+        for number, (at, value) in enumerate(_pairs(places, line))
+        if value is not None and (usual or around[number] is around[number + 2] is None)
+    ]
 
 
 def _polylines(points: Sequence[tuple[float, float] | None], line: Line) -> list[str]:

@@ -6,6 +6,7 @@ from xml.etree.ElementTree import Element, fromstring
 
 import pytest
 
+from secondread.page.marks import Mark, Phase
 from secondread.page.over_time import Line, over_time_svg
 
 
@@ -42,3 +43,40 @@ def test_higher_values_are_higher_and_later_ones_further_right() -> None:
     dots = [(float(dot.attrib["cx"]), float(dot.attrib["cy"])) for dot in chart(None, 5.0, 20.0, 10.0).iter("circle")]
     assert [x for x, _ in dots] == sorted(x for x, _ in dots)
     assert dots[1][1] < dots[2][1] < dots[0][1]
+
+
+def test_phases_and_marks_stand_above_the_plot() -> None:
+    phases = [Phase(0, 50, "canary", "stage canary"), Phase(50, 100, "half", "stage half")]
+    marks = [Mark(50, "2", "plain", "next stage"), Mark(50, "3", "look", "alarm")]
+    lines = [Line("P99", [10.0, 20.0], "c1")]
+    drawn = fromstring(  # noqa: S314 - our own
+        over_time_svg([25, 75], lines, total=100, title="ms", height=100, phases=phases, marks=marks)
+    )
+    plot = min(float(line.attrib["y1"]) for line in drawn.iter("line") if line.get("class") == "grid")
+    badges = [rect for rect in drawn.iter("rect") if rect.get("rx")]
+    assert len(badges) == 2
+    assert all(float(each.attrib["y"]) + float(each.attrib["height"]) < plot for each in badges)
+    names = {text.text: float(text.attrib["y"]) for text in drawn.iter("text") if text.text in ("canary", "half")}
+    assert all(0 < y < min(float(each.attrib["y"]) for each in badges) for y in names.values())
+    assert len(names) == 2
+
+
+def test_very_many_values_have_no_dots_but_where_one_is_alone() -> None:
+    drawn = chart(None, *[1.0] * 500, None, 2.0, None)
+    (dot,) = drawn.iter("circle")
+    (title,) = dot.iter("title")
+    assert title.text == "P99 at 8.35 min: 2"
+
+
+def test_an_axis_may_begin_above_zero() -> None:
+    line = Line("confidence", [80.0, 90.0], "c1")
+    drawn = fromstring(over_time_svg([1, 2], [line], total=3, title="%", height=100, floor=50))  # noqa: S314 - our own
+    heights = [float(circle.attrib["cy"]) for circle in drawn.iter("circle")]
+    assert "50" in [text.text for text in drawn.iter("text")]
+    assert 15 < heights[0] - heights[1] < 30
+
+
+@pytest.mark.parametrize(("total", "unit"), [(200, "seconds"), (7200, "minutes"), (50_000, "hours")])
+def test_the_axis_has_the_unit_that_gives_small_numbers(total: float, unit: str) -> None:
+    drawn = over_time_svg([1], [Line("P99", [1.0], "c1")], total=total, title="ms", height=100)
+    assert f">{unit}</text>" in drawn
