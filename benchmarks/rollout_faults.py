@@ -95,13 +95,13 @@ FAULTS: dict[str, Callable[[], Fault]] = {
 class FaultyServer(local_server.LocalServer):
     """A version's server, bad where the file says so."""
 
-    module: ClassVar[str] = __name__
+    module: ClassVar[str] = "benchmarks.rollout_faults"  # as a program it has another name
 
 
 class FaultyEdgeProcess(edge_process.EdgeProcess):
     """An edge whose servers are such."""
 
-    module: ClassVar[str] = __name__
+    module: ClassVar[str] = "benchmarks.rollout_faults"  # as a program it has another name
 
 
 def _run(job: Mapping[str, Any], folder: Path) -> dict[str, Any]:

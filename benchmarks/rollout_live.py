@@ -1,7 +1,7 @@
-"""Rollouts on this machine, of good and of bad versions: real Triton, transformer, Envoy, Prometheus, and locust's users.
+"""Rollouts on this machine, of good and of bad versions: real Triton, transformer, Envoy, Prometheus and locust's users.
 
-Nothing is simulated but what is wrong with a version (`rollout_faults`). Time is compressed by configuration alone: shorter
-stages with fewer requests, and so wider margins, since less is known after half a minute than after half an hour.
+Nothing is simulated but what is wrong with a version (`rollout_faults`). Time is compressed by configuration alone:
+shorter stages with fewer requests, and so wider margins, since less is known after half a minute than after half an hour.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ import json
 import os
 import shutil
 import subprocess
-import sys
 import tempfile
 import threading
 import time
@@ -38,6 +37,7 @@ from secondread.tracking.registry import RegisteredVersion, Registry
 
 NAME = "secondread"
 INTERVAL = 5.0
+_POLL_SECONDS = 0.2
 _STAGE = {"undecided_seconds": 240.0, "deadline_seconds": 300.0}
 STAGING = StageConfig(
     "staging",
@@ -70,7 +70,8 @@ POLICY = RolloutConfig(
     ),
     evidence=EvidenceConfig(settle_seconds=6.0, age_seconds=20.0, split_points=10.0, split_seconds=30.0),
 )
-WITHOUT_SHADOW = replace(POLICY, stages=(STAGING, *SHARES))
+# What would happen if nothing were seen before the first patient: neither checks nor mirrored requests.
+UNCHECKED = replace(POLICY, stages=SHARES)
 
 
 @dataclass(frozen=True)
@@ -133,6 +134,8 @@ class Stage:
         try:
             self.status = self._edge.wait_until_ready()
             self._users_of(self.status)
+            while not self._lines():
+                time.sleep(_POLL_SECONDS)
         except BaseException:
             self._edge.stop()
             raise
@@ -173,7 +176,8 @@ class Stage:
 
     def _lines(self) -> list[list[object]]:
         """A line for each request of locust's users that has ended."""
-        return [json.loads(line) for line in self._times.read_text(encoding="utf-8").splitlines() if line[:1] == "["]
+        text = self._times.read_text(encoding="utf-8") if self._times.is_file() else ""
+        return [json.loads(line) for line in text.split("\n")[:-1] if line[:1] == "["]
 
     def _users_of(self, status: Status) -> None:
         self._times = self._home / "times.jsonl"
@@ -183,7 +187,7 @@ class Stage:
         setting = LoadSetting(config=config, times=str(self._times))
         from secondread.serving import loadtest
 
-        command = loadtest._command(config)  # noqa: SLF001
+        command = loadtest._command(config)
         self._locust = subprocess.Popen(
             command,
             env={**os.environ, **setting.to_environment()},

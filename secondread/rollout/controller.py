@@ -120,8 +120,12 @@ class Controller:
         if now > start:
             observation = self._observe(plan, stage, start, now)
             known = {name for each in seen if each.start >= kept.state.since for name in each.checks}
-            done = self._check(stage, there.candidate, known, kept.state, now)
-            observation = replace(observation, checks={**observation.checks, **done})
+            checked = self._check(stage, there.candidate, known, kept.state, now)
+            observation = replace(
+                observation,
+                checks={**observation.checks, **{name: each.passed for name, each in checked.items()}},
+                faults={name: each.what for name, each in checked.items() if not each.passed},
+            )
             self._record.saw(observation)
             seen.append(observation)
         decision = decide(plan.policy, kept.state, seen, now)
@@ -136,9 +140,9 @@ class Controller:
 
     def _check(
         self, stage: StageConfig, side: splitter.Side | None, known: set[str], state: RolloutState, now: float
-    ) -> dict[str, bool]:
+    ) -> dict[str, Checked]:
         """What the checks of a stage have come to since the last look; one that cannot be done is asked again."""
-        done: dict[str, bool] = {}
+        done: dict[str, Checked] = {}
         if side is None or not side.ready:
             return done
         candidate = self._champions.version(self._record.plan.name, self._record.plan.candidate)
@@ -149,7 +153,7 @@ class Controller:
                 self._event(now, "failed", state, f"{name}: {error}", alarm=True)
                 continue
             if checked:
-                done[name] = checked.passed
+                done[name] = checked
                 self._event(now, "checked", state, f"{name}: {checked.what}")
         return done
 

@@ -43,10 +43,12 @@ def decide(policy: RolloutConfig, state: RolloutState, observations: Sequence[Ob
     figures = _figures(windows, found)
     if late := _late(policy, stage, state, now):
         return Decision(Action.ROLL_BACK, late, figures)
-    if pulled := [each for each in found if each.pulled]:
-        return _on_triggers(stage, pulled, figures)
+    if pulled := [each for each in found if each.pulled and not each.shared]:
+        return Decision(Action.ROLL_BACK, f"In stage {stage.name} {_all(pulled)}.", figures)
     if failed := [name for name in stage.checks if _checks(seen).get(name) is False]:
-        return Decision(Action.ROLL_BACK, f"In stage {stage.name} {', '.join(failed)} failed.", figures)
+        faults = {name: text for each in seen for name, text in each.faults.items()}
+        why = "; ".join(f"{name} failed{': ' if name in faults else ''}{faults.get(name, '')}" for name in failed)
+        return Decision(Action.ROLL_BACK, f"In stage {stage.name} {why}.", figures)
     blind, alarm = _blind(policy, stage, state, seen, windows, now)
     if blind:
         return Decision(Action.HOLD, blind, figures, alarm=alarm)
@@ -74,6 +76,9 @@ def _of_evidence(
     if worse := [each for each in comparisons if each.verdict is Verdict.WORSE]:
         sentence = "; ".join(str(each) for each in sorted(worse, key=lambda each: -each.evidence))
         return Decision(Action.ROLL_BACK, f"{where} the new version is worse: {sentence}.", figures)
+    if pulled := [each for each in found if each.pulled]:  # the stable version shows it, too: it is the images
+        reason = f"{where} {_all(pulled)}, and the stable version's too. A person decides."
+        return Decision(Action.INCONCLUSIVE, reason, figures, alarm=True)
     unknown = [each.figure for each in comparisons if each.required and each.verdict is Verdict.UNKNOWN]
     if unknown:
         return Decision(Action.HOLD, f"{where} this is not known: {', '.join(unknown)}.", figures, alarm=True)
@@ -103,14 +108,6 @@ def _late(policy: RolloutConfig, stage: StageConfig, state: RolloutState, now: f
     if state.watched_seconds + passed >= policy.deadline_seconds:
         return f"In stage {stage.name} the rollout has taken {policy.deadline_seconds:.0f} s, its deadline."
     return ""
-
-
-def _on_triggers(stage: StageConfig, pulled: Sequence[Trigger], figures: dict[str, float]) -> Decision:
-    """Out with it; but what the stable version shows as well says something of the images, and a person must look."""
-    if all(each.shared for each in pulled):
-        reason = f"In stage {stage.name} {_all(pulled)}, and the stable version's too. A person decides."
-        return Decision(Action.INCONCLUSIVE, reason, figures, alarm=True)
-    return Decision(Action.ROLL_BACK, f"In stage {stage.name} {_all(pulled)}.", figures)
 
 
 def _blind(

@@ -182,6 +182,7 @@ class Observation:
         split: of the traffic.
         shadow: of the mirrored images, how many the two read differently.
         checks: what a stage's checks came to, by name, once they have.
+        faults: why those that failed have, by name.
     """
 
     start: float
@@ -191,6 +192,7 @@ class Observation:
     split: Split | None = None
     shadow: Agreement | None = None
     checks: Mapping[str, bool] = field(default_factory=dict)
+    faults: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if not self.start < self.end:
