@@ -28,6 +28,7 @@ needs_test=(
     "dcmtk|the reference that DICOM decoding is compared with"
     "chromium|the dashboard is tested in a real browser"
     "memcached|Swift keeps the tokens of its users there"
+    "prometheus|what a rollout is decided by is asked of a real one; Debian starts it as a service on port 9090, too"
 )
 
 case ${1:-} in

@@ -30,7 +30,7 @@ def machine(tmp_path):
             for tool in TOOLS:
                 (folder / tool).symlink_to(shutil.which(tool))
             self.has("python3.11", "make", "g++", "git", "curl", "initdb", "swift-ring-builder", "memcached")
-            self.has("dcmj2pnm", "chromium")
+            self.has("dcmj2pnm", "chromium", "prometheus")
             command("id", "echo 0")
 
         def has(self, *names):
