@@ -11,6 +11,17 @@ _OF = 'name="$name", version="$version"'
 PLACEHOLDERS = ("name", "version", "window")
 
 
+def _counted(by: str, metric: str, labels: str = "") -> str:
+    """What was counted in the window: the whole number that a server's count has grown by.
+
+    `increase` alone does not say what came between a window's first reading and the last one of the window before: it
+    puts the rest to scale, so that a third of a failure is made of some, and nothing of others. It is asked where a
+    server came, went or began anew in the window, of which no difference is to be had.
+    """
+    series = f"{metric}{{{_OF}{labels}}}"
+    return f"sum{by}({series} - {series} offset $window >= 0 or increase({series}[$window]))"
+
+
 @dataclass(frozen=True)
 class QueriesConfig:
     """PromQL for the figures of one version of a model.
@@ -20,11 +31,11 @@ class QueriesConfig:
     """
 
     scraped: str = f"min(timestamp(secondread_requests_in_flight{{{_OF}}}))"  # when its servers were last read, in s
-    requests: str = f"sum by (code) (increase(secondread_requests_total{{{_OF}}}[$window]))"
-    seconds: str = f'sum by (le) (increase(secondread_request_seconds_bucket{{{_OF}, stage="total"}}[$window]))'
-    predictions: str = f"sum by (label) (increase(secondread_predictions_total{{{_OF}}}[$window]))"
-    confidence: str = f"sum by (le) (increase(secondread_confidence_bucket{{{_OF}}}[$window]))"
-    out_of_distribution: str = f"sum(increase(secondread_out_of_distribution_total{{{_OF}}}[$window]))"
+    requests: str = _counted(" by (code) ", "secondread_requests_total")
+    seconds: str = _counted(" by (le) ", "secondread_request_seconds_bucket", ', stage="total"')
+    predictions: str = _counted(" by (label) ", "secondread_predictions_total")
+    confidence: str = _counted(" by (le) ", "secondread_confidence_bucket")
+    out_of_distribution: str = _counted("", "secondread_out_of_distribution_total")
     drift: str = f"max by (statistic) (secondread_drift{{{_OF}}})"  # of its servers, the one that drifted most
 
     def __post_init__(self) -> None:

@@ -40,7 +40,8 @@ def test_every_figure_of_a_window_is_read(observe: Callable[..., Any]) -> None:
 def test_one_version_is_asked_for_in_this_window_at_its_end(observe: Callable[..., Any], prometheus: Answers) -> None:
     observe()
     (requests,) = [query for query, _ in prometheus.asked if "requests_total" in query]
-    assert requests == 'sum by (code) (increase(secondread_requests_total{name="chest", version="4"}[60000ms]))'
+    series = 'secondread_requests_total{name="chest", version="4"}'
+    assert requests == f"sum by (code) ({series} - {series} offset 60000ms >= 0 or increase({series}[60000ms]))"
     assert {at for _, at in prometheus.asked} == {"1000060.000"}
 
 
