@@ -1,8 +1,9 @@
-"""The edge: one Envoy, and behind it a server for each version that is wanted; all on this machine.
+"""The edge: one Envoy, behind it a server for each version that is wanted, and a Prometheus; all on this machine.
 
 It does again and again what is left to do to have what `split.json` says: starts servers, tells Envoy where they
-listen and how to share the requests, starts again what ended, and lets a version go only when nobody is routed to it
-and it has answered what it had. So it does not matter who is killed when: whoever starts again goes on from the file.
+listen and how to share the requests, and Prometheus what to read, starts again what ended, and lets a version go only
+when nobody is routed to it and it has answered what it had. So it does not matter who is killed when: whoever starts
+again goes on from the file.
 """
 
 from __future__ import annotations
@@ -16,9 +17,11 @@ from pathlib import Path
 from time import monotonic
 
 from secondread.atomic import one_at_a_time, write_json
+from secondread.config.prometheus import PrometheusConfig
 from secondread.config.serve import ServeConfig
-from secondread.errors import SecondReadError
+from secondread.errors import DependencyError, SecondReadError
 from secondread.logging import get_logger
+from secondread.rollout.prometheus_process import PrometheusProcess, targets_of
 from secondread.rollout.splitters import envoy_config
 from secondread.rollout.splitters.edge_files import Deployed, EdgeFiles, Server, Status, Wanted
 from secondread.rollout.splitters.envoy_config import PROTOCOLS, Document, Ports, cluster_name
@@ -69,11 +72,21 @@ class Edge:
             each server.
         trusted: public key, or folder of such keys, whose signature every repository must have.
         metrics_port: of Envoy's figures, on loopback; 0: any free one.
+        prometheus: how the edge's own one reads the servers; None for none.
     """
 
-    def __init__(self, home: Path, config: ServeConfig, *, trusted: Path, metrics_port: int = 0) -> None:
+    def __init__(
+        self,
+        home: Path,
+        config: ServeConfig,
+        *,
+        trusted: Path,
+        metrics_port: int = 0,
+        prometheus: PrometheusConfig | None = None,
+    ) -> None:
         self.files = EdgeFiles(home)
         self._config, self._trusted = config, trusted
+        self._prometheus = PrometheusProcess(home, self.files.targets, prometheus) if prometheus else None
         self._ports = Ports(config.http_port, config.grpc_port, metrics_port)
         self._stopped = threading.Event()
         self._serving: dict[int, _Serving] = {}
@@ -87,34 +100,43 @@ class Edge:
             stable: version to begin with; what was wanted before goes first.
             on_ready: called once the stable version answers; says where, in case ports were left open.
         Raises:
-            DependencyError: nothing says what is wanted, another edge runs here, Envoy is not installed or does not
-                start, or a port is taken.
+            DependencyError: nothing says what is wanted, another edge runs here, Envoy or Prometheus is not installed
+                or does not start, or a port is taken.
         """
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, lambda *_: self._stopped.set())
         # A folder that nobody else can enter. Its name is short, since a socket's path must be.
         with one_at_a_time(self.files.folder, wait=False), tempfile.TemporaryDirectory(prefix="edge-") as own:
             self.files.folder.mkdir(parents=True, exist_ok=True)
-            self.files.status.unlink(missing_ok=True)  # of an edge that was killed
+            self._say_gone()  # of an edge that was killed
             if stable and not self.files.split.is_file():
                 self.files.write_wanted(Wanted(stable))
             self._nowhere = Path(own, "nowhere")
             self._envoy = EnvoyProcess(self.files, Path(own, "admin"), host=self._config.host, ports=self._ports)
             try:
                 self._run(on_ready)
+            except DependencyError:
+                if not self._stopped.is_set():  # else it was asked to end before all had started
+                    raise
             finally:
-                self.files.status.unlink(missing_ok=True)
+                self._say_gone()
                 self._envoy.stop(self._config.drain_seconds)
                 self._end_servers()
+                if self._prometheus:
+                    self._prometheus.stop()
 
     def _run(self, on_ready: Callable[[Status], None]) -> None:
         wanted = self.files.wanted()
         self._keep_servers(wanted, monotonic())
         self._write_routes(wanted)
         self._envoy.start(self._stopped)
+        if self._prometheus:
+            self._prometheus.start(self._stopped)
         said = False
         while not self._stopped.wait(_TICK_SECONDS):
             try:
+                if self._prometheus:
+                    self._prometheus.keep()
                 self._envoy.keep(self._stopped)
                 status = self._tick(monotonic())
                 if not said and self._is_known(self.files.wanted().stable):
@@ -140,7 +162,9 @@ class Edge:
             metrics_url=f"http://127.0.0.1:{ports.metrics}/stats/prometheus",
             admin=str(self._envoy.admin.path),
             servers={version: each.server for version, each in sorted(self._serving.items())},
+            prometheus_url=self._prometheus.url if self._prometheus else "",
         )
+        self._write(self.files.targets, targets_of(status))
         if self._written.get(self.files.status) != status:
             self.files.write_status(status)
             self._written[self.files.status] = status
@@ -225,11 +249,16 @@ class Edge:
             envoy_config.routes(wanted.stable.version, candidate, share, mirrored=wanted.mirrored),
         )
 
-    def _write(self, path: Path, document: Document) -> None:
-        """Replace a file that Envoy follows, where it is to say something else."""
+    def _write(self, path: Path, document: Document | list[Document]) -> None:
+        """Replace a file that is followed, where it is to say something else."""
         if self._written.get(path) != document:
             write_json(path, document)
             self._written[path] = document
+
+    def _say_gone(self) -> None:
+        """Nobody answers here, and there is nothing to read."""
+        self.files.status.unlink(missing_ok=True)
+        self.files.targets.unlink(missing_ok=True)
 
     def _end_servers(self) -> None:
         threads = [each.stopping or threading.Thread(target=each.child.stop) for each in self._serving.values()]

@@ -4,6 +4,7 @@
     <home>/edge/status.json     how it stands: ports, and each version's server
     <home>/edge/clusters.json   what Envoy follows
     <home>/edge/routes.json
+    <home>/edge/prometheus-targets.json   what Prometheus follows
 
 Each is replaced whole.
 """
@@ -89,6 +90,7 @@ class Status:
         metrics_url: Envoy's figures, for Prometheus.
         admin: path of Envoy's socket.
         servers: by version.
+        prometheus_url: of the edge's own Prometheus; empty where it has none.
     """
 
     url: str
@@ -96,6 +98,7 @@ class Status:
     metrics_url: str
     admin: str
     servers: dict[int, Server] = field(default_factory=dict)
+    prometheus_url: str = ""
 
 
 class EdgeFiles:
@@ -109,6 +112,7 @@ class EdgeFiles:
         self.folder = Path(home).absolute() / "edge"
         self.split, self.status = self.folder / "split.json", self.folder / "status.json"
         self.clusters, self.routes = self.folder / "clusters.json", self.folder / "routes.json"
+        self.targets = self.folder / "prometheus-targets.json"
 
     def wanted(self) -> Wanted:
         """How requests are to be shared.

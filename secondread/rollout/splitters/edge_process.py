@@ -11,6 +11,7 @@ from typing import Any
 from secondread.atomic import read_json, write_json
 from secondread.child import Child, answer
 from secondread.config.mapping import from_mapping
+from secondread.config.prometheus import PrometheusConfig
 from secondread.config.serve import ServeConfig
 from secondread.errors import DependencyError
 from secondread.rollout.splitters.edge import Edge
@@ -29,10 +30,18 @@ class EdgeProcess(Child):
         trusted: public key, or folder of such keys, whose signature every repository must have.
         stable: version to begin with; what was wanted before goes first.
         metrics_port: of Envoy's figures.
+        prometheus: how the edge's own one reads the servers; None for none.
     """
 
     def __init__(
-        self, home: Path, config: ServeConfig, *, trusted: Path, stable: Deployed | None = None, metrics_port: int = 0
+        self,
+        home: Path,
+        config: ServeConfig,
+        *,
+        trusted: Path,
+        stable: Deployed | None = None,
+        metrics_port: int = 0,
+        prometheus: PrometheusConfig | None = None,
     ) -> None:
         folder = Path(home).absolute() / "edge" / "process"
         self._ready = folder / _READY_FILE
@@ -43,6 +52,7 @@ class EdgeProcess(Child):
             "trusted": str(trusted.absolute()),
             "stable": asdict(stable) if stable else None,
             "metrics_port": metrics_port,
+            "prometheus": asdict(prometheus) if prometheus else None,
         }
         super().__init__(__name__, job, folder, environment={})
 
@@ -61,7 +71,14 @@ class EdgeProcess(Child):
 
 def _run(job: Mapping[str, Any], folder: Path) -> dict[str, Any]:
     config = from_mapping(ServeConfig, job["config"], stage="serve")
-    edge = Edge(Path(job["home"]), config, trusted=Path(job["trusted"]), metrics_port=job["metrics_port"])
+    prometheus = from_mapping(PrometheusConfig, job["prometheus"], stage="prometheus") if job["prometheus"] else None
+    edge = Edge(
+        Path(job["home"]),
+        config,
+        trusted=Path(job["trusted"]),
+        metrics_port=job["metrics_port"],
+        prometheus=prometheus,
+    )
     stable = Deployed(**job["stable"]) if job["stable"] else None
     edge.run(stable, on_ready=lambda status: write_json(folder / _READY_FILE, asdict(status) | {"servers": {}}))
     return {}
