@@ -45,6 +45,12 @@ class Watched:
     def wait_for(self, promql: str, value: float) -> None:
         wait_for(lambda: self.value(promql) == value, seconds=60, what=f"{promql} to be {value:g}")
 
+    def begin(self) -> float:
+        """A time after which it has read all anew: a reading has the time at which it began."""
+        start = time.time()
+        wait_for(lambda: (self.value("min(timestamp(up))") or 0) > start, seconds=60, what="another reading")
+        return start
+
     def wait_until_read(self, version: str, *, code: str = "200", count: float = 0) -> float:
         """Wait until it has read a count; gives a time at which it had."""
         self.wait_for(f'secondread_requests_total{{name="{NAME}", version="{version}", code="{code}"}}', count)
@@ -84,7 +90,7 @@ def measures(version: str, prometheus: Watched) -> Measures:
 
 
 def test_a_version_s_first_failure_is_seen(prometheus: Watched, measures: Measures, version: str) -> None:
-    start = time.time()
+    start = prometheus.begin()
     measures.request(200, 0.02)
     measures.request(500, 0.02)
     end = prometheus.wait_until_read(version, code="500", count=1)
@@ -96,7 +102,7 @@ def test_in_windows_one_after_the_other_every_request_is_counted_once(
     prometheus: Watched, measures: Measures, version: str
 ) -> None:
     chance, pause = random.Random(1), threading.Event()
-    edges, counted = [time.time()], {"200": 0, "500": 0}
+    edges, counted = [prometheus.begin()], {"200": 0, "500": 0}
     while len(edges) < 7:
         code = 500 if chance.random() < 0.1 else 200
         measures.request(code, 0.02)
@@ -115,7 +121,7 @@ def test_in_windows_one_after_the_other_every_request_is_counted_once(
 
 def test_what_was_counted_before_it_was_read_first_belongs_to_no_window(prometheus: Watched, version: str) -> None:
     """A Prometheus that comes late takes not all that a server ever did for one window's."""
-    start = time.time()
+    start = prometheus.begin()
     measures = Measures(NAME, version, CLASSES)
     watch_queue(Admission(max_requests=1, max_bytes=1), NAME, version)
     for _ in range(1000):
@@ -131,7 +137,8 @@ def test_a_count_that_begins_anew_in_a_window_goes_on_from_there(
 ) -> None:
     for _ in range(100):
         measures.request(200, 0.02)
-    start = prometheus.wait_until_read(version, count=100)
+    prometheus.wait_until_read(version, count=100)
+    start = prometheus.begin()
     measures.request(200, 0.02)
     prometheus.wait_until_read(version, count=101)
     REQUESTS.remove(NAME, version, "200")

@@ -73,7 +73,8 @@ def test_each_version_s_figures_are_those_of_its_answers(
     wait_until(lambda: splitter.read().candidate.ready, seconds=START_SECONDS, what="the candidate to answer")
     wait_until(lambda: all(known(config, each) for each in both), seconds=60, what="Prometheus to read both")
     splitter.set_split(30)
-    start = time.time()
+    start, readings = time.time(), f'min(timestamp(secondread_requests_in_flight{{name="{NAME}"}}))'
+    wait_until(lambda: read(readings) > start, seconds=60, what="another reading: each has the time at which it began")
     with Load(edge, film(1)) as load:
         wait_until(lambda: len(load.answers) >= 200, seconds=120, what="answers")
     with Load(edge, b"no film") as refused:
