@@ -12,10 +12,10 @@ class PrometheusConfig:
     """A Prometheus beside the edge, on loopback."""
 
     port: int = 9090  # Prometheus's usual one. 0 picks a free one, and keeps it
-    # Between two readings of a server: a dozen of them in a rollout's minute, at a thousandth of a core each.
+    # Between two readings of a server: a dozen in a rollout's minute. A reading is some 3 ms of the server's time.
     scrape_seconds: float = 5.0
     retention_days: int = 15  # Prometheus's usual; a rollout ends after two days at the latest
-    retention_mib: int = 1024  # whatever the days: of six servers' figures, half a year
+    retention_mib: int = 1024  # whatever the days: a disk is not filled by what nobody looks at
 
     def __post_init__(self) -> None:
         require(0 <= self.port <= 65535, f"port must be from 0 (any free one) to 65535, not {self.port}.")
