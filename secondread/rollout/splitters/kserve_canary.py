@@ -13,7 +13,8 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from secondread.errors import DependencyError, InputError
-from secondread.rollout.splitters.inference_service import MODE, Document, InferenceService
+from secondread.rollout.cluster import Document
+from secondread.rollout.splitters.inference_service import MODE, InferenceService
 from secondread.rollout.splitters.splitter import Done, Side, Split, check_deployable, check_split
 
 if TYPE_CHECKING:
