@@ -17,6 +17,7 @@ from secondread.errors import SecondReadError
 from secondread.logging import get_logger
 from secondread.rollout.decide import decide
 from secondread.rollout.decision import Action, Decision
+from secondread.rollout.guard import guarded
 from secondread.rollout.observations import Observation
 from secondread.rollout.record import Event, Intent, Kept, Plan, RolloutRecord, Word
 from secondread.rollout.splitters import splitter
@@ -68,6 +69,7 @@ class Controller:
         observe: what is known of both sides.
         checks: of stages that have some, by name.
         tell: who is told of every event.
+        may_act: raises where another controller may act by now, such as `Lease.check`; asked before all that is done.
     """
 
     def __init__(
@@ -79,8 +81,10 @@ class Controller:
         *,
         checks: Mapping[str, Check],
         tell: tuple[Tell, ...] = (),
+        may_act: Callable[[], None] = lambda: None,
     ) -> None:
-        self._record, self._splitter, self._champions, self._observe = record, splitter, champions, observe
+        self._record, self._splitter = guarded(record, may_act), guarded(splitter, may_act)
+        self._champions, self._observe = guarded(champions, may_act), observe
         self._checks, self._tell = checks, tell
 
     def alone(self) -> AbstractContextManager[None]:
@@ -98,6 +102,8 @@ class Controller:
             now: seconds since 1970.
         Returns:
             Where the rollout is afterwards.
+        Raises:
+            StoppedError: `may_act` said so. Nothing was done after that, and nothing written.
         """
         kept = self._record.read()
         try:

@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 import pytest
 
 from secondread.config.rollout import CompareConfig, EvidenceConfig, RolloutConfig, StageConfig, TriggerConfig
-from secondread.errors import DependencyError, InputError
+from secondread.errors import DependencyError, InputError, StoppedError
 from secondread.rollout.controller import Checked, Controller
 from secondread.rollout.observations import Observation, Side, Split
 from secondread.rollout.record import Event, Plan, RolloutRecord, Word
@@ -60,13 +60,20 @@ class World:
     dies_at: int = 0  # at which deed; 0: never
     dies_before: bool = False  # it is done
     down: bool = False  # what splits the requests does not answer
+    taken_at: str = ""  # at which deed another controller takes over; empty: at none
     failing: bool = False  # the candidate fails every tenth request
     passes: bool = True  # the load test
+    mine: bool = True  # no other controller acts
+
+    def may_act(self) -> None:
+        if not self.mine:
+            raise StoppedError("somebody else holds the lease.")
 
     def do(self, what: str, deed: Callable[[], None]) -> Done:
         if self.down:
             raise DependencyError("Envoy does not answer.")
         self.deeds.append(what)
+        self.mine = self.mine and what != self.taken_at
         dies = len(self.deeds) == self.dies_at
         if dies and self.dies_before:
             raise KilledError
@@ -151,7 +158,8 @@ def record(tmp_path: Path) -> RolloutRecord:
 
 def controller(record: RolloutRecord, world: World, *tell: Callable[[Plan, Event], None]) -> Controller:
     again = RolloutRecord(record.folder)  # all that is known is in the folder
-    return Controller(again, world, world, world.observe, checks={"load_test": world.load_test}, tell=tell)
+    checks = {"load_test": world.load_test}
+    return Controller(again, world, world, world.observe, checks=checks, tell=tell, may_act=world.may_act)
 
 
 def run(record: RolloutRecord, world: World, *, at_most: int = 60, first: int = 1) -> RolloutState:
@@ -258,6 +266,43 @@ def test_only_one_controller_acts(record: RolloutRecord, world: World) -> None:
         pass
     with controller(record, world).alone():
         pass
+
+
+@pytest.mark.parametrize(
+    ("deed", "failing"),
+    [
+        ("deploy 2", False),
+        ("0 % mirrored", False),
+        ("10 %", False),
+        ("100 %", False),
+        ("stable 2", False),
+        ("champion 2", False),
+        ("remove", True),
+        ("observe", False),  # and what takes long, though nothing is done by it
+        ("load_test", False),
+    ],
+)
+def test_who_lost_its_lease_writes_nothing_more_and_another_comes_to_the_same_end(
+    record: RolloutRecord, world: World, deed: str, failing: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.failing, world.taken_at = failing, deed
+    if usual := getattr(world, deed, None):
+
+        def meanwhile_taken(*arguments: Any) -> Any:
+            world.mine = False
+            return usual(*arguments)
+
+        monkeypatch.setattr(world, deed, meanwhile_taken)
+    with pytest.raises(StoppedError):
+        run(record, world)
+    before = {file.name: file.read_bytes() for file in record.folder.iterdir()}, list(world.deeds)
+    with pytest.raises(StoppedError):
+        controller(record, world).tick(BEGUN + 10_000)
+    assert ({file.name: file.read_bytes() for file in record.folder.iterdir()}, world.deeds) == before
+    monkeypatch.undo()
+    world.mine, world.taken_at = True, ""
+    assert run(record, world, first=30).ended == ("roll_back" if failing else "promote")
+    assert (world.stable, world.candidate, world.champion) == ((1, None, 1) if failing else (2, None, 2))
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""A stand-in for a cluster's API server: the few calls that the splitters make, over real HTTP.
+"""A stand-in for a cluster's API server: the few calls that a rollout makes, over real HTTP.
 
 Objects lie under their paths; a JSON merge patch (RFC 7396) changes one if its resourceVersion is still that of the
 patch. What was asked is kept, so that a test can compare the whole exchange.
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -21,6 +21,7 @@ ROUTE = "/apis/gateway.networking.k8s.io/v1/namespaces/site/httproutes/secondrea
 SCHEMA = "/openapi/v3/apis/serving.kserve.io/v1beta1"
 GATEWAY = "/apis/gateway.networking.k8s.io/v1"
 KNATIVE = "/apis/serving.knative.dev/v1"
+LEASE = "/apis/coordination.k8s.io/v1/namespaces/site/leases/secondread-rollout"
 TOKEN = "of-a-test"  # noqa: S105 - of this stand-in
 
 
@@ -29,14 +30,28 @@ class KubernetesApi:
 
     def __init__(self) -> None:
         self.objects: dict[str, dict[str, Any]] = {}
+        self.asked: set[tuple[str, str]] = set()  # (verb of RBAC, path)
         self.patches: list[dict[str, Any]] = []
         self.refusals: list[tuple[str, int, str]] = []  # (method, status, message), each once
         self.others: list[dict[str, Any]] = []  # patches that somebody else is faster with, one for each of ours
         self.strangers = 0
         self.url = ""
+        self._answered = threading.Condition()
 
     def answer(self, method: str, path: str, token: str | None, body: bytes) -> tuple[int, dict[str, Any]]:
         """One call."""
+        with self._answered:
+            self.asked.add((method.lower(), path))
+            answer = self._answer(method, path, token, body)
+            self._answered.notify_all()
+            return answer
+
+    def wait_until(self, holds: Callable[[], bool]) -> None:
+        """Wait until something holds, which is asked after each call."""
+        with self._answered:
+            assert self._answered.wait_for(holds, timeout=60)
+
+    def _answer(self, method: str, path: str, token: str | None, body: bytes) -> tuple[int, dict[str, Any]]:
         if token != f"Bearer {TOKEN}":
             self.strangers += 1
             return 401, {"message": "Unauthorized"}
@@ -63,9 +78,10 @@ class KubernetesApi:
 
     def change(self, path: str, patch: dict[str, Any]) -> None:
         """Change an object, as somebody who writes it."""
-        document = _merged(self.objects[path], patch)
-        document["metadata"]["resourceVersion"] = str(int(document["metadata"]["resourceVersion"]) + 1)
-        self.objects[path] = document
+        with self._answered:
+            document = _merged(self.objects[path], patch)
+            document["metadata"]["resourceVersion"] = str(int(document["metadata"]["resourceVersion"]) + 1)
+            self.objects[path] = document
 
 
 def _merged(target: Any, patch: Any) -> Any:
