@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import threading
 from collections.abc import Callable, Iterable
 from contextlib import ExitStack
@@ -11,12 +12,14 @@ from typing import TYPE_CHECKING
 
 from secondread.config.control import ControlConfig
 from secondread.config.environment import Environment
-from secondread.errors import DependencyError, InputError
+from secondread.errors import DependencyError, InputError, StoppedError
 from secondread.logging import get_logger
 from secondread.rollout.champions import RegistryChampions
 from secondread.rollout.checks import CONFORMANCE, LOAD_TEST, Check
+from secondread.rollout.cluster import Cluster
 from secondread.rollout.controller import Controller, Tell
 from secondread.rollout.home import Rollouts
+from secondread.rollout.lease import Lease
 from secondread.rollout.record import Event, Plan, RolloutRecord
 from secondread.rollout.splitters.envoy import EnvoySplitter
 from secondread.rollout.state import RolloutState
@@ -30,6 +33,17 @@ if TYPE_CHECKING:
 _WORD_SECONDS = 0.5  # between two looks for a person's word: they wait
 
 log = get_logger(__name__)
+
+
+def open_lease(config: ControlConfig) -> Lease | None:
+    """What the one controller of a service on a cluster holds; None on one machine, where files are locked.
+
+    Raises:
+        InputError, DependencyError: as of `open_splitter`.
+    """
+    if config.splitter == "envoy":
+        return None
+    return Lease(Cluster(config.namespace), f"{config.service}-rollout", socket.gethostname())
 
 
 def open_splitter(config: ControlConfig, environment: Environment) -> Splitter:
@@ -121,6 +135,7 @@ class Carrier:
         self._carried: dict[Path, _Carried] = {}
         self._stack = ExitStack()
         self._refused: set[str] = set()
+        self._lease = open_lease(config)
 
     def __enter__(self) -> Carrier:
         """Itself."""
@@ -143,6 +158,7 @@ class Carrier:
             Where it is afterwards.
         Raises:
             DependencyError: another process carries it on.
+            StoppedError: another one may do so by now.
         """
         carried = self._carried.get(record.folder) or self._take(record)
         if record.word() or not 0 <= now - carried.looked < self._config.interval_seconds:
@@ -173,8 +189,12 @@ class Carrier:
         Args:
             clock: seconds since 1970.
             stop: says that one is to stop.
-            seen: called after each look.
+            seen: called after each look, and again and again while another process is waited for.
+        Raises:
+            StoppedError: as of `look`.
         """
+        if self._lease and self._lease.wait(stop, meanwhile=seen):
+            self._stack.enter_context(self._lease.kept())
         while not stop.is_set():
             self.once(Rollouts(self._environment.home).running(), now=clock())
             seen()
@@ -185,12 +205,18 @@ class Carrier:
         for record in records:
             try:
                 self.look(record, now)
+            except StoppedError:
+                raise
             except DependencyError as error:
                 if str(error) not in self._refused:
                     self._refused.add(str(error))
                     log.warning("%s", error)
 
     def _take(self, record: RolloutRecord) -> _Carried:
+        if self._lease and not self._lease.held():
+            if not self._lease.acquire():
+                raise DependencyError("another controller holds the lease of this service: it carries its rollouts on.")
+            self._stack.enter_context(self._lease.kept())
         splitter = open_splitter(self._config, self._environment)
         champions = RegistryChampions(self._environment)
         checks = {
@@ -202,7 +228,8 @@ class Carrier:
             told.append(News(Webhook(self._config.webhook_url, timeout_seconds=self._config.webhook_seconds)))
         counted = splitter.traffic if isinstance(splitter, EnvoySplitter) else None
         watch = Watch(self._config.observe, splitter, counted)
-        controller = Controller(record, splitter, champions, watch, checks=checks, tell=tuple(told))
+        may_act = self._lease.check if self._lease else lambda: None
+        controller = Controller(record, splitter, champions, watch, checks=checks, tell=tuple(told), may_act=may_act)
         self._stack.enter_context(controller.alone())
         carried = self._carried[record.folder] = _Carried(controller, list(checks.values()))
         return carried

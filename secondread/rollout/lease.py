@@ -62,7 +62,6 @@ class Lease:
         self._seen: Document = {}  # what it said when it last changed, and
         self._seen_at = 0.0  # when that was seen
         self._renewed: float | None = None  # when the last renewal that went through was begun; None: not held
-        self._ended = threading.Event()
 
     def held(self) -> bool:
         """Whether it is certain that nobody else holds it: to be asked before each deed."""
@@ -138,46 +137,51 @@ class Lease:
         except SecondReadError as error:
             log.warning("the lease %s runs out by itself: %s", self._name, error)
 
-    @contextmanager
-    def alone(self, *, meanwhile: Callable[[], None] = lambda: None) -> Iterator[None]:
-        """Wait for it, hold it inside the block however long that takes, and let go of it afterwards.
-
-        Inside the block it may still be lost: `check` says so.
+    def wait(self, stop: threading.Event, *, meanwhile: Callable[[], None] = lambda: None) -> bool:
+        """Wait until it is held, whoever holds it now, and also while the API server does not answer.
 
         Args:
+            stop: says that one is to stop.
             meanwhile: called before each try to get it.
+        Returns:
+            False where one is to stop.
         Raises:
             InputError: as of `acquire`.
         """
-        self._ended.clear()
-        self._wait(meanwhile)
-        log.info("%s holds the lease %s", self.holder, self._name)
-        thread = threading.Thread(target=self._keep, name=f"lease {self._name}", daemon=True)
-        thread.start()
-        try:
-            yield
-        finally:
-            self._ended.set()
-            thread.join()
-            self.release()
-
-    def _wait(self, meanwhile: Callable[[], None]) -> None:
         said = ""
-        while True:
+        while not stop.is_set():
             meanwhile()
             try:
                 if self.acquire():
-                    return
+                    return True
                 why = f"{self._seen.get('holderIdentity')} holds it"
             except DependencyError as error:
                 why = str(error)
             if why != said:
                 log.warning("waiting for the lease %s: %s", self._name, why)
                 said = why
-            self._ended.wait(self._config.retry_seconds)
+            stop.wait(self._config.retry_seconds)
+        return False
 
-    def _keep(self) -> None:
-        while not self._ended.wait(self._config.retry_seconds):
+    @contextmanager
+    def kept(self) -> Iterator[None]:
+        """Renew it, which is held, for as long as the block takes, and let go of it afterwards.
+
+        Inside the block it may still be lost: `check` says so.
+        """
+        log.info("%s holds the lease %s", self.holder, self._name)
+        ended = threading.Event()
+        thread = threading.Thread(target=self._keep, args=(ended,), name=f"lease {self._name}", daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            ended.set()
+            thread.join()
+            self.release()
+
+    def _keep(self, ended: threading.Event) -> None:
+        while not ended.wait(self._config.retry_seconds):
             try:
                 if not self.renew():
                     log.error("the lease %s is held by somebody else", self._name)

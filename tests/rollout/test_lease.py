@@ -221,7 +221,8 @@ def test_a_lease_that_is_not_there_is_not_made(api: KubernetesApi, ada: Lease) -
 
 def test_it_is_renewed_for_as_long_as_the_block_takes_and_let_go_of_then(api: KubernetesApi, cluster: Cluster) -> None:
     lease = Lease(cluster, NAME, "ada", AT_ONCE)
-    with lease.alone():
+    assert lease.acquire()
+    with lease.kept():
         taken = spec(api)
         api.wait_until(lambda: len(api.patches) >= 4)
         lease.check()
@@ -233,7 +234,8 @@ def test_it_is_renewed_for_as_long_as_the_block_takes_and_let_go_of_then(api: Ku
 
 def test_renewing_goes_on_over_what_fails(api: KubernetesApi, cluster: Cluster) -> None:
     lease = Lease(cluster, NAME, "ada", AT_ONCE)
-    with lease.alone():
+    assert lease.acquire()
+    with lease.kept():
         api.refusals = [("GET", 503, "etcd leader changed"), ("PATCH", 403, "forbidden"), ("PATCH", 409, "modified")]
         api.wait_until(lambda: not api.refusals)
         before = len(api.patches)
@@ -255,20 +257,30 @@ def test_who_waits_has_it_when_it_is_let_go_of_or_the_api_server_is_back(api: Ku
             other.release()
 
     lease = Lease(cluster, NAME, "ada", AT_ONCE)
-    with lease.alone(meanwhile=meanwhile):
-        assert tries == 4
-        lease.check()
+    assert lease.wait(threading.Event(), meanwhile=meanwhile)
+    assert tries == 4
+    lease.check()
+
+
+def test_who_waits_can_be_stopped(cluster: Cluster) -> None:
+    Lease(cluster, NAME, "grace", AT_ONCE).acquire()
+    stop = threading.Event()
+    lease = Lease(cluster, NAME, "ada", LeaseConfig())
+    threading.Timer(0.05, stop.set).start()
+    assert not lease.wait(stop)
+    assert not lease.held()
 
 
 def test_who_waits_without_the_right_to_is_told_at_once(api: KubernetesApi, cluster: Cluster) -> None:
     api.refusals = [("GET", 403, "leases is forbidden")]
-    with pytest.raises(InputError, match="give its Role the rule"), Lease(cluster, NAME, "ada", AT_ONCE).alone():
-        pass
+    with pytest.raises(InputError, match="give its Role the rule"):
+        Lease(cluster, NAME, "ada", AT_ONCE).wait(threading.Event())
 
 
 def test_a_lease_that_is_taken_away_is_lost_for_all_of_the_block(api: KubernetesApi, cluster: Cluster) -> None:
     lease = Lease(cluster, NAME, "ada", AT_ONCE)
-    with lease.alone():
+    assert lease.acquire()
+    with lease.kept():
         api.change(LEASE, {"spec": {"holderIdentity": "grace"}})
         (renewing,) = [each for each in threading.enumerate() if each.name == f"lease {NAME}"]
         renewing.join(60)
