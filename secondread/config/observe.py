@@ -7,8 +7,8 @@ from string import Template
 
 from secondread.config.require import require
 
-_OF = 'name="$name", version="$version"'
-PLACEHOLDERS = ("name", "version", "window")
+_OF = 'name="$name", version="$version", namespace=~"$namespace"'
+PLACEHOLDERS = ("name", "version", "namespace", "window")
 
 
 def _counted(by: str, metric: str, labels: str = "") -> str:
@@ -26,8 +26,7 @@ def _counted(by: str, metric: str, labels: str = "") -> str:
 class QueriesConfig:
     """PromQL for the figures of one version of a model.
 
-    `$name`, `$version` and `$window`, a duration, are put in; a dollar of PromQL's own is written twice. Where several
-    models of one name are watched by one Prometheus, add what tells them apart, such as `namespace="..."`.
+    `$name`, `$version`, `$namespace` and `$window`, a duration, are put in; a dollar of PromQL's own is written twice.
     """
 
     scraped: str = f"min(timestamp(secondread_requests_in_flight{{{_OF}}}))"  # when its servers were last read, in s
@@ -54,6 +53,9 @@ class ObserveConfig:
     """Where figures come from."""
 
     prometheus_url: str = "http://127.0.0.1:9090"  # its address
+    # Of a cluster, which its Prometheus adds as a label: a regular expression. By default any, and series without: name
+    # the one where one Prometheus watches models of one name in several.
+    namespace: str = ".*"
     timeout_seconds: float = 10.0  # for an answer: a rollout that waits is one that nobody watches
     # Of a server's last figures, at most, when a window ends: three times Prometheus's usual 15 s. Older ones are none.
     stale_seconds: float = 45.0

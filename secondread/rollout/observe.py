@@ -31,16 +31,17 @@ def observe_side(config: ObserveConfig, name: str, version: str, *, start: float
     Returns:
         None where nothing can be said: Prometheus does not answer, or has not read the version's servers lately.
     Raises:
-        InputError: the name or the version cannot stand in a query.
+        InputError: the name, the version or the namespace cannot stand in a query.
     """
-    for said in (name, version):
+    window = f"{max(1, round(1000 * (end - start)))}ms"
+    placed = {"name": name, "version": version, "namespace": config.namespace}
+    for said in placed.values():
         if not said or json.dumps(said, ensure_ascii=False) != f'"{said}"':
             raise InputError(f"'{said}' cannot stand in a query: names have no quotes, backslashes or line breaks.")
-    window = f"{max(1, round(1000 * (end - start)))}ms"
     prometheus = Prometheus(config.prometheus_url, timeout_seconds=config.timeout_seconds)
 
     def ask(query: str) -> list[Sample]:
-        return prometheus.query(Template(query).substitute(name=name, version=version, window=window), at=end)
+        return prometheus.query(Template(query).substitute(placed, window=window), at=end)
 
     queries = config.queries
     try:

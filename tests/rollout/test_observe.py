@@ -40,9 +40,16 @@ def test_every_figure_of_a_window_is_read(observe: Callable[..., Any]) -> None:
 def test_one_version_is_asked_for_in_this_window_at_its_end(observe: Callable[..., Any], prometheus: Answers) -> None:
     observe()
     (requests,) = [query for query, _ in prometheus.asked if "requests_total" in query]
-    series = 'secondread_requests_total{name="chest", version="4"}'
+    series = 'secondread_requests_total{name="chest", version="4", namespace=~".*"}'
     assert requests == f"sum by (code) ({series} - {series} offset 60000ms >= 0 or increase({series}[60000ms]))"
     assert {at for _, at in prometheus.asked} == {"1000060.000"}
+
+
+def test_of_several_namespaces_one_is_asked_for(observe: Callable[..., Any], prometheus: Answers) -> None:
+    observe(namespace="secondread-production")
+    assert {query.count('namespace=~"secondread-production"') for query, _ in prometheus.asked} == {1}
+    with pytest.raises(InputError, match="cannot stand in a query"):
+        observe(namespace='"} or vector(1)')
 
 
 @pytest.mark.parametrize("figure", ["requests_total", "request_seconds", "predictions", "out_of_distribution"])
