@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Builds the images, tagged with the library's version. Called by `make images`.
 #
-#     images/build.sh                 # both
+#     images/build.sh                 # all
 #     images/build.sh serving         # one
 #
 # DOCKER      the engine's command: docker (default) or podman
@@ -30,15 +30,15 @@ name_of() {
     case $1 in
         # The SDK's local runner warns of an image without `python` in its name.
         pipeline) echo pipeline-python ;;
-        serving) echo serving ;;
+        serving | rollout) echo "$1" ;;
         *)
-            echo "images: no image '$1'; there are: pipeline serving." >&2
+            echo "images: no image '$1'; there are: pipeline serving rollout." >&2
             exit 2
             ;;
     esac
 }
 
-[ $# -gt 0 ] || set -- pipeline serving
+[ $# -gt 0 ] || set -- pipeline serving rollout
 for image in "$@"; do
     tag=$REGISTRY/$(name_of "$image"):$version
     echo "images: building $tag"

@@ -18,7 +18,8 @@ image=${1:-serving}
 case $image in
     pipeline) name=pipeline-python modules="kfp lightning mlflow torch" absent="" ;;
     serving) name=serving modules="kserve onnxruntime opentelemetry.sdk tritonclient" absent="lightning mlflow torch" ;;
-    *) echo "check: no image '$image'; there are: pipeline serving." >&2 && exit 1 ;;
+    rollout) name=rollout modules="kubernetes locust minio mlflow scipy" absent="kserve lightning torch" ;;
+    *) echo "check: no image '$image'; there are: pipeline serving rollout." >&2 && exit 1 ;;
 esac
 
 missing() {
@@ -87,8 +88,8 @@ with tempfile.NamedTemporaryFile() as file:
 size = sum(path.lstat().st_size for path in pathlib.Path("/opt/secondread").rglob("*"))
 print(f"secondread {secondread.__version__} as user {os.getuid()}, {size / 1e6:.0f} MB above its base")
 '
-# The transformer's entry point takes arguments; the pipeline image has none and takes a command.
-[ "$image" = serving ] && start=(--help) || start=(secondread --help)
+# Entry points take arguments; the pipeline image has none and takes a command.
+[ "$image" = pipeline ] && start=(secondread --help) || start=(--help)
 run "$tag" "${start[@]}" >/dev/null
 echo "check: '${start[*]}' answers"
 echo "check: $image holds"

@@ -90,6 +90,9 @@ def start(
 @app.command(epilog=example("secondread rollout control", "secondread rollout control --control control.yaml --once"))
 def control(
     once: Annotated[bool, typer.Option("--once", help="Look once, as a cron job would.")] = False,
+    heartbeat: Annotated[
+        Path | None, typer.Option(help="File to touch after each look, for whoever sees that it goes on.")
+    ] = None,
     control_file: ControlFile = None,
     settings: Settings = [],  # noqa: B006
 ) -> None:
@@ -102,7 +105,8 @@ def control(
         if once:
             carrier.once(Rollouts(environment.home).running(), now=time.time())
         else:
-            carrier.all(clock=time.time, stop=_stopped(), seen=lambda: None)
+            seen = heartbeat.touch if heartbeat else lambda: None
+            carrier.all(clock=time.time, stop=_stopped(), seen=seen)
 
 
 @app.command(

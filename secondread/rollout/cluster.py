@@ -1,6 +1,6 @@
 """One namespace of a cluster: objects read and patched, and what its API server says put into one line.
 
-The library is the one that KServe's SDK brings; credentials are the kubeconfig's, or the pod's.
+The library is Kubernetes' own; credentials are the kubeconfig's, or the pod's.
 """
 
 from __future__ import annotations
@@ -60,8 +60,8 @@ class Cluster:
             from kubernetes.client import ApiClient, Configuration, CustomObjectsApi
         except ImportError as error:
             raise DependencyError(
-                f"a cluster is asked with the package '{error.name}', which KServe's SDK brings: pip install "
-                "'secondread[serve]'."
+                f"a cluster is asked with the package '{error.name}', which is not installed: pip install "
+                "'secondread[cluster]'."
             ) from error
         configuration, given = Configuration(), {"config_file": config_file} if config_file else {}
         if context:

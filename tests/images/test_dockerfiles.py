@@ -31,7 +31,7 @@ def stages(image):
 
 
 def test_there_is_one_dockerfile_an_image():
-    assert IMAGES == ["pipeline", "serving"]
+    assert IMAGES == ["pipeline", "rollout", "serving"]
 
 
 @pytest.mark.parametrize("image", IMAGES)
@@ -112,6 +112,12 @@ def test_the_serving_image_starts_what_the_service_gives_arguments_to():
     *_, run = stages("serving")
     assert ("ENTRYPOINT", '["python", "-m", "secondread.serving"]') in run
     assert (Path(secondread.__file__).parent / "serving" / "__main__.py").exists()
+
+
+def test_the_image_of_rollouts_has_the_command_of_the_library():
+    *_, run = stages("rollout")
+    assert ("ENTRYPOINT", '["secondread"]') in run
+    assert "    secondread = secondread.cli.main:main\n" in (REPOSITORY / "setup.cfg").read_text()
 
 
 def test_components_run_in_the_pipeline_image():

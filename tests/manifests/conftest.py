@@ -17,7 +17,7 @@ import pytest
 import yaml
 
 REPOSITORY = Path(__file__).resolve().parents[2]
-PRODUCTION = "manifests/overlays/production"
+COMPOSED = "manifests/overlays/gpu"
 
 _README = REPOSITORY / "kserve/README.md"
 
@@ -44,9 +44,9 @@ def composed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("composed")
     for folder in ("kserve", "manifests"):
         shutil.copytree(REPOSITORY / folder, root / folder)
-    (block,) = re.findall(rf"(?m)^    # {PRODUCTION}/kustomization\.yaml\n((?:    .*\n)+)", _README.read_text())
-    (root / PRODUCTION).mkdir()
-    (root / PRODUCTION / "kustomization.yaml").write_text(textwrap.dedent(block))
+    (block,) = re.findall(rf"(?m)^    # {COMPOSED}/kustomization\.yaml\n((?:    .*\n)+)", _README.read_text())
+    (root / COMPOSED).mkdir()
+    (root / COMPOSED / "kustomization.yaml").write_text(textwrap.dedent(block))
     return root
 
 
@@ -55,7 +55,7 @@ def render(composed: Path) -> Render:
     """Documents that `kubectl kustomize FOLDER` prints; a fresh copy each time, so that a test may change it."""
 
     def documents(folder: str) -> list[Document]:
-        return list(yaml.safe_load_all(_render(composed if folder == PRODUCTION else REPOSITORY, folder)))
+        return list(yaml.safe_load_all(_render(composed if folder == COMPOSED else REPOSITORY, folder)))
 
     return documents
 

@@ -8,7 +8,7 @@ import kubernetes_validate
 import pytest
 
 REPOSITORY = Path(__file__).resolve().parents[2]
-BUILDS = ["manifests/overlays/production"]  # the one of kserve/README.md
+BUILDS = ["manifests/overlays/gpu"]  # the one of kserve/README.md
 BUILDS += sorted(
     str(path.parent.relative_to(REPOSITORY))
     for top in ("kserve", "manifests")
@@ -27,7 +27,18 @@ def test_every_built_in_kind_validates(version, render):
             if not document["apiVersion"].startswith(("serving.kserve.io/", "ray.io/")):
                 kubernetes_validate.validate(document, version, strict=True)
                 kinds.add(document["kind"])
-    assert kinds == {"Namespace", "ServiceAccount", "NetworkPolicy", "PodDisruptionBudget"}
+    assert kinds == {
+        "Namespace",
+        "ServiceAccount",
+        "NetworkPolicy",
+        "PodDisruptionBudget",
+        "Role",
+        "RoleBinding",
+        "Lease",
+        "PersistentVolumeClaim",
+        "ConfigMap",
+        "Deployment",
+    }
 
 
 def test_an_unknown_field_is_refused(render):

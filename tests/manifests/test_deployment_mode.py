@@ -89,7 +89,10 @@ def service(render):
     ("build", "mode"),
     [
         ("manifests/overlays/dev", "Standard"),
+        ("manifests/overlays/staging", "Standard"),
+        ("manifests/overlays/canary", "Standard"),
         ("manifests/overlays/production", "Standard"),
+        ("manifests/overlays/gpu", "Standard"),
         ("kserve/services/standard", "Standard"),
         ("kserve/services/standard-canary", "Standard"),
         ("kserve/services/knative", "Knative"),
@@ -129,7 +132,7 @@ def test_standards_canary_field_is_refused_in_knative_mode(service):
 
 
 def test_a_canary_of_a_service_that_keda_scales_is_refused(service):
-    document = service("manifests/overlays/production")
+    document = service("manifests/overlays/gpu")
     document["spec"]["canary"] = service("kserve/services/standard-canary")["spec"]["canary"]
     assert mode_problems(document) == [
         "KServe gives a canary a ScaledObject without a trigger: fixed replicas while there is one"

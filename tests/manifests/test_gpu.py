@@ -21,20 +21,20 @@ def runtime(render):
 
 
 def test_it_asks_for_one_gpu_and_may_run_where_gpus_are(runtime):
-    spec = runtime("manifests/overlays/production")
+    spec = runtime("manifests/overlays/gpu")
     assert spec["containers"][0]["resources"]["limits"][GPU] == "1"
     assert spec["tolerations"] == [{"key": GPU, "operator": "Exists", "effect": "NoSchedule"}]
 
 
 def test_it_reads_what_the_repository_has_for_gpus(runtime):
-    (container,) = runtime("manifests/overlays/production")["containers"]
+    (container,) = runtime("manifests/overlays/gpu")["containers"]
     configs, name = PurePath(GPU_CONFIG_FILE).parts
     assert configs == "configs"  # where Triton looks
     assert f"--model-config-name={name.removesuffix('.pbtxt')}" in container["args"]
 
 
 def test_all_else_is_as_on_a_cpu(runtime):
-    there, here = runtime("manifests/overlays/production"), runtime("kserve/runtimes")
+    there, here = runtime("manifests/overlays/gpu"), runtime("kserve/runtimes")
     there.pop("tolerations")
     for spec in (there, here):
         del spec["containers"][0]["resources"]

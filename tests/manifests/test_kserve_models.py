@@ -10,8 +10,8 @@ pytest.importorskip("kserve.model", reason="needs the extra `serve`; the folder 
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 BUILDS = [
-    "manifests/overlays/dev",
-    "manifests/overlays/production",  # the one of kserve/README.md
+    *(f"manifests/overlays/{name}" for name in ("dev", "staging", "canary", "production")),
+    "manifests/overlays/gpu",  # the one of kserve/README.md
     *(
         str(path.parent.relative_to(REPOSITORY))
         for path in sorted((REPOSITORY / "kserve").rglob("kustomization.yaml"))
@@ -78,7 +78,7 @@ def test_an_unknown_field_of_a_graph_and_of_its_steps_is_refused(render, parse):
 
 
 def test_an_unknown_field_of_how_it_scales_is_refused(render, parse):
-    (service,) = [d for d in render("manifests/overlays/production") if d["kind"] == "InferenceService"]
+    (service,) = [d for d in render("manifests/overlays/gpu") if d["kind"] == "InferenceService"]
     service["spec"]["predictor"]["autoScaling"]["metrics"][0]["external"]["metric"]["serverUrl"] = "http://prometheus"
     with pytest.raises(ValueError, match=r"metrics\[0\]\.external\.metric: unknown field serverUrl"):
         parse("V1beta1InferenceService", service)

@@ -10,7 +10,10 @@ import secondread
 
 BUILDS = [
     "manifests/overlays/dev",
-    "manifests/overlays/production",  # the one of kserve/README.md, on GPUs
+    "manifests/overlays/staging",
+    "manifests/overlays/canary",
+    "manifests/overlays/production",
+    "manifests/overlays/gpu",  # the one of kserve/README.md, on GPUs
     "kserve/services/standard",
     "kserve/services/standard-canary",
     "kserve/services/knative",

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 REPOSITORY = Path(__file__).resolve().parents[2]
-BUILDS = ["manifests/overlays/production"]  # the one of kserve/README.md
+BUILDS = ["manifests/overlays/gpu"]  # the one of kserve/README.md
 BUILDS += sorted(
     str(path.parent.relative_to(REPOSITORY))
     for top in ("kserve", "manifests")
@@ -23,7 +23,8 @@ CREDENTIAL = re.compile(r"(?i)passw|token|secret_?(access_?)?key|access_?key|cre
 def test_the_builds_that_the_readme_names_are_there():
     services = {f"kserve/services/{name}" for name in ("standard", "standard-canary", "knative", "knative-canary")}
     assert services | {"kserve", "kserve/runtimes", "kserve/graph"} <= set(BUILDS)
-    assert {"manifests/base", "manifests/overlays/dev"} <= set(BUILDS)
+    assert {"manifests/base", "manifests/rollout"} <= set(BUILDS)
+    assert {f"manifests/overlays/{name}" for name in ("dev", "staging", "canary", "production")} <= set(BUILDS)
     assert {"manifests/ray/cluster", "manifests/ray/job"} <= set(BUILDS)
 
 

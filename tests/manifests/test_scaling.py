@@ -10,7 +10,7 @@ from secondread.config.serve import ServeConfig
 from secondread.serving import metrics
 from secondread.serving.admission import Admission
 
-OVERLAY = "manifests/overlays/production"
+OVERLAY = "manifests/overlays/gpu"
 
 
 @pytest.fixture

@@ -162,7 +162,7 @@ def test_on_a_gpu_it_takes_the_repositorys_other_configuration_and_misses_the_gp
     render, repository, tmp_path, monkeypatch
 ):
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
-    (runtime,) = [d for d in render("manifests/overlays/production") if d["kind"] == "ServingRuntime"]
+    (runtime,) = [d for d in render("manifests/overlays/gpu") if d["kind"] == "ServingRuntime"]
     server = Served(runtime, repository, tmp_path)
     try:
         assert server.process.wait(60) != 0
