@@ -57,7 +57,7 @@ class Lease:
         *,
         clock: Callable[[], float] = since_boot,
     ) -> None:
-        self._cluster, self._name, self._config, self._clock = cluster, name, config, clock
+        self._cluster, self.name, self._config, self._clock = cluster, name, config, clock
         self.holder = f"{holder}_{uuid.uuid4().hex[:8]}"
         self._seen: Document = {}  # what it said when it last changed, and
         self._seen_at = 0.0  # when that was seen
@@ -76,7 +76,7 @@ class Lease:
         """
         if not self.held():
             raise StoppedError(
-                f"the lease {self._name} was not renewed for {self._config.deadline_seconds:g} s, or somebody else has "
+                f"the lease {self.name} was not renewed for {self._config.deadline_seconds:g} s, or somebody else has "
                 "taken it: nothing more is done. Start again: it waits until it has the lease, and goes on."
             )
 
@@ -90,7 +90,7 @@ class Lease:
             DependencyError: the API server does not answer.
         """
         began = self._clock()
-        document = self._cluster.get(LEASE, self._name)
+        document = self._cluster.get(LEASE, self.name)
         spec, seen = _spec(document), self._clock()
         if spec != self._seen:
             self._seen, self._seen_at = spec, seen
@@ -115,7 +115,7 @@ class Lease:
             As `acquire`, and where somebody else wrote it at the same time: try again.
         """
         began = self._clock()
-        document = self._cluster.get(LEASE, self._name)
+        document = self._cluster.get(LEASE, self.name)
         if _spec(document).get("holderIdentity") != self.holder:
             self._renewed = None
             return False
@@ -130,12 +130,12 @@ class Lease:
         """
         self._renewed = None
         try:
-            document = self._cluster.get(LEASE, self._name)
+            document = self._cluster.get(LEASE, self.name)
             if _spec(document).get("holderIdentity") == self.holder:
                 spec = {"holderIdentity": "", "leaseDurationSeconds": 1, "renewTime": _stamp()}
                 self._cluster.patch(LEASE, document, {"spec": spec})
         except SecondReadError as error:
-            log.warning("the lease %s runs out by itself: %s", self._name, error)
+            log.warning("the lease %s runs out by itself: %s", self.name, error)
 
     def wait(self, stop: threading.Event, *, meanwhile: Callable[[], None] = lambda: None) -> bool:
         """Wait until it is held, whoever holds it now, and also while the API server does not answer.
@@ -158,7 +158,7 @@ class Lease:
             except DependencyError as error:
                 why = str(error)
             if why != said:
-                log.warning("waiting for the lease %s: %s", self._name, why)
+                log.warning("waiting for the lease %s: %s", self.name, why)
                 said = why
             stop.wait(self._config.retry_seconds)
         return False
@@ -169,9 +169,9 @@ class Lease:
 
         Inside the block it may still be lost: `check` says so.
         """
-        log.info("%s holds the lease %s", self.holder, self._name)
+        log.info("%s holds the lease %s", self.holder, self.name)
         ended = threading.Event()
-        thread = threading.Thread(target=self._keep, args=(ended,), name=f"lease {self._name}", daemon=True)
+        thread = threading.Thread(target=self._keep, args=(ended,), name=f"lease {self.name}", daemon=True)
         thread.start()
         try:
             yield
@@ -184,10 +184,10 @@ class Lease:
         while not ended.wait(self._config.retry_seconds):
             try:
                 if not self.renew():
-                    log.error("the lease %s is held by somebody else", self._name)
+                    log.error("the lease %s is held by somebody else", self.name)
                     return
             except SecondReadError as error:
-                log.warning("the lease %s was not renewed: %s", self._name, error)
+                log.warning("the lease %s was not renewed: %s", self.name, error)
 
     def _say(self, document: Document, **fields: object) -> None:
         spec = {"holderIdentity": self.holder, "leaseDurationSeconds": self._config.duration_seconds, **fields}

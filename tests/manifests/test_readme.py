@@ -18,7 +18,7 @@ def of_kind(documents, kind):
 
 
 def test_the_namespaces_are_labelled_as_the_network_policy_asks(render):
-    builds = ("manifests/base", "manifests/ray/cluster")
+    builds = ("manifests/base", "manifests/ray/cluster", "manifests/rollout")
     policy = " ".join(str(of_kind(render(build), "NetworkPolicy")) for build in builds)
     assert set(re.findall(r"label namespace \S+ (\S+)=true", README)) == set(re.findall(r"secondread/[a-z-]+", policy))
 

@@ -1,7 +1,8 @@
 """A stand-in for a cluster's API server: the few calls that a rollout makes, over real HTTP.
 
 Objects lie under their paths; a JSON merge patch (RFC 7396) changes one if its resourceVersion is still that of the
-patch. What was asked is kept, so that a test can compare the whole exchange.
+patch. What was asked is kept, so that a test can compare the whole exchange. Who asks has the rights of the Role in
+`manifests/rollout/`, and no others.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ SCHEMA = "/openapi/v3/apis/serving.kserve.io/v1beta1"
 GATEWAY = "/apis/gateway.networking.k8s.io/v1"
 KNATIVE = "/apis/serving.knative.dev/v1"
 LEASE = "/apis/coordination.k8s.io/v1/namespaces/site/leases/secondread-rollout"
+ROLE = Path(__file__).resolve().parents[3] / "manifests/rollout/role.yaml"
 TOKEN = "of-a-test"  # noqa: S105 - of this stand-in
 
 
@@ -30,10 +32,10 @@ class KubernetesApi:
 
     def __init__(self) -> None:
         self.objects: dict[str, dict[str, Any]] = {}
-        self.asked: set[tuple[str, str]] = set()  # (verb of RBAC, path)
         self.patches: list[dict[str, Any]] = []
         self.refusals: list[tuple[str, int, str]] = []  # (method, status, message), each once
         self.others: list[dict[str, Any]] = []  # patches that somebody else is faster with, one for each of ours
+        self.rules: list[dict[str, list[str]]] = yaml.safe_load(ROLE.read_text())["rules"]
         self.strangers = 0
         self.url = ""
         self._answered = threading.Condition()
@@ -41,7 +43,6 @@ class KubernetesApi:
     def answer(self, method: str, path: str, token: str | None, body: bytes) -> tuple[int, dict[str, Any]]:
         """One call."""
         with self._answered:
-            self.asked.add((method.lower(), path))
             answer = self._answer(method, path, token, body)
             self._answered.notify_all()
             return answer
@@ -59,11 +60,21 @@ class KubernetesApi:
             if refusal[0] == method:
                 self.refusals.remove(refusal)
                 return refusal[1], {"kind": "Status", "message": refusal[2], "code": refusal[1]}
+        if not self._allowed(method.lower(), path):
+            return 403, {"kind": "Status", "message": f"cannot {method.lower()} {path}", "code": 403}
         if path not in self.objects:
             return 404, {"kind": "Status", "message": f'"{path.rpartition("/")[2]}" not found', "code": 404}
         if method == "PATCH":
             return self._patch(path, json.loads(body))
         return 200, self.objects[path]
+
+    def _allowed(self, verb: str, path: str) -> bool:
+        top, *rest = path.strip("/").split("/")
+        if "namespaces" not in rest:  # what the ClusterRole system:discovery lets every account ask
+            return verb == "get" and top in ("apis", "openapi")
+        group, _, _, _, plural, name = rest
+        asked = (("apiGroups", group), ("resources", plural), ("resourceNames", name), ("verbs", verb))
+        return any(all(value in rule[key] for key, value in asked) for rule in self.rules)
 
     def _patch(self, path: str, patch: dict[str, Any]) -> tuple[int, dict[str, Any]]:
         if self.others:
