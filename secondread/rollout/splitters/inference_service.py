@@ -31,7 +31,7 @@ class InferenceService:
     def __init__(
         self, name: str, namespace: str, *, config_file: str | None = None, context: str | None = None
     ) -> None:
-        self.name = name
+        self.name, self.namespace = name, namespace
         self._cluster = Cluster(namespace, config_file=config_file, context=context)
 
     def read(self) -> Document:

@@ -4,11 +4,12 @@ A candidate is a second predictor, named after its version, which takes from the
 promote it, `spec.predictor` takes its name and its model, so that the pods that were tried are those that stay.
 
 Source: KServe 0.20, `inference_service_validation.go`, `predictor.go` (reconcileCanaryDeployments) and
-`httproute_reconciler.go` (applyCanaryWeights).
+`httproute_reconciler.go` (applyCanaryWeights), `service_reconciler.go` (createDefaultSvc).
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -49,7 +50,9 @@ class KServeCanarySplitter:
             return Split(stable, None, 0, mirrored=False)
         name = canary["predictor"]["name"]
         ready = any(each["name"] == name and each["ready"] for each in status.get("canaryStatuses", []))
-        return Split(stable, Side(_uri(canary["predictor"]), ready), self._routed(name), mirrored=False)
+        host = f"{self._service.name}-{name}-predictor.{self._service.namespace}"
+        tried = Side(_uri(canary["predictor"]), ready, url=f"http://{host}", grpc_url=f"{host}:8081")
+        return Split(stable, tried, self._routed(name), mirrored=False)
 
     def deploy(self, candidate: RegisteredVersion) -> Done:
         """See `Splitter.deploy`."""
@@ -87,7 +90,10 @@ class KServeCanarySplitter:
                 return None
             if candidate_percent > canary["trafficPercent"]:
                 self._check_ready()
-            return {"spec": {"canary": [{**canary, "trafficPercent": candidate_percent}]}}
+            # KServe takes as many off the stable side, once they are ready: the pods go with the requests.
+            pods = math.ceil(document["spec"]["predictor"].get("minReplicas", 1) * candidate_percent / 100)
+            predictor = {**canary["predictor"], "minReplicas": max(1, pods)}
+            return {"spec": {"canary": [{"trafficPercent": candidate_percent, "predictor": predictor}]}}
 
         return self._change(change, f"the candidate is to have {candidate_percent} % of the requests")
 

@@ -107,6 +107,27 @@ def test_a_trial_is_these_patches(
     assert api.objects[ISVC]["spec"]["predictor"]["model"]["runtime"] == "secondread-triton"
 
 
+def test_a_candidate_has_pods_by_its_share(api: KubernetesApi, splitter: KServeCanarySplitter) -> None:
+    api.change(ISVC, {"spec": {"predictor": {"minReplicas": 4}}})
+    splitter.deploy(CANDIDATE)
+    kserve(api)
+    pods = [api.objects[ISVC]["spec"]["canary"][0]["predictor"]["minReplicas"]]
+    for percent in (10, 25, 50, 100, 0):
+        splitter.set_split(percent)
+        pods.append(api.objects[ISVC]["spec"]["canary"][0]["predictor"]["minReplicas"])
+    assert pods == [1, 1, 1, 2, 4, 1]
+
+
+def test_a_candidate_can_be_asked_alone(api: KubernetesApi, splitter: KServeCanarySplitter) -> None:
+    splitter.deploy(CANDIDATE)
+    tried = splitter.read().candidate
+    # KServe's Service of its predictor: the transformer's first port as 80, the second as it is
+    assert (tried.url, tried.grpc_url) == (
+        "http://secondread-v4-predictor.site",
+        "secondread-v4-predictor.site:8081",
+    )
+
+
 def test_acting_twice_changes_nothing(api: KubernetesApi, splitter: KServeCanarySplitter) -> None:
     for act in (
         lambda: splitter.deploy(CANDIDATE),
