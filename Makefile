@@ -70,7 +70,7 @@ compile: $(SETUP) ## pipelines/compiled/ from pipelines/
 	$(BIN)/secondread pipeline compile retrain --output pipelines/compiled
 	$(BIN)/secondread pipeline compile batch-score --output pipelines/compiled
 
-images: ## container images of the pipeline and of serving
+images: ## container images of the pipeline, of serving and of rollouts
 	images/build.sh
 
 notebooks: $(SETUP) ## execute the notebooks in place, with their outputs
