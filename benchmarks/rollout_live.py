@@ -1,7 +1,7 @@
-"""Rollouts on this machine, of good and of bad versions: real Triton, transformer, Envoy, Prometheus and locust's users.
+"""Rollouts on this machine, of good and of bad versions: real Triton, transformer, Envoy, Prometheus, locust's users.
 
 Nothing is simulated but what is wrong with a version (`rollout_faults`). Time is compressed by configuration alone:
-shorter stages with fewer requests, and so wider margins, since less is known after half a minute than after half an hour.
+shorter stages with fewer requests, and so wider margins: less is known after half a minute than after half an hour.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ from secondread.config.observe import ObserveConfig
 from secondread.config.prometheus import PrometheusConfig
 from secondread.config.rollout import CompareConfig, EvidenceConfig, RolloutConfig, StageConfig, TriggerConfig
 from secondread.config.serve import ServeConfig
+from secondread.data.sources.phantom.source import PhantomSource
 from secondread.model.folder import ModelFolder
 from secondread.rollout.carry_on import Carrier, begin
 from secondread.rollout.record import RolloutRecord
@@ -36,6 +37,7 @@ from secondread.serving.load_setting import LoadSetting
 from secondread.tracking.registry import RegisteredVersion, Registry
 
 NAME = "secondread"
+FILMS = "phantom://oct?images=200&size=128&seed=7"  # as the model that is served learned from, and others
 INTERVAL = 5.0
 _POLL_SECONDS = 0.2
 _STAGE = {"undecided_seconds": 240.0, "deadline_seconds": 300.0}
@@ -119,6 +121,9 @@ class Stage:
         self.versions = self._registered(model, faults)
         by_digest = {each.digest: fault for each, fault in zip(self.versions[1:], faults, strict=True) if fault}
         write_json(home / "faults.json", by_digest)
+        (home / "films").mkdir()
+        for number, film in enumerate(PhantomSource(FILMS).images()):
+            (home / "films" / f"{number}.png").write_bytes(film.read())
 
     def __enter__(self) -> Stage:
         """With the first version served, and users who ask."""
@@ -153,7 +158,8 @@ class Stage:
         return ControlConfig(
             interval_seconds=INTERVAL,
             observe=ObserveConfig(prometheus_url=self.status.prometheus_url, stale_seconds=10.0),
-            load_test=LoadTestConfig(users=2, seconds=8.0, requests_at_least=50, p99_below_ms=1000.0),
+            load_test=LoadTestConfig(users=2, seconds=8.0, requests_at_least=30, p99_below_ms=500.0),
+            images=str(self._home / "films"),
         )
 
     def roll_out(self, version: RegisteredVersion, policy: RolloutConfig = POLICY) -> Ended:
@@ -184,7 +190,7 @@ class Stage:
         config = LoadTestConfig(
             url=status.url, grpc_url=status.grpc_url, shape="soak", users=self._users, seconds=36_000, think_seconds=0.1
         )
-        setting = LoadSetting(config=config, times=str(self._times))
+        setting = LoadSetting(config=config, times=str(self._times), images=str(self._home / "films"))
         from secondread.serving import loadtest
 
         command = loadtest._command(config)

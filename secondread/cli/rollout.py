@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import signal
-import sys
 import threading
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 from rich.console import Console
-from rich.live import Live
 from rich.table import Table
 
+from secondread.cli import edge
 from secondread.cli.output import Json, example, print_json, print_line, print_table
 from secondread.config.environment import Environment
 from secondread.config.serve import ServeConfig
@@ -43,6 +41,8 @@ ControlFile = Annotated[
 Settings = Annotated[
     list[str], typer.Option("--set", help="A setting of the control file, such as control.interval_seconds=30.")
 ]
+
+edge.add_to(app)
 
 
 @app.command(
@@ -121,12 +121,12 @@ def status(
     """Show where a rollout is: its stage, both versions' figures, and what was decided why."""
     record = _rollout(name, number)
     if watch and not json:
+        from secondread.rollout.view.live import LiveView
+
         stop = _stopped()
-        with _live(record) as show:
-            while not (ended := record.read().state.ended) and not stop.wait(_SHOWN_SECONDS):
-                show()
-        if not ended:
-            return
+        with LiveView(record) as live:
+            while not record.read().state.ended and not stop.wait(_SHOWN_SECONDS):
+                live.show()
     else:
         _show(record, json=json)
 
@@ -235,36 +235,12 @@ def _stopped() -> threading.Event:
     return stop
 
 
-class _live:  # noqa: N801 - a context manager, read as a word
-    """A rollout's view that is kept up to date on a terminal, and nothing where there is none: events are logged."""
-
-    def __init__(self, record: RolloutRecord) -> None:
-        self._record, self._live = record, None
-        if sys.stderr.isatty():
-            self._live = Live(console=Console(stderr=True), auto_refresh=False)
-
-    def __enter__(self) -> Callable[[], None]:
-        if self._live:
-            self._live.start()
-        return self._show
-
-    def __exit__(self, *_: object) -> None:
-        if self._live:
-            self._show()
-            self._live.stop()
-
-    def _show(self) -> None:
-        if self._live:
-            from secondread.rollout.view.terminal import view
-
-            self._live.update(view(self._record, time.time()), refresh=True)
-
-
 def _carry_on(record: RolloutRecord, config: ControlConfig, environment: Environment) -> None:
     from secondread.rollout.carry_on import Carrier
+    from secondread.rollout.view.live import LiveView
 
-    with _live(record) as show, Carrier(config, environment) as carrier:
-        carrier.until_ended(record, clock=time.time, stop=_stopped(), seen=show)
+    with LiveView(record, lines=False) as live, Carrier(config, environment) as carrier:
+        carrier.until_ended(record, clock=time.time, stop=_stopped(), seen=live.show)
 
 
 def _say(
@@ -345,7 +321,9 @@ def _as_json(record: RolloutRecord) -> dict[str, Any]:
 
 
 def _rollouts(records: list[RolloutRecord]) -> Table:
-    table = Table("rollout", "begun", "stable", "candidate", "by", "stage", "ended", "why", box=None, pad_edge=False)
+    table = Table(
+        "rollout", "begun (UTC)", "stable", "candidate", "by", "stage", "ended", "why", box=None, pad_edge=False
+    )
     for record in records:
         plan, state = record.plan, record.read().state
         ended = state.ended.replace("_", " ") or ("paused" if state.paused else "-")
@@ -356,7 +334,7 @@ def _rollouts(records: list[RolloutRecord]) -> Table:
 
 
 def _events(record: RolloutRecord) -> Table:
-    table = Table("at", "stage", "what", "", "why", box=None, pad_edge=False)
+    table = Table("at (UTC)", "stage", "what", "", "why", box=None, pad_edge=False)
     for event in record.events():
         alarm = "alarm" if event.alarm else ""
         table.add_row(_at(event.at), event.stage, event.what.replace("_", " "), alarm, event.reason)
@@ -364,7 +342,7 @@ def _events(record: RolloutRecord) -> Table:
 
 
 def _at(seconds: float) -> str:
-    return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(seconds))
+    return time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime(seconds))
 
 
 def _said(reason: str) -> str:

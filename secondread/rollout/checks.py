@@ -64,11 +64,13 @@ class Check:
     def _job(self, candidate: RegisteredVersion, side: Side) -> dict[str, Any]:
         if not side.url:
             raise DependencyError("nobody knows where the candidate alone can be asked, so that it cannot be checked.")
-        asked = {"url": side.url, "grpc_url": side.grpc_url, "name": candidate.name, "digest": candidate.digest}
+        load_test = replace(
+            self._load_test, url=side.url, grpc_url=side.grpc_url, name=candidate.name, digest=candidate.digest
+        )
         return {
             "kind": self._kind,
             "version": candidate.version,
-            "load_test": asdict(replace(self._load_test, **asked)),
+            "load_test": asdict(load_test),
             "images": self._images,
         }
 

@@ -30,10 +30,10 @@ class Rollouts:
         with one_at_a_time(folder):
             records = self.all(plan.name)
             if records and not records[-1].read().state.ended:
-                number, running = records[-1].folder.name, records[-1].plan
+                last = records[-1]
                 raise InputError(
-                    f"rollout {number} of '{plan.name}' has not ended (version {running.candidate} beside "
-                    f"{running.stable}): promote it or roll it back first."
+                    f"rollout {last.folder.name} of '{plan.name}' has not ended (version {last.plan.candidate} beside "
+                    f"{last.plan.stable}): promote it or roll it back first."
                 )
             number = int(records[-1].folder.name) + 1 if records else 1
             return RolloutRecord.begin(folder / str(number), plan)

@@ -41,11 +41,10 @@ class Watch:
         there = self._splitter.read()
 
         def seen(version: int, side: splitter.Side) -> Side:
-            known = {"ready": side.ready, "restarts": float(side.restarts), "problem": side.problem}
-            if not stage.has_requests:
-                return Side(**known)
-            found = observe_side(self._config, plan.name, str(version), start=start, end=end) or Side()
-            return replace(found, **known)
+            found = None
+            if stage.has_requests:
+                found = observe_side(self._config, plan.name, str(version), start=start, end=end)
+            return replace(found or Side(), ready=side.ready, restarts=float(side.restarts), problem=side.problem)
 
         stable = seen(plan.stable, there.stable)
         canary = seen(plan.candidate, there.candidate) if there.candidate else None

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from secondread.atomic import read_json, write_json
 from secondread.child import Child, answer
@@ -35,12 +35,14 @@ class LocalServer(Child):
         digest: that the repository must have; empty: any.
     """
 
+    module: ClassVar[str] = __name__  # that the process runs
+
     def __init__(self, storage_uri: str, config: ServeConfig, *, trusted: Path, folder: Path, digest: str = "") -> None:
         self._ready = folder / _READY_FILE
         self._ready.unlink(missing_ok=True)
         free = asdict(config) | {"http_port": 0, "grpc_port": 0}
         job = {"repository": storage_uri, "config": free, "trusted": str(trusted.absolute()), "digest": digest}
-        super().__init__(__name__, job, folder, environment={})
+        super().__init__(self.module, job, folder, environment={})
 
     def endpoints(self) -> Endpoints | None:
         """Where it listens; None as long as it does not."""
@@ -70,7 +72,8 @@ def local_server(repository: Path, *, name: str, trusted: Path, folder: Path) ->
         child.stop()
 
 
-def _serve(job: Mapping[str, Any], folder: Path) -> dict[str, Any]:
+def run(job: Mapping[str, Any], folder: Path) -> dict[str, Any]:
+    """Do what the process is told; see `answer`."""
     environment = Environment.read()
     config = from_mapping(ServeConfig, job["config"], stage="serve")
     with opened_repository(job["repository"], environment) as repository:
@@ -92,4 +95,4 @@ def _serve(job: Mapping[str, Any], folder: Path) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    sys.exit(answer(_serve, sys.argv[1:]))
+    sys.exit(answer(run, sys.argv[1:]))

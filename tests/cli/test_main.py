@@ -53,7 +53,7 @@ COMMANDS = [
     ["loadtest"],
     *(
         ["rollout", each]
-        for each in ("start", "control", "status", "pause", "resume", "promote", "rollback", "history")
+        for each in ("edge", "start", "control", "status", "pause", "resume", "promote", "rollback", "history")
     ),
     ["doctor"],
 ]

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from secondread.atomic import read_json, write_json
 from secondread.child import Child, answer
@@ -33,6 +33,8 @@ class EdgeProcess(Child):
         prometheus: how the edge's own one reads the servers; None for none.
     """
 
+    module: ClassVar[str] = __name__  # that the process runs
+
     def __init__(
         self,
         home: Path,
@@ -54,7 +56,7 @@ class EdgeProcess(Child):
             "metrics_port": metrics_port,
             "prometheus": asdict(prometheus) if prometheus else None,
         }
-        super().__init__(__name__, job, folder, environment={})
+        super().__init__(self.module, job, folder, environment={})
 
     def wait_until_ready(self) -> Status:
         """Wait until the stable version answers; gives where.
@@ -69,7 +71,8 @@ class EdgeProcess(Child):
         return Status(**read_json(self._ready))
 
 
-def _run(job: Mapping[str, Any], folder: Path) -> dict[str, Any]:
+def run(job: Mapping[str, Any], folder: Path) -> dict[str, Any]:
+    """Do what the process is told; see `answer`."""
     config = from_mapping(ServeConfig, job["config"], stage="serve")
     prometheus = from_mapping(PrometheusConfig, job["prometheus"], stage="prometheus") if job["prometheus"] else None
     edge = Edge(
@@ -85,4 +88,4 @@ def _run(job: Mapping[str, Any], folder: Path) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    sys.exit(answer(_run, sys.argv[1:]))
+    sys.exit(answer(run, sys.argv[1:]))
