@@ -12,6 +12,7 @@ from benchmarks import (
     phantom,
     quantize,
     rollout,
+    rollout_live,
     scale,
     serve,
     train,
@@ -202,6 +203,24 @@ BENCHMARKS = (
             "twice_p99": "every request takes twice as long",
             "errors_5_percent": "5 points more requests fail",
         }.items()
+    ),
+    Benchmark(
+        rollout_live.live,
+        {
+            **{
+                f"rollout.{figure}.{fault}": f"Real rollouts, {words}: {what}"
+                for fault, words in rollout_live.WORDS.items()
+                if fault
+                for figure, what in {
+                    "harmed_share": "share of all requests that the new version answered",
+                    "seconds_to_rollback": "seconds from its first request until it is gone",
+                }.items()
+            },
+            "rollout.harmed_share_checked": "Real rollouts with checks and mirrored requests: the most harmed",
+            "rollout.stable_failures": "Real rollouts: requests that the stable version failed",
+            "rollout.bad_rolled_back_share": "Real rollouts of bad versions: share that is rolled back",
+        },
+        apart="rollout-live",
     ),
     *(
         Benchmark(

@@ -1,250 +1,165 @@
-"""Rollouts on this machine, of good and of bad versions: real Triton, transformer, Envoy, Prometheus, locust's users.
+"""Rollouts of good and of bad versions on this machine: `docs/rollout-live.md`, and the figures of `make bench`.
 
-Nothing is simulated but what is wrong with a version (`rollout_faults`). Time is compressed by configuration alone:
-shorter stages with fewer requests, and so wider margins: less is known after half a minute than after half an hour.
+.venv/bin/python -m benchmarks.rollout_live
 """
 
 from __future__ import annotations
 
-import contextlib
-import json
-import os
-import shutil
-import subprocess
 import tempfile
-import threading
-import time
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks.rollout_faults import VARIABLE, FaultyEdgeProcess
-from benchmarks.workplace import ROOT
-from secondread.atomic import read_json, write_json
-from secondread.config.control import ControlConfig
+from benchmarks.machine import commit
+from benchmarks.measure import Measurement
+from benchmarks.rollout_machine import INTERVAL, UNCHECKED, USERS, Ended, Machine
+from benchmarks.workplace import ROOT, Workplace
+from secondread import logging
+from secondread.atomic import atomic_file
 from secondread.config.environment import Environment
-from secondread.config.loadtest import LoadTestConfig
-from secondread.config.observe import ObserveConfig
-from secondread.config.prometheus import PrometheusConfig
-from secondread.config.rollout import CompareConfig, EvidenceConfig, RolloutConfig, StageConfig, TriggerConfig
-from secondread.config.serve import ServeConfig
-from secondread.data.sources.phantom.source import PhantomSource
 from secondread.model.folder import ModelFolder
-from secondread.rollout.carry_on import Carrier, begin
-from secondread.rollout.record import RolloutRecord
-from secondread.rollout.splitters.edge_files import Deployed, Status
-from secondread.serving.load_setting import LoadSetting
-from secondread.tracking.registry import RegisteredVersion, Registry
 
-NAME = "secondread"
-FILMS = "phantom://oct?images=200&size=128&seed=7"  # as the model that is served learned from, and others
-INTERVAL = 5.0
-_POLL_SECONDS = 0.2
-_STAGE = {"undecided_seconds": 240.0, "deadline_seconds": 300.0}
-STAGING = StageConfig(
-    "staging",
-    checks=("load_test", "conformance"),
-    seconds_at_least=0.0,
-    undecided_seconds=120.0,
-    deadline_seconds=120.0,
-)
-SHADOW = StageConfig("shadow", mirror_percent=100, seconds_at_least=30.0, requests_at_least=400, **_STAGE)
-SHARES = (
-    StageConfig("canary", traffic_percent=20, seconds_at_least=30.0, requests_at_least=150, **_STAGE),
-    StageConfig("half", traffic_percent=50, seconds_at_least=30.0, requests_at_least=400, **_STAGE),
-    StageConfig("full", traffic_percent=100, seconds_at_least=20.0, requests_at_least=400, **_STAGE),
-)
-# The shipped policy's limits with the minutes made seconds, and margins that some hundred requests can show.
-POLICY = RolloutConfig(
-    stages=(STAGING, SHADOW, *SHARES),
-    deadline_seconds=900.0,
-    triggers=TriggerConfig(latency_seconds=15.0, errors_seconds=15.0, drift_seconds=15.0, unready_seconds=30.0),
-    compare=CompareConfig(
-        errors_margin_points=4.0,
-        refused_margin_points=4.0,
-        latency_worse_points=10.0,
-        latency_margin_points=40.0,
-        tail_worse_points=2.0,
-        tail_margin_points=10.0,
-        classes_margin_points=25.0,
-        confidence_margin_points=30.0,
-        outside_margin_points=20.0,
-    ),
-    evidence=EvidenceConfig(settle_seconds=6.0, age_seconds=20.0, split_points=10.0, split_seconds=30.0),
-)
-# What would happen if nothing were seen before the first patient: neither checks nor mirrored requests.
-UNCHECKED = replace(POLICY, stages=SHARES)
+# What is wrong with a version, in words; in the order in which they are let in, the good one last, since it stays.
+WORDS = {
+    "slow": "every request takes 600 ms longer",
+    "errors_5_percent": "5 % of the requests fail",
+    "errors_2_percent": "2 % of the requests fail",
+    "crash": "its server ends as it starts",
+    "permuted": "its classes are permuted",
+    "unsure": "its confidence has drifted",
+    "leak": "it leaks memory until it is killed",
+    "": "nothing",
+}
 
 
 @dataclass(frozen=True)
-class Ended:
-    """How a rollout ended.
+class Row:
+    """How a version fared.
 
     Attributes:
-        action: promote or roll_back; empty where it did not end.
-        stage: in which.
-        reason: of it.
-        seconds: from its begin.
-        seconds_of_requests: from the first request that the version answered or was mirrored; 0 where there was none.
-        answered: requests whose answer was the new version's.
-        requests: of both.
-        failed: requests that callers were told have failed.
-        stable_failed: of these, by the stable version.
-        record: of it.
+        fault: of `WORDS`.
+        checked: by the whole policy, with checks and mirrored requests before the first share.
+        unchecked: with a share of the requests at once; None for the good version, which is let in once.
     """
 
-    action: str
-    stage: str
-    reason: str
-    seconds: float
-    seconds_of_requests: float
-    answered: float
-    requests: int
-    failed: int
-    stable_failed: float
-    record: RolloutRecord
+    fault: str
+    checked: Ended
+    unchecked: Ended | None
 
 
-class Stage:
-    """Everything that a rollout needs, on this machine, until it is closed.
+def rows(model: ModelFolder) -> list[Row]:
+    """Let every version in, the bad ones by both policies.
 
     Args:
-        model: what is served.
-        home: folder for all of it.
-        faults: of the versions 2, 3, ... in this order; empty for a good one.
-        users: callers at the same time.
+        model: that is served.
     """
+    found = []
+    with tempfile.TemporaryDirectory(prefix="rollout-") as home, Machine(model, Path(home), list(WORDS)) as machine:
+        for version, fault in zip(machine.versions[1:], WORDS, strict=True):
+            unchecked = machine.roll_out(version, UNCHECKED) if fault else None
+            found.append(Row(fault, machine.roll_out(version), unchecked))
+    return found
 
-    def __init__(self, model: ModelFolder, home: Path, faults: Sequence[str], *, users: int = 4) -> None:
-        self._home, self._users = home, users
-        self.environment = Environment.read({**os.environ, "SECONDREAD_HOME": str(home)})
-        self.versions = self._registered(model, faults)
-        by_digest = {each.digest: fault for each, fault in zip(self.versions[1:], faults, strict=True) if fault}
-        write_json(home / "faults.json", by_digest)
-        (home / "films").mkdir()
-        for number, film in enumerate(PhantomSource(FILMS).images()):
-            (home / "films" / f"{number}.png").write_bytes(film.read())
 
-    def __enter__(self) -> Stage:
-        """With the first version served, and users who ask."""
-        os.environ[VARIABLE] = str(self._home / "faults.json")
-        config = ServeConfig(http_port=0, grpc_port=0, threads=1, drift_images=200, drift_seconds=5.0)
-        self._edge = FaultyEdgeProcess(
-            self._home,
-            config,
-            trusted=self.environment.signing.trusted,
-            stable=Deployed.of(self.versions[0]),
-            prometheus=PrometheusConfig(port=0, scrape_seconds=1.0),
-        )
-        try:
-            self.status = self._edge.wait_until_ready()
-            self._users_of(self.status)
-            while not self._lines():
-                time.sleep(_POLL_SECONDS)
-        except BaseException:
-            self._edge.stop()
-            raise
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        """End it all."""
-        self._locust.terminate()
-        self._locust.wait()
-        self._edge.stop()
-
-    @property
-    def control(self) -> ControlConfig:
-        """How rollouts are carried on here."""
-        return ControlConfig(
-            interval_seconds=INTERVAL,
-            observe=ObserveConfig(prometheus_url=self.status.prometheus_url, stale_seconds=10.0),
-            load_test=LoadTestConfig(users=2, seconds=8.0, requests_at_least=30, p99_below_ms=500.0),
-            images=str(self._home / "films"),
-        )
-
-    def roll_out(self, version: RegisteredVersion, policy: RolloutConfig = POLICY) -> Ended:
-        """Let a version in, to the end."""
-        first, since = len(self._lines()), time.time()
-        record = begin(
-            str(version.version),
-            name=NAME,
-            policy=policy,
-            config=self.control,
-            environment=self.environment,
-            actor="benchmark",
-            reason="to see how it ends",
-            now=since,
-        )
-        with Carrier(self.control, self.environment) as carrier:
-            state = carrier.until_ended(record, clock=time.time, stop=threading.Event(), seen=lambda: None)
-        lines = self._lines()[first:]
-        return _ended(record, state.ended, since, lines)
-
-    def _lines(self) -> list[list[object]]:
-        """A line for each request of locust's users that has ended."""
-        text = self._times.read_text(encoding="utf-8") if self._times.is_file() else ""
-        return [json.loads(line) for line in text.split("\n")[:-1] if line[:1] == "["]
-
-    def _users_of(self, status: Status) -> None:
-        self._times = self._home / "times.jsonl"
-        config = LoadTestConfig(
-            url=status.url, grpc_url=status.grpc_url, shape="soak", users=self._users, seconds=36_000, think_seconds=0.1
-        )
-        setting = LoadSetting(config=config, times=str(self._times), images=str(self._home / "films"))
-        from secondread.serving import loadtest
-
-        command = loadtest._command(config)
-        self._locust = subprocess.Popen(
-            command,
-            env={**os.environ, **setting.to_environment()},
-            cwd=ROOT,
-            stdin=subprocess.DEVNULL,
-            stdout=(self._home / "locust.log").open("wb"),
-            stderr=subprocess.STDOUT,
-        )
-
-    def _registered(self, model: ModelFolder, faults: Sequence[str]) -> list[RegisteredVersion]:
-        """The model again and again, as versions of their own."""
-        registry = Registry(self.environment.mlflow_tracking_uri)
-        found = []
-        for number in range(len(faults) + 1):
-            folder = self._home / "candidates" / str(number)
-            shutil.copytree(model.root, folder)
-            config = read_json(folder / "config.json")
-            config |= {"name": NAME, "library_version": str(number)}
-            write_json(folder / "config.json", config)
-            found.append(
-                registry.register(
-                    ModelFolder.open(folder),
-                    name=NAME,
-                    root=self._home / "models",
-                    tags={"gate.passed": "true"},
-                    environment=self.environment,
-                )
+def live(place: Workplace) -> Sequence[Measurement]:
+    """What bad versions do to callers before they are gone."""
+    model = place.trained_served
+    measured = []
+    found = rows(model.model)
+    for row in found:
+        if row.unchecked:
+            about = (
+                f"none; {model.name}; {row.unchecked.requests / row.unchecked.seconds:.0f} requests a second, a fifth "
+                f"of them the new version's at once, a look every {INTERVAL:.0f} s"
             )
-        return found
-
-
-def _ended(record: RolloutRecord, action: str, since: float, lines: list[list[object]]) -> Ended:
-    seen, last = record.observations(), record.events()[-1]
-    asked = [each for each in seen if each.split and each.split.canary + each.split.mirrored]
-    stages = record.plan.policy.stages
-    return Ended(
-        action=action,
-        stage=stages[record.read().state.stage].name,
-        reason=last.reason,
-        seconds=last.at - since,
-        seconds_of_requests=last.at - asked[0].start if asked else 0.0,
-        answered=sum(each.split.canary for each in seen if each.split),
-        requests=len(lines),
-        failed=sum(bool(line[4]) for line in lines),
-        stable_failed=sum(each.stable.failed or 0.0 for each in seen if each.stable),
-        record=record,
+            measured += [
+                Measurement(
+                    f"rollout.harmed_share.{row.fault}", row.unchecked.harmed, "share", about, row.unchecked.requests
+                ),
+                Measurement(
+                    f"rollout.seconds_to_rollback.{row.fault}",
+                    row.unchecked.seconds_of_requests,
+                    "s",
+                    about,
+                    row.unchecked.requests,
+                ),
+            ]
+    ended = [each for row in found for each in (row.checked, row.unchecked) if each]
+    bad = [row.checked for row in found if row.fault]
+    requests = sum(each.requests for each in bad)
+    checked = "none; checks, and mirrored requests before the first share"
+    worst = max(each.harmed for each in bad)
+    right = sum(
+        each.action == "roll_back" for row in found for each in (row.checked, row.unchecked) if each and row.fault
     )
+    return [
+        *measured,
+        Measurement("rollout.harmed_share_checked", worst, "share", checked, requests),
+        Measurement(
+            "rollout.stable_failures",
+            sum(each.stable_failed for each in ended),
+            "requests",
+            "none; of the stable version, in all rollouts and their ends",
+            sum(each.requests for each in ended),
+        ),
+        Measurement(
+            "rollout.bad_rolled_back_share",
+            right / (len(ended) - 1),
+            "share",
+            "none; seven kinds of bad versions, by both policies",
+            len(ended) - 1,
+        ),
+    ]
 
 
-@contextlib.contextmanager
-def stage(model: ModelFolder, faults: Sequence[str]) -> Iterator[Stage]:
-    """One in a folder of its own."""
-    with tempfile.TemporaryDirectory(prefix="rollout-") as home, Stage(model, Path(home), faults) as found:
-        yield found
+_PAGE = ROOT / "docs" / "rollout-live.md"
+_HEAD = """\
+# What bad versions do before they are gone
+
+Written by `.venv/bin/python -m benchmarks.rollout_live`; commit `{commit}`. Real servers on one machine: Triton and a
+transformer for each version, Envoy, Prometheus and locust's users ({users} callers over REST and gRPC). Time is
+compressed by configuration: half a minute a stage, a look every {interval:.0f} s, margins that some hundred requests
+can show (`benchmarks/rollout_live.py`).
+
+Harmed: requests whose answer was the new version's, as a share of all requests of the rollout. Failed: those of them
+that callers were told have failed. The stable version failed {stable:.0f} of its requests, all rollouts, promotions and
+rollbacks included.
+
+"""
+
+
+def page(found: Sequence[Row]) -> str:
+    """The table for the docs."""
+    ended = [each for row in found for each in (row.checked, row.unchecked) if each]
+    head = _HEAD.format(
+        commit=commit(), users=USERS, interval=INTERVAL, stable=sum(each.stable_failed for each in ended)
+    )
+    first = _table([(row.fault, row.unchecked) for row in found if row.unchecked])
+    second = _table([(row.fault, row.checked) for row in found])
+    return f"{head}## A share at once: neither checks nor mirrored requests\n\n{first}\n## The whole policy\n\n{second}"
+
+
+def _table(ended: Sequence[tuple[str, Ended]]) -> str:
+    lines = [
+        "| what is wrong | ended in | after its first request | harmed | failed | why |",
+        "|---|---|--:|--:|--:|---|",
+    ]
+    for fault, each in ended:
+        what = "promoted" if each.action == "promote" else "rolled back" if each.action == "roll_back" else "undecided"
+        seconds = f"{each.seconds_of_requests:.0f} s" if each.seconds_of_requests else "none came"
+        harmed = f"{each.answered:.0f} of {each.requests} ({each.harmed:.1%})" if fault else "-"
+        why = each.reason.replace("|", "/")
+        lines.append(f"| {WORDS[fault]} | {each.stage}, {what} | {seconds} | {harmed} | {each.failed} | {why} |")
+    return "\n".join(lines) + "\n"
+
+
+def main() -> None:
+    """Let them in, and write the page."""
+    logging.configure(as_json=False)
+    found = rows(Workplace(Environment.read().home / "bench").trained_served.model)
+    with atomic_file(_PAGE) as aside:
+        aside.write_text(page(found), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

@@ -277,5 +277,8 @@ def _end_of(child: LocalServer) -> str:
         return str(error)
     except RuntimeError as error:
         first, _, log_lines = str(error).partition(":\n")
+        killed = first.partition("exit code -")[2]
+        if killed:
+            return f"its process was killed by signal {killed}"
         return f"{first}: {log_lines.splitlines()[-1]}" if log_lines.strip() else first
     return "it was asked to end"
