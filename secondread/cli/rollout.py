@@ -277,6 +277,8 @@ def _say(
             )
         time.sleep(_POLL_SECONDS)
     for event in record.events()[known:]:
+        if event.what == "refused":
+            raise InputError(f"{event.reason}.")
         print_line(f"{event.what.replace('_', ' ')}: {event.reason}")
 
 

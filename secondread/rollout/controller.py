@@ -180,12 +180,16 @@ class Controller:
         """A person's word goes before all that is seen, and before what was decided and is not done yet."""
         reason = f"{word.actor}: {word.reason}"
         state = kept.state
+        if state.ended and not word.to:
+            asked, ended = word.action.replace("_", " "), state.ended.replace("_", " ")
+            self._event(now, "refused", state, f"{asked}, {reason}: the rollout has ended meanwhile, by {ended}")
+            self._record.obeyed(word)
+            return kept
         match word.action:
             case "pause" | "resume":
                 state = state.pause(reason) if word.action == "pause" else state.resume(now)
-                if not kept.state.ended:
-                    self._record.write(Kept(state, kept.intent))
-                    self._event(now, "obeyed", state, f"{word.action}, {reason}")
+                self._record.write(Kept(state, kept.intent))
+                self._event(now, "obeyed", state, f"{word.action}, {reason}")
                 self._record.obeyed(word)
                 return self._record.read()
             case "promote" | "roll_back":

@@ -100,7 +100,8 @@ class Event:
 
     Attributes:
         at: when, seconds since 1970.
-        what: `begun`, an action of a decision, `checked`, `corrected`, `obeyed` or `failed`.
+        what: `begun`, an action of a decision, `checked`, `corrected`, `obeyed`,
+            `refused` or `failed`.
         stage: name of the stage that it was in.
         reason: one sentence.
         figures: numbers by name.

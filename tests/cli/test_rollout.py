@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -72,10 +73,15 @@ class World:
 def world(models: list[ModelFolder], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:  # noqa: F811
     monkeypatch.setenv("SECONDREAD_HOME", str(tmp_path / "home"))
     world = World(tmp_path)
-    for each in (models[0], models[2]):
-        tags = {"gate.passed": "true"}
+    for number in (1, 2):  # the same model twice: nothing speaks against the second but that it is not tried yet
+        copy = tmp_path / "copies" / str(number)
+        shutil.copytree(models[0].root, copy)
+        document = json.loads((copy / "config.json").read_text())
+        (copy / "config.json").write_text(json.dumps({**document, "library_version": str(number)}))
+        tags, environment = {"gate.passed": "true"}, Environment.read()
+        root = tmp_path / "models"
         world.registry.register(
-            each, name="secondread", root=tmp_path / "models", tags=tags, environment=Environment.read()
+            ModelFolder.open(copy), name="secondread", root=root, tags=tags, environment=environment
         )
     yield world
     world.end()

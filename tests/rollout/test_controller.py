@@ -356,6 +356,23 @@ def test_a_persons_word_is_done_within_one_tick_whatever_is_seen(
     assert record.events()[-1].reason == "Grace: I know better"
 
 
+@pytest.mark.parametrize("action", ["pause", "resume", "promote", "roll_back"])
+def test_a_word_that_comes_when_the_rollout_has_ended_is_refused_and_changes_nothing(
+    record: RolloutRecord, world: World, action: Any
+) -> None:
+    world.failing = True
+    run(record, world)
+    before = list(world.deeds)
+    record.say(Word(action, "Grace", "I know better"))
+    assert run(record, world, first=100, at_most=2).ended == "roll_back"
+    assert (world.deeds, record.word()) == (before, None)
+    (last,) = [each for each in record.events() if each.what == "refused"]
+    assert (
+        last.reason
+        == f"{action.replace('_', ' ')}, Grace: I know better: the rollout has ended meanwhile, by roll back"
+    )
+
+
 @pytest.mark.parametrize("deed", range(0, 5))
 def test_a_person_goes_back_to_any_earlier_version_while_it_runs(
     record: RolloutRecord, world: World, at_canary: int, deed: int

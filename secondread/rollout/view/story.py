@@ -23,6 +23,7 @@ DONE: dict[str, str] = {
     "checked": "checked",
     "corrected": "set right",
     "obeyed": "as a person asked",
+    "refused": "not done as a person asked",
     "failed": "failed",
 }  # what an event is, in words
 _NUMBER = re.compile(r"\d[\d.,]*")
