@@ -13,10 +13,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from typer import Typer
 from typer.testing import CliRunner
 
-from secondread.cli import edge
+from secondread.cli.main import app
 from secondread.config.environment import Environment
 from secondread.errors import InputError
 from secondread.model.folder import ModelFolder
@@ -25,10 +24,6 @@ from secondread.tracking.registry import Registry
 from tests.serving.conftest import model, models, wait_for  # noqa: F401 - fixtures
 
 ROOT = Path(__file__).resolve().parents[2]
-COMMAND = "from tests.cli.test_edge import app; app()"
-app = Typer()
-app.callback()(lambda: None)  # so that `edge` is a command of it, as it is of `secondread rollout`
-edge.add_to(app)
 
 
 class Edge:
@@ -43,7 +38,7 @@ class Edge:
     def __init__(self, folder: Path, *options: str, **environment: str) -> None:
         ready, self.output = folder / "ready.json", folder / "output.txt"
         ready.unlink(missing_ok=True)
-        command = [sys.executable, "-c", COMMAND, "edge", "--ready-file", str(ready), *options]
+        command = [sys.executable, "-m", "secondread", "rollout", "edge", "--ready-file", str(ready), *options]
         with self.output.open("wb") as output:
             self.process = subprocess.Popen(
                 command, cwd=ROOT, env=os.environ | environment, stdout=output, stderr=output
@@ -109,13 +104,13 @@ def test_the_champion_is_served_and_after_a_kill_what_was_served_whatever_the_re
 
 
 def test_a_version_that_the_registry_does_not_have_is_said(registry: Registry) -> None:
-    error = CliRunner().invoke(app, ["edge", "--which", "9"]).exception
+    error = CliRunner().invoke(app, ["rollout", "edge", "--which", "9"]).exception
     assert isinstance(error, InputError)
     assert "9" in str(error)
 
 
 def test_a_setting_that_there_is_not_is_said() -> None:
-    error = CliRunner().invoke(app, ["edge", "--set", "prometheus.scrape=1"]).exception
+    error = CliRunner().invoke(app, ["rollout", "edge", "--set", "prometheus.scrape=1"]).exception
     assert isinstance(error, InputError)
     assert "prometheus has no setting scrape. It has port, " in str(error)
 
