@@ -68,6 +68,7 @@ compile: $(SETUP) ## pipelines/compiled/ from pipelines/
 	$(BIN)/secondread pipeline compile data --output pipelines/compiled
 	$(BIN)/secondread pipeline compile train --output pipelines/compiled
 	$(BIN)/secondread pipeline compile retrain --output pipelines/compiled
+	$(BIN)/secondread pipeline compile deploy --output pipelines/compiled
 	$(BIN)/secondread pipeline compile batch-score --output pipelines/compiled
 
 images: ## container images of the pipeline, of serving and of rollouts

@@ -28,6 +28,9 @@ STORE_KEYS = (
 CATALOGUE_SECRET = "secondread-catalogue"  # noqa: S105 - likewise
 CATALOGUE_KEY = "SECONDREAD_CATALOGUE_URI"
 
+ROLLOUTS_CLAIM = "secondread-rollouts"  # PersistentVolumeClaim: what is kept of rollouts
+ROLLOUTS_PATH = "/tmp/var/rollouts"  # noqa: S108 - where the image keeps them
+
 
 def ask(task: dsl.PipelineTask, size: str) -> dsl.PipelineTask:
     """Give a task its resources, retries and the settings that a pod reads from its environment."""
@@ -73,6 +76,15 @@ def with_catalogue(task: dsl.PipelineTask) -> dsl.PipelineTask:
     return kubernetes.use_secret_as_env(
         task, secret_name=CATALOGUE_SECRET, secret_key_to_env={CATALOGUE_KEY: CATALOGUE_KEY}, optional=True
     )
+
+
+def with_rollouts(task: dsl.PipelineTask) -> dsl.PipelineTask:
+    """Let a task see and carry on rollouts: what is kept of them, the models that they let in, and whose they must be.
+
+    Never cached: a cluster does not ask whether what a rollout once came to is so still.
+    """
+    kubernetes.mount_pvc(task, pvc_name=ROLLOUTS_CLAIM, mount_path=ROLLOUTS_PATH)
+    return with_store(with_trusted_keys(task)).set_caching_options(enable_caching=False)
 
 
 def with_accelerators(

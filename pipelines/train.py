@@ -1,11 +1,12 @@
 """The training pipeline: from a source of images to a registered model, if it earns it.
 
-    ingest -> preprocess -> train -> evaluate (val) -> quantize -> evaluate (test) -> register
-                                        |                             |
-                                        gate                          gate
+    ingest -> preprocess -> train -> evaluate (val) -> quantize -> evaluate (test) -> register -> deploy
+                                        |                             |                           |
+                                        gate                          gate                        if it is asked for
 
 evaluate is one component used twice: on val to stop a hopeless run, and on test for the very graph that will be
-served, which is the verdict of record. The test images are looked at once.
+served, which is the verdict of record. The test images are looked at once. deploy is the deployment pipeline, with an
+exit handler of its own.
 """
 
 from kfp import dsl
@@ -17,6 +18,7 @@ from secondread_components.preprocess.component import preprocess
 from secondread_components.quantize.component import quantize
 from secondread_components.register.component import register
 from secondread_components.train.component import train as train_model
+from secondread_pipelines.deploy import deploy as let_in
 from secondread_pipelines.pods import ask, with_accelerators, with_patient_key, with_signing_key, with_store
 
 
@@ -38,6 +40,10 @@ def train(
     evaluate_settings: dict = {},  # noqa: B006
     quantize_settings: dict = {},  # noqa: B006
     gate: dict = {},  # noqa: B006
+    deploy: bool = False,
+    reason: str = "by the pipeline train",
+    policy: dict = {},  # noqa: B006
+    control: dict = {},  # noqa: B006
 ):
     """From a source of images to a registered model.
 
@@ -59,6 +65,10 @@ def train(
         evaluate_settings: fields of EvaluateConfig.
         quantize_settings: fields of QuantizeConfig.
         gate: fields of GateConfig.
+        deploy: end in the deployment pipeline, of the version that was registered.
+        reason: why it is let in.
+        policy: fields of RolloutConfig.
+        control: fields of ControlConfig.
     """
     with dsl.ExitHandler(
         ask(conclude(name=model_name, last_step="register"), "small").set_caching_options(enable_caching=False)
@@ -128,3 +138,12 @@ def train(
                     "small",
                 )
                 with_store(with_signing_key(registered)).set_caching_options(enable_caching=False)
+                with dsl.If(deploy == True, name="if it is to be deployed"):  # noqa: E712
+                    let_in(
+                        model_name=model_name,
+                        model_version=registered.outputs["Output"],
+                        reason=reason,
+                        code_fingerprint=code_fingerprint,
+                        policy=policy,
+                        control=control,
+                    ).set_display_name("deploy").set_caching_options(enable_caching=False)

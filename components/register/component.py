@@ -16,7 +16,7 @@ def register(
     root: str,
     pipeline_run: str,
     comparison: Optional[dsl.Input[dsl.Artifact]] = None,  # noqa: UP045 - KFP does not read `| None`
-):
+) -> str:
     """Register a model that passed its gate on test.
 
     Args:
@@ -27,6 +27,9 @@ def register(
         root: folder, or s3:// or swift://, for <name>/<digest>/.
         pipeline_run: id of the run, for the registry.
         comparison: what compare wrote for that model; without it none is asked for.
+
+    Returns:
+        The version's number in the registry.
     """
     from secondread.pipeline.steps.register import register as step
 
@@ -40,3 +43,4 @@ def register(
         comparison=comparison.path if comparison else "",
     )
     repository.metadata.update(facts)
+    return str(facts["version"])

@@ -17,7 +17,7 @@ from secondread.errors import InputError
 
 app = typer.Typer(help="Compile a pipeline, run it here, or submit it to a Kubeflow.", no_args_is_help=True)
 
-Name = Annotated[str, typer.Argument(help="Pipeline: train, retrain, data or batch-score.")]
+Name = Annotated[str, typer.Argument(help="Pipeline: train, retrain, data, deploy or batch-score.")]
 Data = Annotated[
     str | None,
     typer.Option(
@@ -34,9 +34,7 @@ RemoteData = Annotated[
         "to read: a prefix of a store, or a CSV file in it with a column 'path'."
     ),
 ]
-Model = Annotated[
-    str | None, typer.Option("--name", help="Train, retrain, batch-score: of the model, in registry and Triton.")
-]
+Model = Annotated[str | None, typer.Option("--name", help="All but data: of the model, in registry and Triton.")]
 Set = Annotated[list[str], typer.Option("--set", help="Any setting: STAGE.FIELD=VALUE, such as train.epochs=12.")]
 SplitSeed = Annotated[int | None, typer.Option(help="Train, data: picks one of the possible splits.")]
 Cache = Annotated[bool, typer.Option(help="Take steps from the cache where nothing has changed.")]
@@ -56,7 +54,10 @@ PublishTo = Annotated[
 ]
 Which = Annotated[
     str | None,
-    typer.Option(help="Batch-score: version number or alias in the registry; by default the champion."),
+    typer.Option(
+        help="Batch-score, deploy: version number or alias in the registry; by default the champion, and of deploy the "
+        "challenger."
+    ),
 ]
 Repository = Annotated[
     str | None,
@@ -76,6 +77,20 @@ Parent = Annotated[
         "that --data grew from and the champion learned from; known where both are published in one place."
     ),
 ]
+Deploy = Annotated[
+    bool, typer.Option("--deploy", help="Train: end in the pipeline deploy, of the version that was registered.")
+]
+Policy = Annotated[
+    Path | None,
+    typer.Option(help="Deploy, train: a rollout.yaml, which --set policy.FIELD=VALUE stands above."),
+]
+Control = Annotated[
+    Path | None,
+    typer.Option(
+        help="Deploy, train: how it is carried on, a control.yaml, which --set control.FIELD=VALUE stands above."
+    ),
+]
+Reason = Annotated[str | None, typer.Option(help="Deploy, train: why the version is let in, in a sentence.")]
 
 
 @app.command("compile", epilog=example("secondread pipeline compile train --output pipelines/compiled"))
@@ -96,6 +111,7 @@ def compile_(
         "secondread pipeline run train --data films/ --gate gate.yaml",
         "secondread pipeline run retrain --data var/retrain --parent var/dataset --set train.learning_rate=3e-4",
         "secondread pipeline run data --data films/ --publish-to s3://films/versions --set audit.fail_on=serious",
+        "secondread pipeline run deploy --policy docs/rollout.yaml --reason 'fewer missed effusions'",
         "secondread pipeline run batch-score --data films/ --set score.engine=ray --json",
     )
 )
@@ -108,6 +124,10 @@ def run(
     parent: Parent = None,
     which: Which = None,
     repository: Repository = None,
+    deploy: Deploy = False,
+    policy: Policy = None,
+    control: Control = None,
+    reason: Reason = None,
     settings: Set = [],  # noqa: B006 - typer reads the default and never changes it
     split_seed: SplitSeed = None,
     gate: Gate = None,
@@ -129,6 +149,10 @@ def run(
         parent=parent,
         which=which,
         repository=repository,
+        deploy=deploy,
+        policy=policy,
+        control=control,
+        reason=reason,
         split_seed=split_seed,
         root=str(home / "models"),
         versions=str(home / "versions"),
@@ -139,6 +163,7 @@ def run(
         "train": results.show_training,
         "retrain": results.show_retraining,
         "data": results.show_data,
+        "deploy": results.show_deployment,
         "batch-score": results.show_scoring,
     }[name]
     show(arguments, environment, cache=cache, json=json)
@@ -155,6 +180,8 @@ def run(
         " --models-to s3://secondread-models --set train.strategy=trainjob --set train.nodes=2 --claim training",
         "secondread pipeline submit data --host https://kubeflow.example/pipeline --data s3://films/raw "
         "--publish-to s3://films/versions",
+        "secondread pipeline submit deploy --host https://kubeflow.example/pipeline --which 7 --set "
+        "control.splitter=kserve-canary --set control.namespace=secondread-production --wait",
         "secondread pipeline submit batch-score --host https://kubeflow.example/pipeline --data s3://films/new "
         "--publish-to s3://films/readings --wait",
     )
@@ -169,6 +196,10 @@ def submit(
     parent: Parent = None,
     which: Which = None,
     repository: Repository = None,
+    deploy: Deploy = False,
+    policy: Policy = None,
+    control: Control = None,
+    reason: Reason = None,
     settings: Set = [],  # noqa: B006
     split_seed: SplitSeed = None,
     gate: Gate = None,
@@ -213,6 +244,10 @@ def submit(
         parent=parent,
         which=which,
         repository=repository,
+        deploy=deploy,
+        policy=policy,
+        control=control,
+        reason=reason,
         split_seed=split_seed,
         root="",
         versions="",

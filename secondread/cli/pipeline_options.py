@@ -7,25 +7,41 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from secondread.config.require import require
-from secondread.config.settings import DATA_STAGES, RETRAIN_STAGES, SCORE_STAGES, STAGES, parse_settings
+from secondread.config.settings import (
+    DATA_STAGES,
+    DEPLOY_STAGES,
+    RETRAIN_STAGES,
+    SCORE_STAGES,
+    STAGES,
+    parse_settings,
+)
 from secondread.config.trainjob import TrainJobSettings
 from secondread.errors import InputError
 
 if TYPE_CHECKING:
     # KFP takes seconds to import, which `--help` should not pay
     from secondread.pipeline.compile import TrainingVolume
+    from secondread.pipeline.deploy_arguments import RolloutSettings
 
 _DEFAULT_DATA = "phantom://demo"
 _OF_MODELS = ("--name", "--models-to", "--gate", "--min-accuracy", "--accelerator", "--node-selector", "--claim")
+_OF_ROLLOUTS = ("--policy", "--control", "--reason")
 # which options each pipeline takes, of those that not every one does
 _TAKES = {
-    "train": {*_OF_MODELS, "--split-seed"},
-    "retrain": {*_OF_MODELS, "--parent"},
-    "data": {"--publish-to", "--parent", "--split-seed"},
-    "batch-score": {"--name", "--publish-to", "--which", "--repository"},
+    "train": {"--data", *_OF_MODELS, "--split-seed", "--deploy", *_OF_ROLLOUTS},
+    "retrain": {"--data", *_OF_MODELS, "--parent"},
+    "data": {"--data", "--publish-to", "--parent", "--split-seed"},
+    "deploy": {"--name", "--which", *_OF_ROLLOUTS},
+    "batch-score": {"--data", "--name", "--publish-to", "--which", "--repository"},
 }
 
-_STAGES = {"train": STAGES, "retrain": RETRAIN_STAGES, "data": DATA_STAGES, "batch-score": SCORE_STAGES}
+_STAGES = {
+    "train": (*STAGES, *DEPLOY_STAGES),
+    "retrain": RETRAIN_STAGES,
+    "data": DATA_STAGES,
+    "deploy": DEPLOY_STAGES,
+    "batch-score": SCORE_STAGES,
+}
 
 
 @dataclass(frozen=True)
@@ -35,8 +51,8 @@ class Options:
     Attributes:
         data: URI of images to learn from or to read, or of a dataset version to retrain on.
         settings: pairs `stage.field=value`.
-        name, models_to, gate, min_accuracy, publish_to, parent, which, repository, split_seed, accelerator,
-            node_selector, claim: as the options say.
+        name, models_to, gate, min_accuracy, publish_to, parent, which, repository, split_seed, deploy, policy, control,
+            reason, accelerator, node_selector, claim: as the options say.
         root: where models go by default; empty on a cluster, where there is no default.
         versions: likewise, where dataset versions go.
         readings: likewise, where readings go.
@@ -58,6 +74,10 @@ class Options:
     models_to: str | None = None
     which: str | None = None
     repository: str | None = None
+    deploy: bool = False
+    policy: Path | None = None
+    control: Path | None = None
+    reason: str | None = None
     accelerator: str = ""
     node_selector: tuple[str, ...] = ()
     claim: str = ""
@@ -74,24 +94,33 @@ class Options:
 
         find_pipeline(pipeline)
         self._check_options(pipeline)
-        stages = {"train": STAGES, "retrain": RETRAIN_STAGES, "data": DATA_STAGES, "batch-score": SCORE_STAGES}[
-            pipeline
-        ]
-        settings = parse_settings(self.settings, stages)
+        settings = parse_settings(self.settings, _STAGES[pipeline])
         if self.split_seed is not None:
             settings["preprocess"]["split_seed"] = self.split_seed
         if self.gate is not None:
             settings["gate"] = {**stated_in(self.gate), **settings["gate"]}
         if self.min_accuracy is not None:
             settings["gate"]["accuracy_above"] = self.min_accuracy
-        make = {"train": self._train, "retrain": self._retrain, "data": self._data, "batch-score": self._score}
+        make = {
+            "train": self._train,
+            "retrain": self._retrain,
+            "data": self._data,
+            "deploy": self._deploy,
+            "batch-score": self._score,
+        }
         return make[pipeline](settings)
 
     def _train(self, settings: dict[str, dict[str, Any]]) -> dict[str, Any]:
         from secondread.pipeline.arguments import TrainPipelineSettings, pipeline_arguments
+        from secondread.pipeline.deploy_arguments import deployment_arguments
 
+        stated = [option for option in _OF_ROLLOUTS if self._given()[option] is not None]
+        stated += [f"--set {stage}" for stage in DEPLOY_STAGES if settings[stage]]
+        require(self.deploy or not stated, f"{', '.join(stated)} would have no effect: add --deploy, or leave it out.")
+        rollout = self._rollout(settings, "by the pipeline train")
         chosen = TrainPipelineSettings(self.data or _DEFAULT_DATA, **self._model(settings))
-        return pipeline_arguments(chosen, remote=self.remote)
+        arguments = pipeline_arguments(chosen, remote=self.remote)
+        return arguments | (deployment_arguments(rollout, chosen.name, remote=self.remote) if self.deploy else {})
 
     def _retrain(self, settings: dict[str, dict[str, Any]]) -> dict[str, Any]:
         from secondread.pipeline.arguments import RetrainPipelineSettings, retrain_arguments
@@ -107,6 +136,27 @@ class Options:
         require(bool(publish_to), "say where the version goes: --publish-to s3://bucket/prefix or swift://...")
         chosen = DataPipelineSettings(self.data or _DEFAULT_DATA, publish_to, self.parent or "", **settings)
         return data_arguments(chosen, remote=self.remote)
+
+    def _deploy(self, settings: dict[str, dict[str, Any]]) -> dict[str, Any]:
+        from secondread.pipeline.deploy_arguments import DeployPipelineSettings, deploy_arguments
+
+        rollout = self._rollout(settings, "by the pipeline deploy")
+        chosen = DeployPipelineSettings(rollout, self.name or "secondread", self.which or "challenger")
+        return deploy_arguments(chosen, remote=self.remote)
+
+    def _rollout(self, settings: dict[str, dict[str, Any]], reason: str) -> RolloutSettings:
+        """How a version is let in; taken out of the settings."""
+        from secondread.pipeline.deploy_arguments import RolloutSettings
+        from secondread.rollout.document import over, read_mapping
+
+        stated = {}
+        for name, file, example in (
+            ("policy", self.policy, "deadline_seconds: 86400"),
+            ("control", self.control, "interval_seconds: 30"),
+        ):
+            given = read_mapping(file, what=f"{name} file", example=example) if file else {}
+            stated[name] = over(given, settings.pop(name))
+        return RolloutSettings(self.reason or reason, **stated)
 
     def _score(self, settings: dict[str, dict[str, Any]]) -> dict[str, Any]:
         from secondread.pipeline.score_arguments import ScorePipelineSettings, score_arguments
@@ -146,7 +196,15 @@ class Options:
 
     def _check_options(self, pipeline: str) -> None:
         """Refuse an option that would have no effect."""
-        given = {
+        foreign = [name for name, value in self._given().items() if value is not None and name not in _TAKES[pipeline]]
+        for option in foreign:
+            owners = " and ".join(name for name, taken in _TAKES.items() if option in taken)
+            raise InputError(f"{option} is no option of the pipeline {pipeline}, but of {owners}. Leave it out.")
+
+    def _given(self) -> dict[str, Any]:
+        """What was given of options that not every pipeline takes; None: it was not."""
+        return {
+            "--data": self.data,
             "--name": self.name,
             "--models-to": self.models_to,
             "--gate": self.gate,
@@ -156,11 +214,11 @@ class Options:
             "--which": self.which,
             "--repository": self.repository,
             "--split-seed": self.split_seed,
+            "--deploy": self.deploy or None,
+            "--policy": self.policy,
+            "--control": self.control,
+            "--reason": self.reason,
             "--accelerator": self.accelerator or None,
             "--node-selector": self.node_selector or None,
             "--claim": self.claim or None,
         }
-        foreign = [option for option, value in given.items() if value is not None and option not in _TAKES[pipeline]]
-        for option in foreign:
-            owners = " and ".join(name for name, taken in _TAKES.items() if option in taken)
-            raise InputError(f"{option} is no option of the pipeline {pipeline}, but of {owners}. Leave it out.")

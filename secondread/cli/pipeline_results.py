@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from secondread.cli.output import print_facts, print_json
 from secondread.config.environment import Environment
 from secondread.errors import GateRefused
+
+if TYPE_CHECKING:
+    # KFP takes seconds to import, which `--help` should not pay
+    from secondread.pipeline.deploy_run import Deployment
 
 
 def show_training(arguments: dict[str, Any], environment: Environment, *, cache: bool, json: bool) -> None:
@@ -30,10 +34,44 @@ def show_training(arguments: dict[str, Any], environment: Environment, *, cache:
                 "MLflow run": f"{result.mlflow_run} in {environment.mlflow_tracking_uri}",
                 "registered": f"{name} version {result.registered_version}" if result.registered_version else "no",
                 "repository": result.model_repository or "none",
+                **(_of(result.deployment, name) if result.deployment else {}),
             }
         )
     if result.status == "refused":
         raise GateRefused(f"the gate said no, so nothing was registered: {result.reason}. See {result.report}.")
+    if result.deployment:
+        _refuse(result.deployment, name)
+
+
+def show_deployment(arguments: dict[str, Any], environment: Environment, *, cache: bool, json: bool) -> None:  # noqa: ARG001
+    """Of the deployment pipeline, which takes nothing from a cache."""
+    from secondread.pipeline.deploy_run import run_deployment
+
+    result = run_deployment(arguments, home=environment.home)
+    name = arguments["model_name"]
+    if json:
+        print_json({"name": name, **asdict(result)})
+    else:
+        print_facts(_of(result, name))
+    _refuse(result, name)
+
+
+def _of(result: Deployment, name: str) -> dict[str, str]:
+    """What people are shown of a deployment."""
+    return {
+        "rollout": f"{result.rollout}: version {result.candidate} of {name} beside {result.stable}",
+        "ended": f"{result.status.replace('_', ' ')} in stage {result.stage}",
+        "why": result.reason,
+        "timeline": result.timeline,
+    }
+
+
+def _refuse(result: Deployment, name: str) -> None:
+    if result.status == "rolled_back":
+        raise GateRefused(
+            f"version {result.candidate} of '{name}' was rolled back in stage {result.stage}: {result.reason} See "
+            f"{result.timeline}."
+        )
 
 
 def show_retraining(arguments: dict[str, Any], environment: Environment, *, cache: bool, json: bool) -> None:

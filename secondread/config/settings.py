@@ -15,6 +15,7 @@ STAGES = ("ingest", "preprocess", "train", "evaluate", "quantize", "gate")
 RETRAIN_STAGES = ("train", "evaluate", "quantize", "gate", "compare")  # of the retraining pipeline
 DATA_STAGES = ("ingest", "preprocess", "audit")  # of the data pipeline
 SCORE_STAGES = ("score",)  # of the scoring pipeline
+DEPLOY_STAGES = ("policy", "control")  # of the deployment pipeline, and of those that may end in it
 
 
 def parse_settings(pairs: Iterable[str], stages: Sequence[str] = STAGES) -> dict[str, dict[str, Any]]:

@@ -41,8 +41,20 @@ class TrainingVolume:
         return {f"SECONDREAD_TRAINJOB_{name}": value for name, value in variables.items() if value}
 
 
-# Each with its last step: a run that did not come to it was refused by a gate.
-LAST_STEPS = {"data": "publish", "train": "register", "retrain": "register", "batch-score": "deliver"}
+# Each with its last step: a run that did not come to it was refused by a gate. Of one that ends in the deployment
+# pipeline it is that pipeline's.
+LAST_STEPS = {
+    "data": "publish",
+    "train": "register",
+    "retrain": "register",
+    "deploy": "promote",
+    "batch-score": "deliver",
+}
+
+
+def last_step(name: str, arguments: Mapping[str, Any]) -> str:
+    """That of a run with these arguments."""
+    return LAST_STEPS["deploy" if arguments.get("deploy") else name]
 
 
 def find_pipeline(name: str) -> Any:
@@ -55,6 +67,17 @@ def find_pipeline(name: str) -> Any:
         raise InputError(f"there is no pipeline '{name}'. There are: {', '.join(LAST_STEPS)}.")
     module = name.replace("-", "_")
     return getattr(importlib.import_module(f"secondread_pipelines.{module}"), module)
+
+
+def uncached_tasks(name: str) -> dict[str, str]:
+    """What is shown of the tasks of a pipeline that are never taken from a cache, by the name of their component."""
+    spec = find_pipeline(name).pipeline_spec
+    tasks = [task for each in (spec.root, *spec.components.values()) for task in each.dag.tasks.values()]
+    return {
+        task.component_ref.name.removeprefix("comp-"): task.task_info.name
+        for task in tasks
+        if not task.caching_options.enable_cache
+    }
 
 
 def compiled_name(name: str) -> str:

@@ -9,19 +9,20 @@ import signal
 import time
 import uuid
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from kfp import local
+from kfp import dsl, local
 from kfp.local import cache as kfp_cache
 from kfp.local import config as kfp_config
 
+from secondread.atomic import read_json
 from secondread.errors import InputError, SecondReadError
 from secondread.pipeline.cache import StepRun, VerifiedCache
-from secondread.pipeline.compile import LAST_STEPS, find_pipeline
+from secondread.pipeline.compile import find_pipeline, uncached_tasks
 from secondread.pipeline.orphan import RUNNER_VARIABLE
 from secondread.pipeline.success import SUCCESS_FILE, failures, verify_success
 from secondread.pipeline.view import RunView
@@ -44,7 +45,7 @@ def run_steps(name: str, arguments: Mapping[str, Any], *, home: Path, reuse: boo
         SecondReadError: the error of the step that failed, with its exit code; what the step wrote before is kept, so
             that the next run goes on from there.
     """
-    pipeline, last_step = find_pipeline(name), LAST_STEPS[name]
+    pipeline, uncached = find_pipeline(name), uncached_tasks(name)
     stamp = f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{uuid.uuid4().hex[:6]}"
     root = home / "runs" / stamp
     try:
@@ -56,14 +57,18 @@ def run_steps(name: str, arguments: Mapping[str, Any], *, home: Path, reuse: boo
     log_path = root / "log.txt"
     steps: list[StepRun] = []
     ended = time.time()
-    with RunView(log_path, last_step=last_step) as view:
 
-        def on_end(step: StepRun) -> None:
-            nonlocal ended
-            ended = time.time()
-            steps.append(step)
-            view.end(step)
+    def on_end(step: StepRun) -> None:
+        nonlocal ended
+        ended = time.time()
+        steps.append(step)
+        view.end(step)
 
+    def on_uncached_end() -> None:
+        for step in _uncached(root, uncached, steps, since=ended):
+            on_end(step)
+
+    with RunView(log_path, uncached=uncached, on_end=on_uncached_end) as view:
         cache = VerifiedCache(str(home / "runs" / "cache"), on_start=view.start, on_end=on_end, reuse=reuse)
         with _runner(root, cache, home), _stop_children_on_signal(), contextlib.redirect_stdout(view):
             try:
@@ -73,8 +78,7 @@ def run_steps(name: str, arguments: Mapping[str, Any], *, home: Path, reuse: boo
                 raise _failure(root, log_path, str(error)) from error
         if cache.problem:
             raise cache.problem
-        for step in _last_step(root, last_step, since=ended):
-            on_end(step)
+        on_uncached_end()
     _remove_empty(root)
     return {step.name: step for step in steps}
 
@@ -134,22 +138,26 @@ def _failure(root: Path, log_path: Path, message: str) -> SecondReadError:
     return found[0].error(f"The whole log is in {log_path}." if bug else "")
 
 
-def _last_step(root: Path, name: str, *, since: float) -> list[StepRun]:
-    """The last step, if the run came to it. It is never cached, so KFP does not show it to the cache.
+def _uncached(root: Path, components: Iterable[str], known: Sequence[StepRun], *, since: float) -> Iterator[StepRun]:
+    """Steps that are never cached, have ended and are not known yet: KFP shows the cache none of them.
 
     Args:
         root: folder of the run.
-        name: of the step.
+        components: names of theirs.
+        known: steps.
         since: when the step before ended, as seconds since the epoch.
     Raises:
-        IntegrityError: it did not finish, whatever the runner says.
+        IntegrityError: one did not finish, whatever it says.
     """
-    steps = []
-    for folder in root.glob(f"*/{name}/*/"):
-        facts = verify_success(folder, step=name)
-        seconds = max(0.0, (folder / SUCCESS_FILE).stat().st_mtime - since)
-        steps.append(StepRun(name, seconds, cached=False, outputs={}, facts=facts))
-    return steps
+    outputs = (output for step in known for output in step.outputs.values())
+    before = {output.path for output in outputs if isinstance(output, dsl.Artifact)}
+    folders = [folder for name in components for folder in root.glob(f"*/{name}/*/") if str(folder) not in before]
+    ended = {folder: (folder / SUCCESS_FILE).stat().st_mtime for folder in folders if (folder / SUCCESS_FILE).is_file()}
+    for folder in sorted(ended, key=ended.__getitem__):
+        name, facts = read_json(folder / SUCCESS_FILE)["step"], verify_success(folder, step=None)
+        written = {folder.name: dsl.Artifact(uri=str(folder))}
+        yield StepRun(name, max(0.0, ended[folder] - since), cached=False, outputs=written, facts=facts)
+        since = ended[folder]
 
 
 def _remove_empty(root: Path) -> None:

@@ -22,7 +22,7 @@ from secondread import __version__
 from secondread.atomic import sha256_bytes
 from secondread.errors import DependencyError, GateRefused, SecondReadError
 from secondread.logging import get_logger
-from secondread.pipeline.compile import LAST_STEPS, TrainingVolume, compile_pipeline
+from secondread.pipeline.compile import LAST_STEPS, TrainingVolume, compile_pipeline, last_step
 from secondread.pipeline.success import Failure
 
 POLL_SECONDS = 10.0
@@ -44,6 +44,7 @@ class Submitted:
         host: of Kubeflow Pipelines.
         pipeline_id, version_id, run_id: as Kubeflow names them.
         version: name of the pipeline version: the library's, and the hash of the YAML.
+        last_step: that a run that no gate refused comes to.
         url: the run's page.
     """
 
@@ -53,6 +54,7 @@ class Submitted:
     version_id: str
     run_id: str
     version: str
+    last_step: str
     url: str
 
 
@@ -94,7 +96,8 @@ def submit(
             found.experiment_id, job, params=dict(arguments), pipeline_id=pipeline_id, version_id=version_id
         )
     url = f"{host.rstrip('/')}/#/runs/details/{run.run_id}"
-    return Submitted(name, host, pipeline_id, version_id, run.run_id, version, url)
+    last = last_step(name, arguments)
+    return Submitted(name, host, pipeline_id, version_id, run.run_id, version, last, url)
 
 
 def wait(
@@ -117,7 +120,8 @@ def wait(
         namespace: of a multi-user Kubeflow.
         pause: called with the seconds between two looks.
     Returns:
-        `registered`, `published` of the data pipeline, or `delivered` of the scoring one.
+        `registered`, `published` of the data pipeline, `promoted` of one that deploys, or `delivered` of the scoring
+        one.
     Raises:
         GateRefused: the run did not come to its last step.
         SecondReadError: a step failed; the kind of error, and so the exit code, is the step's own.
@@ -157,15 +161,17 @@ def _verdict(run: Any, submitted: Submitted, token: str) -> str:
     if run.state != "SUCCEEDED":
         raise _failure(run, tasks, submitted, token)
     # a task that comes from the cache has a driver that succeeded and no pod of its own
-    last_step = LAST_STEPS[submitted.name]
-    names = {last_step, f"{last_step}-driver"}
-    done, judges = {
+    ended = {task.display_name.removesuffix("-driver") for task in tasks if task.state == "SUCCEEDED"}
+    verdicts = {
         "train": ("registered", "evaluate steps say"),
         "retrain": ("registered", "evaluate and compare steps say"),
         "data": ("published", "audit says"),
+        "deploy": ("promoted", "timeline of the rollout says"),
         "batch-score": ("delivered", "page of the score step says"),
-    }[submitted.name]
-    if any(task.display_name in names and task.state == "SUCCEEDED" for task in tasks):
+    }
+    let_in = submitted.last_step == LAST_STEPS["deploy"] and LAST_STEPS[submitted.name] in ended
+    done, judges = verdicts["deploy" if let_in else submitted.name]
+    if submitted.last_step in ended:
         return done
     raise GateRefused(f"a gate said no, so nothing was {done}. The {judges} why: {submitted.url}.")
 

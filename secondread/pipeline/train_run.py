@@ -10,6 +10,7 @@ from typing import Any
 from secondread.errors import SecondReadError
 from secondread.evaluation.folder import REPORT_FILE
 from secondread.pipeline.cache import StepRun
+from secondread.pipeline.deploy_run import Deployment
 from secondread.pipeline.run import cached_of, run_steps, seconds_of
 
 
@@ -30,6 +31,7 @@ class TrainRun:
         metrics: of the last evaluation: on test if it came to that.
         seconds: by step; 0 for a cached one.
         cached: names of the steps that were not run.
+        deployment: what came of the version's rollout; None where none was asked for, or nothing was registered.
     """
 
     status: str
@@ -44,6 +46,7 @@ class TrainRun:
     metrics: Mapping[str, Any]
     seconds: Mapping[str, float]
     cached: tuple[str, ...]
+    deployment: Deployment | None
 
 
 def run_training(arguments: Mapping[str, Any], *, home: Path, reuse: bool = True) -> TrainRun:
@@ -73,4 +76,5 @@ def _result(steps: Mapping[str, StepRun], judged: StepRun, registered: Mapping[s
         metrics=judged.facts["metrics"],
         seconds=seconds_of(steps),
         cached=cached_of(steps),
+        deployment=Deployment.of(steps) if "end_rollout" in steps else None,
     )

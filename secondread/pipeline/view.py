@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import re
 import sys
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TextIO
 
@@ -15,20 +16,31 @@ from secondread.pipeline.cache import StepRun
 # a step's own log lines, which KFP prints indented: "    I secondread.training.module: epoch 3 of 12"
 _OWN_LINE = re.compile(r"^\s*([IWE]) (secondread[\w.]*): (.*)$")
 
+# KFP's own words
+_STARTS = re.compile(r"Executing task .*'([\w-]+)'")
+_ENDED = re.compile(r"Task .*'([\w-]+)'.* finished with status")
+
 
 class RunView(io.TextIOBase):
     """Takes the runner's output: all of it goes to a file, a step's own lines to the person as well.
 
     Args:
         log_path: file for everything.
-        last_step: the one step that KFP starts without a look into the cache.
+        uncached: what is shown of the tasks that KFP starts without a look into the cache, by their names.
+        on_end: called when one of them has ended.
         terminal: where the person looks; stderr by default, since stdout is for results.
     """
 
-    def __init__(self, log_path: Path, *, last_step: str, terminal: TextIO | None = None) -> None:
+    def __init__(
+        self,
+        log_path: Path,
+        *,
+        uncached: Mapping[str, str],
+        on_end: Callable[[], None],
+        terminal: TextIO | None = None,
+    ) -> None:
         self._log = log_path.open("w", encoding="utf-8")
-        self._last_step = last_step
-        self._last_step_starts = re.compile(rf"Executing task .*'{last_step}'")  # KFP's own words
+        self._uncached, self._on_end = uncached, on_end
         self._console = Console(file=terminal or sys.stderr, highlight=False, soft_wrap=True)
         self._status = self._console.status("starting") if self._console.is_terminal else None
         self._rest = ""
@@ -69,8 +81,10 @@ class RunView(io.TextIOBase):
         return len(text)
 
     def _show(self, line: str) -> None:
-        if self._last_step_starts.search(line):
-            self.start(self._last_step)
+        if (starts := _STARTS.search(line)) and starts[1] in self._uncached:
+            self.start(self._uncached[starts[1]])
+        if (ended := _ENDED.search(line)) and ended[1] in self._uncached:
+            self._on_end()
         match = _OWN_LINE.match(line)
         if match is None or match[2] == "secondread.pipeline.show":  # what it says is shown below anyway
             return

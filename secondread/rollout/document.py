@@ -2,12 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 from secondread.errors import InputError
+
+
+def over(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
+    """One mapping over another, at any depth."""
+    both = {key: below[key] for key in below.keys() & above.keys()}
+    deep = {
+        key: over(each, above[key])
+        for key, each in both.items()
+        if isinstance(each, dict) and isinstance(above[key], dict)
+    }
+    return {**below, **above, **deep}
 
 
 def read_mapping(path: Path | str, *, what: str, example: str) -> dict[str, Any]:

@@ -1,0 +1,57 @@
+"""Step: a rollout until a phase is passed, carried on here where nobody else does."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from secondread.config.control import ControlConfig
+from secondread.config.mapping import from_mapping
+from secondread.config.require import require
+from secondread.pipeline.steps.begin import Settings, begin
+from secondread.pipeline.steps.begin_rollout import begun
+from secondread.pipeline.success import recorded, write_success
+from secondread.rollout.attend import attend
+from secondread.rollout.checks import LOAD_TEST, PAGE_FILE
+from secondread.rollout.phases import Phase, decided, passed
+from secondread.rollout.record import RolloutRecord
+
+REPORT_FILE = "report.html"
+
+
+def rollout_stage(rollout: str, output: str, *, stage: str, control: Settings) -> dict[str, Any]:
+    """Stay with a rollout until a phase is passed or the rollout has ended. A rollback is an answer, not a failure.
+
+    Args:
+        rollout: what step `begin_rollout` wrote.
+        output: folder to write: the page of the rollout so far, or of the load test.
+        stage: a `Phase`.
+        control: fields of `ControlConfig`.
+    Returns:
+        `passed`, and the `reason` and `figures` of the last decision in this phase.
+    """
+    environment, folder = begin(), Path(output)
+    with recorded(stage, folder):
+        require(stage in list(Phase), f"stage must be one of {', '.join(Phase)}, not '{stage}'.")
+        phase, record = Phase(stage), begun(Path(rollout), environment)
+        config = from_mapping(ControlConfig, control)
+        attend(record, lambda: passed(phase, record) is not None, config=config, environment=environment)
+        last = decided(phase, record)
+        facts = {
+            "passed": bool(passed(phase, record)),
+            "reason": last.reason if last else "",
+            "figures": last.figures if last else {},
+        }
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / REPORT_FILE).write_text(_page(phase, record), encoding="utf-8")
+        write_success(folder, step=stage, inputs={"rollout": Path(rollout)}, facts=facts)
+    return facts
+
+
+def _page(phase: Phase, record: RolloutRecord) -> str:
+    from secondread.rollout.view.page import timeline_page
+
+    load_test = record.folder / "checks" / LOAD_TEST / PAGE_FILE
+    if phase is Phase.LOAD_TEST and load_test.is_file():
+        return load_test.read_text(encoding="utf-8")
+    return timeline_page(record)
