@@ -9,7 +9,8 @@ What is decided is the rollout's own (`secondread/rollout/`), by its policy; the
 without requests. `every stage` carries the rollout on from its first look to its last, so that no request is shared
 while one pod has ended and the next one is not there yet. The steps beside it wait for their part, show its figures and
 stop the run where the version was rolled back. Where `secondread rollout control` or a step beside it carries the
-rollout on, a step waits; where nobody does, it carries the rollout on itself.
+rollout on, a step waits; where nobody does, it carries the rollout on itself. A local runner runs one step at a time:
+there the first of them goes on to the end.
 
 The exit handler rolls back what has not ended when the run does.
 """

@@ -26,7 +26,7 @@ def end_rollout(
         control: fields of ControlConfig.
         pipeline_run: id of the run.
     """
-    from secondread.pipeline.show import show_rollout
+    from secondread.pipeline.show_rollout import show_rollout
     from secondread.pipeline.steps.end_rollout import end_rollout as step
 
     facts = step(ended.path, name=name, control=control, state=status.state, pipeline_run=pipeline_run)

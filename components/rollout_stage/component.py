@@ -27,7 +27,7 @@ def rollout_stage(
     Returns:
         Whether it is passed; if not, the version was rolled back.
     """
-    from secondread.pipeline.show import show_rollout_stage
+    from secondread.pipeline.show_rollout import show_rollout_stage
     from secondread.pipeline.steps.rollout_stage import rollout_stage as step
 
     facts = step(rollout.path, seen.path, stage=stage, control=control)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 import math
 import shutil
 from collections.abc import Mapping
@@ -17,30 +16,14 @@ from secondread.evaluation.paired_report import COMPARISON_SUMMARY_FILE, PAGE_FI
 from secondread.evaluation.results import Evaluation
 from secondread.logging import configure, get_logger
 from secondread.model.folder import CARD_FILE
-from secondread.pipeline.steps.end_rollout import TIMELINE_FILE
+from secondread.pipeline.show_metrics import show_metrics
 from secondread.pipeline.steps.load_test import PAGE_FILE as LOAD_PAGE_FILE
 from secondread.pipeline.steps.load_test import SUMMARY_FILE as LOAD_SUMMARY_FILE
-from secondread.pipeline.steps.rollout_stage import REPORT_FILE as STAGE_FILE
 from secondread.serving.batch_deliver import PAGE_FILE as READINGS_PAGE_FILE
 
 log = get_logger(__name__)
 
 _CURVE_POINTS = 200  # as many as a page can show
-
-
-def show_metrics(metrics: Any, figures: Mapping[str, float | None]) -> None:
-    """Fill a `dsl.Metrics`, and write the figures to its file as well.
-
-    KFP itself writes none, and its local cache takes a missing file for a miss.
-
-    Args:
-        metrics: the artifact.
-        figures: by name; what is not known is left out.
-    """
-    known = {name: value for name, value in figures.items() if value is not None and math.isfinite(value)}
-    for name, value in known.items():
-        metrics.log_metric(name, value)
-    write_json(metrics.path, known)
 
 
 def show_evaluation(
@@ -131,36 +114,6 @@ def show_scored(facts: Mapping[str, Any], folder: str, *, metrics: Any, report: 
     """
     show_metrics(metrics, facts["figures"])
     shutil.copyfile(Path(folder) / READINGS_PAGE_FILE, report)
-
-
-def show_rollout_stage(facts: Mapping[str, Any], folder: str, *, metrics: Any, report: str) -> None:
-    """Fill KFP's artifacts from a stage of a rollout.
-
-    Args:
-        facts: of the step.
-        folder: what it wrote.
-        metrics: `dsl.Metrics`.
-        report: path of the `dsl.HTML` artifact.
-    """
-    show_metrics(metrics, facts["figures"])
-    shutil.copyfile(Path(folder) / STAGE_FILE, report)
-
-
-def show_rollout(facts: Mapping[str, Any], folder: str, *, timeline: str, conclusion: str) -> None:
-    """Fill KFP's artifacts from a rollout that has ended, or was never begun.
-
-    Args:
-        facts: of the step.
-        folder: what it wrote.
-        timeline: path of the `dsl.HTML` artifact.
-        conclusion: path of the `dsl.Markdown` artifact.
-    """
-    page = Path(folder) / TIMELINE_FILE
-    if page.is_file():
-        shutil.copyfile(page, timeline)
-    else:
-        Path(timeline).write_text(f"<!doctype html><p>{html.escape(facts['conclusion'])}</p>\n", encoding="utf-8")
-    Path(conclusion).write_text(facts["conclusion"] + "\n", encoding="utf-8")
 
 
 def show_conclusion(name: str, *, last_step: str, state: str, error: str, path: str) -> None:

@@ -18,6 +18,12 @@ from secondread.pipeline.arguments import (
     data_arguments,
     pipeline_arguments,
 )
+from secondread.pipeline.deploy_arguments import (
+    DeployPipelineSettings,
+    RolloutSettings,
+    deploy_arguments,
+    deployment_arguments,
+)
 from secondread.pipeline.score_arguments import ScorePipelineSettings, score_arguments
 from secondread.pipeline.submit import FAILED_LOOKS, submit, wait
 
@@ -134,6 +140,50 @@ def test_readings_that_were_refused_are_told_from_those_that_were_delivered(api:
     api.states = [ended("SUCCEEDED", ("score", "SUCCEEDED"), ("deliver", "SKIPPED"))]
     with pytest.raises(GateRefused, match=r"nothing was delivered\. The page of the score step says why"):
         wait(send_scoring(api))
+
+
+def send_deployment(api: Any) -> Any:
+    rollout = RolloutSettings("fewer missed effusions", {"deadline_seconds": 3600.0}, {"splitter": "kserve-canary"})
+    arguments = deploy_arguments(DeployPipelineSettings(rollout, which="7"), remote=True)
+    return submit("deploy", arguments, host=api.url, experiment="secondread")
+
+
+def test_the_deployment_pipeline_promotes_by_its_own_last_step(api: Any) -> None:
+    api.states = [ended("SUCCEEDED", ("every stage", "SUCCEEDED"), ("promote", "SUCCEEDED"))]
+    assert wait(send_deployment(api)) == "promoted"
+    parameters = api.runs[0]["runtime_config"]["parameters"]
+    assert (parameters["model_version"], parameters["reason"]) == ("7", "fewer missed effusions")
+    assert parameters["policy"] == {"deadline_seconds": 3600.0}
+
+
+def test_a_version_that_was_rolled_back_is_told_from_one_that_was_promoted(api: Any) -> None:
+    api.states = [ended("SUCCEEDED", ("every stage", "SUCCEEDED"), ("canary", "SUCCEEDED"), ("promote", "SKIPPED"))]
+    with pytest.raises(GateRefused, match=r"nothing was promoted\. The timeline of the rollout says why"):
+        wait(send_deployment(api))
+
+
+@pytest.mark.parametrize(
+    ("tasks", "says"),
+    [
+        ([("register", "SUCCEEDED"), ("promote", "SUCCEEDED")], "promoted"),
+        ([("register", "SUCCEEDED"), ("verify", "SUCCEEDED")], "nothing was promoted. The timeline of the rollout"),
+        ([("evaluate on val", "SUCCEEDED")], "nothing was registered. The evaluate steps say why"),
+    ],
+)
+def test_a_training_that_deploys_is_done_when_its_version_is_champion(
+    api: Any, tasks: list[tuple[str, str]], says: str
+) -> None:
+    settings = TrainPipelineSettings(source="phantom://demo?images=90", root=MODELS)
+    rollout = RolloutSettings("why not", control={"splitter": "kserve-canary"})
+    deploying = deployment_arguments(rollout, "secondread", remote=True)
+    arguments = pipeline_arguments(settings, remote=True) | deploying
+    api.states = [ended("SUCCEEDED", *tasks)]
+    sent = submit("train", arguments, host=api.url, experiment="secondread")
+    if says == "promoted":
+        assert wait(sent) == says
+    else:
+        with pytest.raises(GateRefused, match=says):
+            wait(sent)
 
 
 def test_a_source_in_a_store_is_sent_by_its_uri_with_what_was_listed(

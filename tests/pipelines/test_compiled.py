@@ -17,6 +17,7 @@ from secondread.config.mapping import from_mapping
 from secondread.pipeline.compile import LAST_STEPS, compile_pipeline, compiled_name
 
 ROOT = Path(__file__).resolve().parents[2]
+DEPLOYING = ("verify", "begin-rollout", "rollout-stage", "promote", "end-rollout")
 COMPONENTS = sorted(path.parent for path in (ROOT / "components").glob("*/component.py"))
 
 
@@ -132,9 +133,11 @@ def every_task(spec: dict[str, Any], name: str = "root") -> dict[str, Any]:
     return found
 
 
-def test_the_last_step_and_the_exit_handler_are_never_cached(spec: dict[str, Any], name: str) -> None:
+def test_what_acts_on_what_lies_outside_of_a_run_is_never_cached(spec: dict[str, Any], name: str) -> None:
     cached = {name: task["cachingOptions"].get("enableCache", False) for name, task in every_task(spec).items()}
-    assert {name for name, on in cached.items() if not on} == {"conclude", LAST_STEPS[name]}
+    uncached = {name.rstrip("-0123456789") for name, on in cached.items() if not on}
+    expected = {"train": {"conclude", *DEPLOYING}, "deploy": DEPLOYING}.get(name, {"conclude"})
+    assert uncached == {*expected, LAST_STEPS[name]}
 
 
 def test_the_last_step_stands_behind_a_gate(spec: dict[str, Any], name: str) -> None:
@@ -161,14 +164,15 @@ def test_pods_get_their_settings_from_the_cluster(platform: dict[str, dict[str, 
 def test_the_keys_to_the_stores_come_from_a_secret_by_name(name: str, platform: dict[str, dict[str, Any]]) -> None:
     reaching = {
         "data": {"ingest", "preprocess", "publish"},
-        "train": {"ingest", "register"},
+        "train": {"ingest", "register", *DEPLOYING},
         "retrain": {"fetch", "champion", "register"},
+        "deploy": set(DEPLOYING),
         "batch-score": {"score", "deliver"},
     }[name]
-    with_store = {step.removeprefix("exec-") for step, entry in platform.items() if "secretAsEnv" in entry}
-    assert with_store == reaching
-    for step in reaching:
-        secret = platform[f"exec-{step}"]["secretAsEnv"][0]
+    with_store = [step for step, entry in platform.items() if "secretAsEnv" in entry]
+    assert {step.removeprefix("exec-").rstrip("-0123456789") for step in with_store} == reaching
+    for step in with_store:
+        secret = platform[step]["secretAsEnv"][0]
         assert (secret["secretName"], secret["optional"]) == ("secondread-store", True)
         variables = {key["envVar"] for key in secret["keyToEnv"]}
         assert {"AWS_SECRET_ACCESS_KEY", "OS_APPLICATION_CREDENTIAL_SECRET", "ST_KEY"} <= variables

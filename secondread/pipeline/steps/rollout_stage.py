@@ -12,7 +12,6 @@ from secondread.pipeline.steps.begin import Settings, begin
 from secondread.pipeline.steps.begin_rollout import begun
 from secondread.pipeline.success import recorded, write_success
 from secondread.rollout.attend import attend
-from secondread.rollout.checks import LOAD_TEST, PAGE_FILE
 from secondread.rollout.phases import Phase, decided, passed
 from secondread.rollout.record import RolloutRecord
 
@@ -21,6 +20,8 @@ REPORT_FILE = "report.html"
 
 def rollout_stage(rollout: str, output: str, *, stage: str, control: Settings) -> dict[str, Any]:
     """Stay with a rollout until a phase is passed or the rollout has ended. A rollback is an answer, not a failure.
+
+    In a local run it is stayed with until it has ended.
 
     Args:
         rollout: what step `begin_rollout` wrote.
@@ -35,7 +36,10 @@ def rollout_stage(rollout: str, output: str, *, stage: str, control: Settings) -
         require(stage in list(Phase), f"stage must be one of {', '.join(Phase)}, not '{stage}'.")
         phase, record = Phase(stage), begun(Path(rollout), environment)
         config = from_mapping(ControlConfig, control)
-        attend(record, lambda: passed(phase, record) is not None, config=config, environment=environment)
+        # A local runner runs one step after the other: the first one goes on to the end, so that no request is shared
+        # unwatched while the next one starts.
+        awaited = Phase.WHOLE if environment.pipeline_run else phase
+        attend(record, lambda: passed(awaited, record) is not None, config=config, environment=environment)
         last = decided(phase, record)
         facts = {
             "passed": bool(passed(phase, record)),
@@ -49,9 +53,12 @@ def rollout_stage(rollout: str, output: str, *, stage: str, control: Settings) -
 
 
 def _page(phase: Phase, record: RolloutRecord) -> str:
+    if phase is Phase.LOAD_TEST:
+        from secondread.rollout.checks import LOAD_TEST, PAGE_FILE  # it imports MLflow, which takes seconds
+
+        page = record.folder / "checks" / LOAD_TEST / PAGE_FILE
+        if page.is_file():
+            return page.read_text(encoding="utf-8")
     from secondread.rollout.view.page import timeline_page
 
-    load_test = record.folder / "checks" / LOAD_TEST / PAGE_FILE
-    if phase is Phase.LOAD_TEST and load_test.is_file():
-        return load_test.read_text(encoding="utf-8")
     return timeline_page(record)
