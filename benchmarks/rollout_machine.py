@@ -117,11 +117,25 @@ class Machine:
         home: folder for all of it.
         faults: of the versions 2, 3, ... in this order; empty for a good one.
         users: callers at the same time.
+        interval_seconds: between two looks.
+    Attributes:
+        versions: that are registered, the one that is served first.
+        registry: of them.
+        status: where the edge listens.
     """
 
-    def __init__(self, model: ModelFolder, home: Path, faults: Sequence[str], *, users: int = USERS) -> None:
-        self._home, self._users = home, users
+    def __init__(
+        self,
+        model: ModelFolder,
+        home: Path,
+        faults: Sequence[str],
+        *,
+        users: int = USERS,
+        interval_seconds: float = INTERVAL,
+    ) -> None:
+        self._home, self._users, self._interval_seconds = home, users, interval_seconds
         self.environment = Environment.read({**os.environ, "SECONDREAD_HOME": str(home)})
+        self.registry = Registry(self.environment.mlflow_tracking_uri)
         self.versions = self._registered(model, faults)
         by_digest = {each.digest: fault for each, fault in zip(self.versions[1:], faults, strict=True) if fault}
         write_json(home / "faults.json", by_digest)
@@ -160,7 +174,7 @@ class Machine:
     def control(self) -> ControlConfig:
         """How rollouts are carried on here."""
         return ControlConfig(
-            interval_seconds=INTERVAL,
+            interval_seconds=self._interval_seconds,
             observe=ObserveConfig(prometheus_url=self.status.prometheus_url, stale_seconds=10.0),
             load_test=LoadTestConfig(users=2, seconds=8.0, requests_at_least=30, p99_below_ms=500.0),
             images=str(self._home / "films"),
@@ -209,7 +223,6 @@ class Machine:
 
     def _registered(self, model: ModelFolder, faults: Sequence[str]) -> list[RegisteredVersion]:
         """The model again and again, as versions of their own."""
-        registry = Registry(self.environment.mlflow_tracking_uri)
         found = []
         for number in range(len(faults) + 1):
             folder = self._home / "candidates" / str(number)
@@ -218,7 +231,7 @@ class Machine:
             config |= {"name": NAME, "library_version": str(number)}
             write_json(folder / "config.json", config)
             found.append(
-                registry.register(
+                self.registry.register(
                     ModelFolder.open(folder),
                     name=NAME,
                     root=self._home / "models",

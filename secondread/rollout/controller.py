@@ -211,9 +211,10 @@ class Controller:
                 self._splitter.promote(self._champions.version(plan.name, plan.candidate))
                 self._champions.promoted(plan.name, plan.candidate, actor=plan.actor, reason=decision.reason)
             case Action.ROLL_BACK:
-                self._splitter.remove()
                 if intent.to:
                     self._back_to(intent)
+                else:
+                    self._splitter.remove()
             case Action.INCONCLUSIVE | Action.HOLD:
                 pass
         done = Kept(kept.state.after(decision, plan.policy, now))
@@ -224,7 +225,11 @@ class Controller:
     def _back_to(self, intent: Intent) -> None:
         plan = self._record.plan
         earlier = self._champions.version(plan.name, intent.to)
-        if self._splitter.read().stable.digest != earlier.digest:
+        there = self._splitter.read()
+        # what starts is left to it: it may be ready at the next look only
+        if there.candidate and there.candidate.digest != earlier.digest:
+            self._splitter.remove()
+        if there.stable.digest != earlier.digest:
             self._splitter.deploy(earlier)
             self._splitter.promote(earlier)
         self._champions.rolled_back(plan.name, intent.to, actor=plan.actor, reason=intent.decision.reason)

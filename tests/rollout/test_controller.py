@@ -63,6 +63,7 @@ class World:
     taken_at: str = ""  # at which deed another controller takes over; empty: at none
     failing: bool = False  # the candidate fails every tenth request
     passes: bool = True  # the load test
+    starts: int = 0  # looks at which a version is not ready to be promoted yet, once it is deployed
     mine: bool = True  # no other controller acts
 
     def may_act(self) -> None:
@@ -102,6 +103,9 @@ class World:
 
     def promote(self, candidate: RegisteredVersion) -> Done:
         new = candidate.version
+        if self.starts and self.candidate == new:
+            self.starts -= 1
+            raise DependencyError(f"version {new} is not ready yet: ask again when it is.")
         return self.do(f"stable {new}", lambda: self._set(stable=new, candidate=None, percent=0, mirrored=False))
 
     def remove(self) -> Done:
@@ -382,6 +386,16 @@ def test_a_person_goes_back_to_any_earlier_version_while_it_runs(
     assert run(record, world, first=at_canary).ended == "roll_back"
     assert (world.stable, world.candidate, world.champion) == (7, None, 7)
     assert record.events()[-1].figures == {"to_version": 7.0}
+
+
+def test_going_back_waits_for_an_earlier_version_that_takes_its_time_to_start(
+    record: RolloutRecord, world: World, at_canary: int
+) -> None:
+    world.starts = 3
+    record.say(Word("roll_back", "Grace", "both are wrong", to=7))
+    assert run(record, world, first=at_canary).ended == "roll_back"
+    assert (world.stable, world.candidate, world.champion) == (7, None, 7)
+    assert world.deeds.count("remove") == 1  # of the version that was tried, not of the one that starts
 
 
 def test_who_cannot_be_told_stops_nothing(record: RolloutRecord, world: World) -> None:
