@@ -32,6 +32,7 @@ from secondread.rollout.carry_on import Carrier, begin
 from secondread.rollout.record import RolloutRecord
 from secondread.rollout.splitters.edge_files import Deployed, Status
 from secondread.serving.load_setting import LoadSetting
+from secondread.serving.loadtest import locust_command
 from secondread.tracking.registry import RegisteredVersion, Registry
 
 NAME = "secondread"
@@ -209,17 +210,16 @@ class Machine:
             url=status.url, grpc_url=status.grpc_url, shape="soak", users=self._users, seconds=36_000, think_seconds=0.1
         )
         setting = LoadSetting(config=config, times=str(self._times), images=str(self._home / "films"))
-        from secondread.serving import loadtest
-
-        command = loadtest._command(config)
-        self._locust = subprocess.Popen(
-            command,
-            env={**os.environ, **setting.to_environment()},
-            cwd=ROOT,
-            stdin=subprocess.DEVNULL,
-            stdout=(self._home / "locust.log").open("wb"),
-            stderr=subprocess.STDOUT,
-        )
+        command = locust_command(config)
+        with (self._home / "locust.log").open("wb") as log:
+            self._locust = subprocess.Popen(
+                command,
+                env={**os.environ, **setting.to_environment()},
+                cwd=ROOT,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+            )
 
     def _registered(self, model: ModelFolder, faults: Sequence[str]) -> list[RegisteredVersion]:
         """The model again and again, as versions of their own."""

@@ -94,7 +94,7 @@ def _run_locust(setting: LoadSetting, log: Path) -> None:
     }
     with log.open("wb") as output:
         process = subprocess.Popen(  # noqa: S603 - our own file in our own interpreter
-            [*END_WITH_PARENT, *_command(setting.config)],
+            [*END_WITH_PARENT, *locust_command(setting.config)],
             env=variables,
             stdin=subprocess.DEVNULL,
             stdout=output,
@@ -126,7 +126,8 @@ def _running(process: subprocess.Popen[bytes], seconds: int) -> Iterator[int]:
             return
 
 
-def _command(config: LoadTestConfig) -> list[str]:
+def locust_command(config: LoadTestConfig) -> list[str]:
+    """What locust is started with; the rest stands in the environment (`LoadSetting.to_environment`)."""
     users = [name for name, address in (("RestUser", config.url), ("GrpcUser", config.grpc_url)) if address]
     return [
         *(sys.executable, "-m", "locust", "--locustfile", str(_LOCUSTFILE), "--headless", "--only-summary"),
