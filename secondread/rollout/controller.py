@@ -122,7 +122,8 @@ class Controller:
         plan, stage = self._record.plan, stage_of(self._record.plan.policy, kept.state)
         there = self._hold_to(stage, kept.state, now)
         seen = self._record.observations()
-        start = max([kept.state.since, *(each.end for each in seen[-1:])])
+        # what passed while nobody looked is no time that was watched
+        start = max([kept.state.since, now - plan.policy.evidence.age_seconds, *(each.end for each in seen[-1:])])
         if now > start:
             observation = self._observe(plan, stage, start, now)
             known = {name for each in seen if each.start >= kept.state.since for name in each.checks}

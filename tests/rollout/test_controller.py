@@ -61,6 +61,7 @@ class World:
     dies_before: bool = False  # it is done
     down: bool = False  # what splits the requests does not answer
     taken_at: str = ""  # at which deed another controller takes over; empty: at none
+    no_registry: bool = False  # the registry does not answer
     failing: bool = False  # the candidate fails every tenth request
     passes: bool = True  # the load test
     starts: int = 0  # looks at which a version is not ready to be promoted yet, once it is deployed
@@ -118,6 +119,8 @@ class World:
 
     def version(self, name: str, number: int) -> RegisteredVersion:
         assert name == "chest"
+        if self.no_registry:
+            raise DependencyError("the registry does not answer.")
         return version(number)
 
     def promoted(self, name: str, number: int, *, actor: str, reason: str) -> None:
@@ -335,6 +338,33 @@ def test_a_splitter_that_is_down_is_an_alarm_and_nothing_is_decided(
     assert (last.what, last.alarm, last.reason) == ("failed", True, "Envoy does not answer.")
     world.down = False
     assert run(record, world, first=at_canary + 1).ended == "promote"
+
+
+def test_a_registry_that_is_gone_is_an_alarm_and_the_rollout_finishes_when_it_is_back(
+    record: RolloutRecord, world: World, at_canary: int
+) -> None:
+    world.no_registry = True
+    deeds = list(world.deeds)
+    assert run(record, world, first=at_canary, at_most=30).ended == ""
+    assert world.deeds == deeds
+    assert [each.reason for each in record.events()[-30:]] == 30 * ["the registry does not answer."]
+    assert all(each.alarm for each in record.events()[-30:])
+    world.no_registry = False
+    assert run(record, world, first=at_canary + 30).ended == "promote"
+
+
+@pytest.mark.parametrize("jump", [-3600.0, 86_400.0], ids=["back", "on"])
+@pytest.mark.parametrize("failing", [False, True], ids=["good", "bad"])
+def test_a_clock_that_jumps_changes_no_end(
+    record: RolloutRecord, world: World, at_canary: int, jump: float, failing: bool
+) -> None:
+    world.failing = failing
+    for number in range(120):  # the clock is set right again an hour later
+        now = BEGUN + TICK * (at_canary + number)
+        state = controller(record, world).tick(now + (jump if number < 60 else 0.0))
+        if state.ended:
+            break
+    assert state.ended == ("roll_back" if failing else "promote")
 
 
 def test_a_person_pauses_it_and_it_holds_until_it_is_resumed(
