@@ -1,7 +1,4 @@
-"""Rollouts of good and of bad versions on this machine: `docs/rollout-live.md`, and the figures of `make bench`.
-
-.venv/bin/python -m benchmarks.rollout_live
-"""
+"""Rollouts of good and of bad versions on this machine: figures, and `docs/rollout-live.md` with how each ended."""
 
 from __future__ import annotations
 
@@ -14,9 +11,7 @@ from benchmarks.machine import commit
 from benchmarks.measure import Measurement
 from benchmarks.rollout_machine import INTERVAL, UNCHECKED, USERS, Ended, Machine
 from benchmarks.workplace import ROOT, Workplace
-from secondread import logging
 from secondread.atomic import atomic_file
-from secondread.config.environment import Environment
 from secondread.model.folder import ModelFolder
 
 # What is wrong with a version, in words; in the order in which they are let in, the good one last, since it stays.
@@ -62,14 +57,20 @@ def rows(model: ModelFolder) -> list[Row]:
 
 
 def live(place: Workplace) -> Sequence[Measurement]:
-    """What bad versions do to callers before they are gone."""
+    """What bad versions do to callers before they are gone; the page is written, too."""
     model = place.trained_served
-    measured = []
     found = rows(model.model)
+    with atomic_file(_PAGE) as aside:
+        aside.write_text(page(found), encoding="utf-8")
+    return _figures(found, model.name)
+
+
+def _figures(found: Sequence[Row], model: str) -> list[Measurement]:
+    measured = []
     for row in found:
         if row.unchecked:
             about = (
-                f"none; {model.name}; {row.unchecked.requests / row.unchecked.seconds:.0f} requests a second, a fifth "
+                f"none; {model}; {row.unchecked.requests / row.unchecked.seconds:.0f} requests a second, a fifth "
                 f"of them the new version's at once, a look every {INTERVAL:.0f} s"
             )
             measured += [
@@ -116,7 +117,7 @@ _PAGE = ROOT / "docs" / "rollout-live.md"
 _HEAD = """\
 # What bad versions do before they are gone
 
-Written by `.venv/bin/python -m benchmarks.rollout_live`; commit `{commit}`. Real servers on one machine: Triton and a
+Written by `make bench ONLY=rollout-live`; commit `{commit}`. Real servers on one machine: Triton and a
 transformer for each version, Envoy, Prometheus and locust's users ({users} callers over REST and gRPC). Time is
 compressed by configuration: half a minute a stage, a look every {interval:.0f} s, margins that some hundred requests
 can show (`benchmarks/rollout_live.py`).
@@ -132,7 +133,7 @@ def page(found: Sequence[Row]) -> str:
     """The table for the docs."""
     ended = [each for row in found for each in (row.checked, row.unchecked) if each]
     head = _HEAD.format(
-        commit=commit(), users=USERS, interval=INTERVAL, stable=sum(each.stable_failed for each in ended)
+        commit=commit(ROOT), users=USERS, interval=INTERVAL, stable=sum(each.stable_failed for each in ended)
     )
     first = _table([(row.fault, row.unchecked) for row in found if row.unchecked])
     second = _table([(row.fault, row.checked) for row in found])
@@ -151,15 +152,3 @@ def _table(ended: Sequence[tuple[str, Ended]]) -> str:
         why = each.reason.replace("|", "/")
         lines.append(f"| {WORDS[fault]} | {each.stage}, {what} | {seconds} | {harmed} | {each.failed} | {why} |")
     return "\n".join(lines) + "\n"
-
-
-def main() -> None:
-    """Let them in, and write the page."""
-    logging.configure(as_json=False)
-    found = rows(Workplace(Environment.read().home / "bench").trained_served.model)
-    with atomic_file(_PAGE) as aside:
-        aside.write_text(page(found), encoding="utf-8")
-
-
-if __name__ == "__main__":
-    main()
