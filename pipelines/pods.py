@@ -28,8 +28,9 @@ STORE_KEYS = (
 CATALOGUE_SECRET = "secondread-catalogue"  # noqa: S105 - likewise
 CATALOGUE_KEY = "SECONDREAD_CATALOGUE_URI"
 
-ROLLOUTS_CLAIM = "secondread-rollouts"  # PersistentVolumeClaim: what is kept of rollouts
-ROLLOUTS_PATH = "/tmp/var/rollouts"  # noqa: S108 - where the image keeps them
+ROLLOUTS_CLAIM = "secondread-rollout"  # PersistentVolumeClaim: what is kept of rollouts, the controller's own, and
+ROLLOUTS_FOLDER = "rollouts"  # where they are on it
+ROLLOUTS_PATH = f"/tmp/var/{ROLLOUTS_FOLDER}"  # noqa: S108 - where a step looks for them
 
 
 def ask(task: dsl.PipelineTask, size: str) -> dsl.PipelineTask:
@@ -83,7 +84,7 @@ def with_rollouts(task: dsl.PipelineTask) -> dsl.PipelineTask:
 
     Never cached: a cluster does not ask whether what a rollout once came to is so still.
     """
-    kubernetes.mount_pvc(task, pvc_name=ROLLOUTS_CLAIM, mount_path=ROLLOUTS_PATH)
+    kubernetes.mount_pvc(task, pvc_name=ROLLOUTS_CLAIM, mount_path=ROLLOUTS_PATH, sub_path=ROLLOUTS_FOLDER)
     return with_store(with_trusted_keys(task)).set_caching_options(enable_caching=False)
 
 

@@ -180,8 +180,8 @@ def run(
         " --models-to s3://secondread-models --set train.strategy=trainjob --set train.nodes=2 --claim training",
         "secondread pipeline submit data --host https://kubeflow.example/pipeline --data s3://films/raw "
         "--publish-to s3://films/versions",
-        "secondread pipeline submit deploy --host https://kubeflow.example/pipeline --which 7 --set "
-        "control.splitter=kserve-canary --set control.namespace=secondread-production --wait",
+        "secondread pipeline submit deploy --host https://kubeflow.example/pipeline --which 7 --policy "
+        "manifests/rollout/rollout.yaml --control control.yaml --wait",
         "secondread pipeline submit batch-score --host https://kubeflow.example/pipeline --data s3://films/new "
         "--publish-to s3://films/readings --wait",
     )

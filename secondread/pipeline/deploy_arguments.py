@@ -107,11 +107,18 @@ def _rollout_arguments(settings: RolloutSettings, *, remote: bool) -> dict[str, 
         DependencyError: on this machine whoever shares the requests does not answer.
     """
     config = from_mapping(ControlConfig, settings.control)
+    policy = from_mapping(RolloutConfig, settings.policy, stage="policy")
     if remote:
         require(
             config.splitter != "envoy",
             "splitter envoy is the edge of one machine, which no pod reaches. Say --set control.splitter=kserve-canary "
             "or knative, with control.service and control.namespace.",
+        )
+        mirrored = [stage.name for stage in policy.stages if stage.mirror_percent]
+        require(
+            not mirrored,
+            f"{config.splitter} mirrors no requests, as stage {', '.join(mirrored)} asks for: take a policy without, "
+            "such as --policy manifests/rollout/rollout.yaml.",
         )
         require(
             not config.webhook_url,

@@ -34,6 +34,7 @@ _module = importlib.util.module_from_spec(_spec)
 _spec.loader.exec_module(_module)
 
 MODELS = "s3://secondread-models"
+ALL_AT_ONCE = {"stages": [{"name": "full", "traffic_percent": 100}]}
 
 
 @pytest.fixture
@@ -143,7 +144,7 @@ def test_readings_that_were_refused_are_told_from_those_that_were_delivered(api:
 
 
 def send_deployment(api: Any) -> Any:
-    rollout = RolloutSettings("fewer missed effusions", {"deadline_seconds": 3600.0}, {"splitter": "kserve-canary"})
+    rollout = RolloutSettings("fewer missed effusions", ALL_AT_ONCE, {"splitter": "kserve-canary"})
     arguments = deploy_arguments(DeployPipelineSettings(rollout, which="7"), remote=True)
     return submit("deploy", arguments, host=api.url, experiment="secondread")
 
@@ -153,7 +154,7 @@ def test_the_deployment_pipeline_promotes_by_its_own_last_step(api: Any) -> None
     assert wait(send_deployment(api)) == "promoted"
     parameters = api.runs[0]["runtime_config"]["parameters"]
     assert (parameters["model_version"], parameters["reason"]) == ("7", "fewer missed effusions")
-    assert parameters["policy"] == {"deadline_seconds": 3600.0}
+    assert parameters["policy"] == ALL_AT_ONCE
 
 
 def test_a_version_that_was_rolled_back_is_told_from_one_that_was_promoted(api: Any) -> None:
@@ -174,7 +175,7 @@ def test_a_training_that_deploys_is_done_when_its_version_is_champion(
     api: Any, tasks: list[tuple[str, str]], says: str
 ) -> None:
     settings = TrainPipelineSettings(source="phantom://demo?images=90", root=MODELS)
-    rollout = RolloutSettings("why not", control={"splitter": "kserve-canary"})
+    rollout = RolloutSettings("why not", ALL_AT_ONCE, {"splitter": "kserve-canary"})
     deploying = deployment_arguments(rollout, "secondread", remote=True)
     arguments = pipeline_arguments(settings, remote=True) | deploying
     api.states = [ended("SUCCEEDED", *tasks)]

@@ -113,9 +113,11 @@ def test_every_step_that_acts_sees_what_is_kept_where_the_image_keeps_it(pods: d
     assert set(mounted) == {"begin-rollout", "rollout-stage", "promote", "end-rollout"}
     (home,) = re.findall(r"^WORKDIR (/tmp)$", (ROOT / "images/pipeline/Dockerfile").read_text(), re.MULTILINE)
     manual = (ROOT / "manifests/README.md").read_text()
+    controllers = yaml.safe_load((ROOT / "manifests/rollout/persistentvolumeclaim.yaml").read_text())
     for ((claim,),) in zip(mounted.values(), strict=True):
-        assert claim["mountPath"] == f"{home}/var/rollouts"
+        assert (claim["mountPath"], claim["subPath"]) == (f"{home}/var/rollouts", "rollouts")
         assert f"`{claim['constant']}`" in manual
+        assert claim["constant"] == controllers["metadata"]["name"]
 
 
 def test_whoever_verifies_or_promotes_has_the_public_keys(pods: dict[str, dict[str, Any]]) -> None:
