@@ -31,8 +31,8 @@ def deploy(
     model_version: str = "challenger",
     reason: str = "by the pipeline deploy",
     code_fingerprint: str = "",
-    policy: dict = {},  # noqa: B006 - KFP reads the default and never changes it
-    control: dict = {},  # noqa: B006
+    policy: str = "{}",
+    control: str = "{}",
 ):
     """From a registered version to the champion that answers.
 
@@ -41,8 +41,8 @@ def deploy(
         model_version: number or alias in the registry, of the version that is let in beside the champion.
         reason: why, for the registry and the rollout's record.
         code_fingerprint: hash of the library's sources; an image with others refuses.
-        policy: fields of RolloutConfig.
-        control: fields of ControlConfig.
+        policy: fields of RolloutConfig, as JSON.
+        control: fields of ControlConfig, as JSON.
     """
     last = end_rollout(name=model_name, control=control, pipeline_run=dsl.PIPELINE_JOB_ID_PLACEHOLDER)
     with dsl.ExitHandler(with_rollouts(ask(last, "small"))):

@@ -42,8 +42,8 @@ def train(
     gate: dict = {},  # noqa: B006
     deploy: bool = False,
     reason: str = "by the pipeline train",
-    policy: dict = {},  # noqa: B006
-    control: dict = {},  # noqa: B006
+    policy: str = "{}",
+    control: str = "{}",
 ):
     """From a source of images to a registered model.
 
@@ -67,8 +67,8 @@ def train(
         gate: fields of GateConfig.
         deploy: end in the deployment pipeline, of the version that was registered.
         reason: why it is let in.
-        policy: fields of RolloutConfig.
-        control: fields of ControlConfig.
+        policy: fields of RolloutConfig, as JSON.
+        control: fields of ControlConfig, as JSON.
     """
     with dsl.ExitHandler(
         ask(conclude(name=model_name, last_step="register"), "small").set_caching_options(enable_caching=False)

@@ -9,8 +9,8 @@ from secondread_components.image import BASE_IMAGE
 def begin_rollout(
     verified: dsl.Input[dsl.Artifact],
     rollout: dsl.Output[dsl.Artifact],
-    policy: dict,
-    control: dict,
+    policy: str,
+    control: str,
     reason: str,
     pipeline_run: str,
 ):
@@ -19,8 +19,8 @@ def begin_rollout(
     Args:
         verified: what verify wrote.
         rollout: which rollout it is.
-        policy: fields of RolloutConfig.
-        control: fields of ControlConfig.
+        policy: fields of RolloutConfig, as JSON.
+        control: fields of ControlConfig, as JSON.
         reason: why the version is let in.
         pipeline_run: id of the run, by which it knows its own rollout again.
     """

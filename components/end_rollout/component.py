@@ -12,7 +12,7 @@ def end_rollout(
     conclusion: dsl.Output[dsl.Markdown],
     status: dsl.PipelineTaskFinalStatus,
     name: str,
-    control: dict,
+    control: str,
     pipeline_run: str,
 ):
     """Roll back what a run began and left undecided, and say how its rollout ended.
@@ -23,7 +23,7 @@ def end_rollout(
         conclusion: one paragraph for people.
         status: how the run ended, as the runner sees it.
         name: of the model.
-        control: fields of ControlConfig.
+        control: fields of ControlConfig, as JSON.
         pipeline_run: id of the run.
     """
     from secondread.pipeline.show_rollout import show_rollout

@@ -12,7 +12,7 @@ def rollout_stage(
     metrics: dsl.Output[dsl.Metrics],
     report: dsl.Output[dsl.HTML],
     stage: str,
-    control: dict,
+    control: str,
 ) -> bool:
     """Stay with a rollout until a stage of it is passed.
 
@@ -22,7 +22,7 @@ def rollout_stage(
         metrics: the figures of the decision.
         report: the page for people.
         stage: deploy to staging, load test, shadow, canary, full, or every stage.
-        control: fields of ControlConfig.
+        control: fields of ControlConfig, as JSON.
 
     Returns:
         Whether it is passed; if not, the version was rolled back.

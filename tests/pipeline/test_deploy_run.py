@@ -222,15 +222,15 @@ def begin(folder: Path, site: Site, output: str, *, run: str = "") -> dict[str, 
     return begin_rollout(
         str(folder / "verified"),
         str(folder / output),
-        policy=settings.policy,
-        control=settings.control,
+        policy=json.dumps(settings.policy),
+        control=json.dumps(settings.control),
         reason=settings.reason,
         pipeline_run=run or folder.name,
     )
 
 
 def end(folder: Path, site: Site, *, run: str = "") -> dict[str, Any]:
-    control = site.settings().control
+    control = json.dumps(site.settings().control)
     shutil.rmtree(folder / "ended", ignore_errors=True)
     given = {"name": "secondread", "control": control, "state": "FAILED", "pipeline_run": run or folder.name}
     return end_rollout(str(folder / "ended"), **given)
@@ -238,7 +238,7 @@ def end(folder: Path, site: Site, *, run: str = "") -> dict[str, Any]:
 
 def test_what_a_run_leaves_undecided_is_rolled_back_and_the_champion_stays(begun: Path, site: Site) -> None:
     stage = rollout_stage(
-        str(begun), str(begun.parent / "seen"), stage="deploy to staging", control=site.settings().control
+        str(begun), str(begun.parent / "seen"), stage="deploy to staging", control=json.dumps(site.settings().control)
     )
     assert stage["passed"]
     assert site.splitter.read().candidate is not None
@@ -271,7 +271,7 @@ def test_steps_that_see_no_rollout_say_what_they_must_share(
     with monkeypatch.context() as patch:
         patch.setenv("SECONDREAD_HOME", str(begun.parent / "elsewhere"))
         with pytest.raises(SystemExit):
-            rollout_stage(str(begun), str(begun.parent / "seen"), stage="shadow", control={})
+            rollout_stage(str(begun), str(begun.parent / "seen"), stage="shadow", control="")
     assert "must share: mount the same volume there" in failures(begun.parent)[0].message
     end(begun.parent, site)
 
@@ -299,7 +299,7 @@ def test_what_cannot_be_let_in_is_said_before_anything_runs(promoted: DeployRun,
     with pytest.raises(InputError, match="reason is empty"):
         RolloutSettings(" ")
     given = deployment_arguments(site.settings(), "secondread")
-    assert (given["deploy"], given["reason"], given["policy"]) == (True, "it reads effusions", POLICY)
+    assert (given["deploy"], given["reason"], json.loads(given["policy"])) == (True, "it reads effusions", POLICY)
 
 
 def test_pods_get_no_edge_no_alias_and_no_secret(site: Site) -> None:

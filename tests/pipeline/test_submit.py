@@ -1,6 +1,7 @@
 """Submitting: the real KFP client over real HTTP, against a stand-in for the server, which needs a cluster."""
 
 import importlib.util
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -154,7 +155,7 @@ def test_the_deployment_pipeline_promotes_by_its_own_last_step(api: Any) -> None
     assert wait(send_deployment(api)) == "promoted"
     parameters = api.runs[0]["runtime_config"]["parameters"]
     assert (parameters["model_version"], parameters["reason"]) == ("7", "fewer missed effusions")
-    assert parameters["policy"] == ALL_AT_ONCE
+    assert json.loads(parameters["policy"]) == ALL_AT_ONCE
 
 
 def test_a_version_that_was_rolled_back_is_told_from_one_that_was_promoted(api: Any) -> None:

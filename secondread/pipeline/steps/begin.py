@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import fields
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 from secondread.config.engine import EngineConfig
 from secondread.config.environment import Environment
 from secondread.config.mapping import from_mapping
+from secondread.errors import InputError
 from secondread.logging import configure
 from secondread.pipeline.orphan import end_with_runner
 
@@ -21,6 +23,24 @@ def begin() -> Environment:
     environment = Environment.read()
     configure(as_json=environment.log_json)
     return environment
+
+
+def stated(text: str, stage: str) -> Settings:
+    """Settings that a pipeline passes as a JSON text, since KFP's own mappings know no null.
+
+    Args:
+        text: as it was passed; empty for none.
+        stage: what they are of, for errors.
+    Raises:
+        InputError: it is no JSON mapping.
+    """
+    try:
+        settings = json.loads(text or "{}")
+    except json.JSONDecodeError as error:
+        raise InputError(f"{stage} must be JSON, such as {{}}: {error}") from error
+    if not isinstance(settings, dict):
+        raise InputError(f"{stage} must be a JSON mapping of settings, such as {{}}, not {text[:40]}.")
+    return settings
 
 
 def split_engine(settings: Settings, environment: Environment) -> tuple[EngineConfig, Settings]:

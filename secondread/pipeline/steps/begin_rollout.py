@@ -11,22 +11,22 @@ from secondread.config.environment import Environment
 from secondread.config.mapping import from_mapping
 from secondread.config.rollout import RolloutConfig
 from secondread.errors import IntegrityError
-from secondread.pipeline.steps.begin import Settings, begin
+from secondread.pipeline.steps.begin import begin, stated
 from secondread.pipeline.success import recorded, verify_success, write_success
 from secondread.rollout.home import Rollouts
 from secondread.rollout.record import RolloutRecord
 
 
 def begin_rollout(
-    verified: str, output: str, *, policy: Settings, control: Settings, reason: str, pipeline_run: str = ""
+    verified: str, output: str, *, policy: str, control: str, reason: str, pipeline_run: str = ""
 ) -> dict[str, Any]:
     """Begin it. Nothing is deployed yet: whoever carries it on does.
 
     Args:
         verified: what step `verify` wrote.
         output: folder to write; it holds the record of the step alone, not that of the rollout.
-        policy: fields of `RolloutConfig`.
-        control: fields of `ControlConfig`.
+        policy: fields of `RolloutConfig`, as JSON.
+        control: fields of `ControlConfig`, as JSON.
         reason: why the version is let in.
         pipeline_run: id of the run that this step belongs to; a local runner says it in the environment.
     Returns:
@@ -41,8 +41,8 @@ def begin_rollout(
         record = begun_by(actor, known["name"], environment) or begin_new(
             str(known["version"]),
             name=known["name"],
-            policy=from_mapping(RolloutConfig, policy, stage="policy"),
-            config=from_mapping(ControlConfig, control),
+            policy=from_mapping(RolloutConfig, stated(policy, "policy"), stage="policy"),
+            config=from_mapping(ControlConfig, stated(control, "control")),
             environment=environment,
             actor=actor,
             reason=reason,

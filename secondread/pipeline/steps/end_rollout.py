@@ -10,7 +10,7 @@ from typing import Any
 from secondread.config.control import ControlConfig
 from secondread.config.mapping import from_mapping
 from secondread.errors import DependencyError
-from secondread.pipeline.steps.begin import Settings, begin
+from secondread.pipeline.steps.begin import begin, stated
 from secondread.pipeline.steps.begin_rollout import actor_of, begun_by
 from secondread.pipeline.success import recorded, write_success
 from secondread.rollout.attend import attend
@@ -22,13 +22,13 @@ TIMELINE_FILE = "timeline.html"
 _OBEY_SECONDS = 300.0  # for whoever carries it on, at most: a look at a slow Prometheus takes some minutes
 
 
-def end_rollout(output: str, *, name: str, control: Settings, state: str, pipeline_run: str = "") -> dict[str, Any]:
+def end_rollout(output: str, *, name: str, control: str, state: str, pipeline_run: str = "") -> dict[str, Any]:
     """Roll back what this run began and what has not ended, and write what came of it.
 
     Args:
         output: folder to write: the timeline, if a rollout was begun.
         name: of the model.
-        control: fields of `ControlConfig`.
+        control: fields of `ControlConfig`, as JSON.
         state: how the run ended, as the runner sees it, such as `SUCCEEDED`.
         pipeline_run: id of the run that this step belongs to; a local runner says it in the environment.
     Returns:
@@ -40,7 +40,7 @@ def end_rollout(output: str, *, name: str, control: Settings, state: str, pipeli
         actor = actor_of(environment, pipeline_run)
         record = begun_by(actor, name, environment)
         if record and not record.read().state.ended:
-            config = from_mapping(ControlConfig, control)
+            config = from_mapping(ControlConfig, stated(control, "control"))
             reason = f"the run ended as {state} before the rollout had"
             # to the stable version by name: of a promotion that was cut, half may be done
             record.say(Word("roll_back", actor, reason, to=record.plan.stable))

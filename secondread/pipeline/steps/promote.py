@@ -8,19 +8,19 @@ from typing import Any
 from secondread.config.control import ControlConfig
 from secondread.config.mapping import from_mapping
 from secondread.errors import GateRefused, IntegrityError
-from secondread.pipeline.steps.begin import Settings, begin
+from secondread.pipeline.steps.begin import begin, stated
 from secondread.pipeline.steps.begin_rollout import begun
 from secondread.pipeline.success import recorded, write_success
 from secondread.rollout.decision import Action
 
 
-def promote(rollout: str, output: str, *, control: Settings) -> dict[str, Any]:
+def promote(rollout: str, output: str, *, control: str) -> dict[str, Any]:
     """Look whether a version is what its rollout made it: whoever carried that on promoted it with its last decision.
 
     Args:
         rollout: what step `begin_rollout` wrote.
         output: folder to write; it holds the record alone.
-        control: fields of `ControlConfig`.
+        control: fields of `ControlConfig`, as JSON.
     Returns:
         `name`, `version`, `before`, `digest` and `storage_uri` of the champion.
     """
@@ -34,7 +34,7 @@ def promote(rollout: str, output: str, *, control: Settings) -> dict[str, Any]:
         if record.read().state.ended != Action.PROMOTE:  # whatever the pipeline's conditions did
             raise GateRefused(f"version {plan.candidate} of '{plan.name}' was not promoted by its rollout.")
         champion = Registry(environment.mlflow_tracking_uri).get(plan.name)
-        answers = open_splitter(from_mapping(ControlConfig, control), environment).read().stable
+        answers = open_splitter(from_mapping(ControlConfig, stated(control, "control")), environment).read().stable
         if champion.version != plan.candidate or answers.digest != champion.digest:
             raise IntegrityError(
                 f"version {plan.candidate} of '{plan.name}' was promoted, but the champion is version "

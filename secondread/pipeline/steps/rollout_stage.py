@@ -8,7 +8,7 @@ from typing import Any
 from secondread.config.control import ControlConfig
 from secondread.config.mapping import from_mapping
 from secondread.config.require import require
-from secondread.pipeline.steps.begin import Settings, begin
+from secondread.pipeline.steps.begin import begin, stated
 from secondread.pipeline.steps.begin_rollout import begun
 from secondread.pipeline.success import recorded, write_success
 from secondread.rollout.attend import attend
@@ -18,7 +18,7 @@ from secondread.rollout.record import RolloutRecord
 REPORT_FILE = "report.html"
 
 
-def rollout_stage(rollout: str, output: str, *, stage: str, control: Settings) -> dict[str, Any]:
+def rollout_stage(rollout: str, output: str, *, stage: str, control: str) -> dict[str, Any]:
     """Stay with a rollout until a phase is passed or the rollout has ended. A rollback is an answer, not a failure.
 
     In a local run it is stayed with until it has ended.
@@ -27,7 +27,7 @@ def rollout_stage(rollout: str, output: str, *, stage: str, control: Settings) -
         rollout: what step `begin_rollout` wrote.
         output: folder to write: the page of the rollout so far, or of the load test.
         stage: a `Phase`.
-        control: fields of `ControlConfig`.
+        control: fields of `ControlConfig`, as JSON.
     Returns:
         `passed`, and the `reason` and `figures` of the last decision in this phase.
     """
@@ -35,7 +35,7 @@ def rollout_stage(rollout: str, output: str, *, stage: str, control: Settings) -
     with recorded(stage, folder):
         require(stage in list(Phase), f"stage must be one of {', '.join(Phase)}, not '{stage}'.")
         phase, record = Phase(stage), begun(Path(rollout), environment)
-        config = from_mapping(ControlConfig, control)
+        config = from_mapping(ControlConfig, stated(control, "control"))
         # A local runner runs one step after the other: the first one goes on to the end, so that no request is shared
         # unwatched while the next one starts.
         awaited = Phase.WHOLE if environment.pipeline_run else phase

@@ -1,11 +1,11 @@
-"""Settings of a step: what does the work is told apart from what is done."""
+"""Settings of a step: what does the work is told apart from what is done, and a text is read as it was meant."""
 
 import pytest
 
 from secondread.config.engine import EngineConfig
 from secondread.config.environment import Environment
 from secondread.errors import InputError
-from secondread.pipeline.steps.begin import split_engine
+from secondread.pipeline.steps.begin import split_engine, stated
 
 
 def test_the_engine_is_taken_out_of_a_steps_settings() -> None:
@@ -22,3 +22,14 @@ def test_without_one_the_environment_chooses() -> None:
 def test_an_engine_that_does_not_exist_is_refused() -> None:
     with pytest.raises(InputError, match="not 'spark'"):
         split_engine({"engine": "spark"}, Environment.read({}))
+
+
+def test_settings_as_a_text_keep_what_is_not_asked_for() -> None:
+    assert stated('{"triggers": {"latency_ms_above": null}}', "policy") == {"triggers": {"latency_ms_above": None}}
+    assert stated("", "policy") == {}
+
+
+@pytest.mark.parametrize("text", ["deadline_seconds: 3", "[1]", "3"])
+def test_a_text_that_holds_no_settings_is_refused(text: str) -> None:
+    with pytest.raises(InputError, match="^policy must be"):
+        stated(text, "policy")
