@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from secondread.rollout.record import RolloutRecord
 
 _WORD_SECONDS = 60.0  # for whoever carries the rollout on to obey; a look at a slow Prometheus takes some
+_START_SECONDS = 300.0  # and to start an earlier version, whose model may have to be fetched first
 _POLL_SECONDS = 0.2
 _SHOWN_SECONDS = 1.0  # between two pictures of a rollout that is watched
 
@@ -264,7 +265,8 @@ def _say(
         )
     known = len(record.events())
     record.say(Word(action, actor, _said(reason), to))
-    deadline = time.monotonic() + _WORD_SECONDS
+    patience = _START_SECONDS if to else _WORD_SECONDS
+    deadline = time.monotonic() + patience
     while record.word() is not None or record.read().intent:
         try:
             with Carrier(config, environment) as carrier:
@@ -273,7 +275,7 @@ def _say(
             pass
         if time.monotonic() > deadline:
             raise DependencyError(
-                f"'{action}' is kept and not obeyed after {_WORD_SECONDS:.0f} s: does `secondread rollout control` run?"
+                f"'{action}' is kept and not obeyed after {patience:.0f} s: does `secondread rollout control` run?"
             )
         time.sleep(_POLL_SECONDS)
     for event in record.events()[known:]:
