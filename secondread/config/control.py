@@ -30,6 +30,8 @@ class ControlConfig:
         require(self.splitter in SPLITTERS, f"splitter must be one of {', '.join(SPLITTERS)}, not '{self.splitter}'.")
         for name in ("service", "namespace"):
             require(bool(getattr(self, name).strip()), f"{name} is empty: name the one of the cluster.")
+        asked = self.splitter == "envoy" or bool(self.observe.prometheus_url)
+        require(asked, "observe.prometheus_url is empty: name the cluster's Prometheus.")
         for name in ("interval_seconds", "webhook_seconds"):
             require(getattr(self, name) > 0, f"{name} must be above 0, not {getattr(self, name)}.")
         known = not self.webhook_url or self.webhook_url.startswith(("http://", "https://"))

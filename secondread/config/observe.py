@@ -52,7 +52,7 @@ class QueriesConfig:
 class ObserveConfig:
     """Where figures come from."""
 
-    prometheus_url: str = "http://127.0.0.1:9090"  # its address
+    prometheus_url: str = ""  # its address; empty: the one that the edge of this machine runs
     # Of a cluster, which its Prometheus adds as a label: a regular expression. By default any, and series without: name
     # the one where one Prometheus watches models of one name in several.
     namespace: str = ".*"
@@ -62,7 +62,7 @@ class ObserveConfig:
     queries: QueriesConfig = field(default_factory=QueriesConfig)
 
     def __post_init__(self) -> None:
-        known = self.prometheus_url.startswith(("http://", "https://"))
+        known = not self.prometheus_url or self.prometheus_url.startswith(("http://", "https://"))
         require(known, f"prometheus_url must be http://host:port or https://host:port, not '{self.prometheus_url}'.")
         for name in ("timeout_seconds", "stale_seconds"):
             require(getattr(self, name) > 0, f"{name} must be above 0, not {getattr(self, name)}.")

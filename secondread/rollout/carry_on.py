@@ -6,12 +6,13 @@ import socket
 import threading
 from collections.abc import Callable, Iterable
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from secondread.config.control import ControlConfig
 from secondread.config.environment import Environment
+from secondread.config.observe import ObserveConfig
 from secondread.errors import DependencyError, InputError, StoppedError
 from secondread.logging import get_logger
 from secondread.rollout.champions import RegistryChampions
@@ -21,6 +22,7 @@ from secondread.rollout.controller import Controller, Tell
 from secondread.rollout.home import Rollouts
 from secondread.rollout.lease import Lease
 from secondread.rollout.record import Event, Plan, RolloutRecord
+from secondread.rollout.splitters.edge_files import EdgeFiles
 from secondread.rollout.splitters.envoy import EnvoySplitter
 from secondread.rollout.state import RolloutState
 from secondread.rollout.tell import News, Webhook
@@ -113,6 +115,20 @@ def begin(
     record = Rollouts(environment.home).begin(plan)
     record.tell(Event(now, "begun", policy.stages[0].name, f"{actor}: {reason}"))
     return record
+
+
+def _observed(config: ControlConfig, environment: Environment) -> ObserveConfig:
+    """Which Prometheus is asked, and what.
+
+    Raises:
+        DependencyError: it is the edge's own, and the edge does not run, or has none.
+    """
+    if config.observe.prometheus_url:
+        return config.observe
+    own = EdgeFiles(environment.home).read_status().prometheus_url
+    if not own:
+        raise DependencyError("the edge runs without a Prometheus: name yours as control.observe.prometheus_url.")
+    return replace(config.observe, prometheus_url=own)
 
 
 @dataclass
@@ -227,7 +243,7 @@ class Carrier:
         if self._config.webhook_url:
             told.append(News(Webhook(self._config.webhook_url, timeout_seconds=self._config.webhook_seconds)))
         counted = splitter.traffic if isinstance(splitter, EnvoySplitter) else None
-        watch = Watch(self._config.observe, splitter, counted)
+        watch = Watch(_observed(self._config, self._environment), splitter, counted)
         may_act = self._lease.check if self._lease else lambda: None
         controller = Controller(record, splitter, champions, watch, checks=checks, tell=tuple(told), may_act=may_act)
         self._stack.enter_context(controller.alone())

@@ -108,7 +108,7 @@ def test_a_version_is_let_in_watched_paused_and_promoted_by_hand_and_gone_back_f
     wait_for(ready.is_file, seconds=240, what="the edge to listen")
     where = json.loads(ready.read_text())
     control = tmp_path / "control.yaml"
-    control.write_text(f"{{interval_seconds: 1, observe: {{prometheus_url: '{where['prometheus_url']}'}}}}")
+    control.write_text("interval_seconds: 1", encoding="utf-8")
 
     begun = ("start", "--policy", str(policy), "--detach", "--actor", "Ada", "--reason")
     assert "--reason is empty" in world.typed(*begun, " ", code=2)
@@ -153,6 +153,7 @@ def test_a_version_is_let_in_watched_paused_and_promoted_by_hand_and_gone_back_f
     [
         ("interval_second: 5", "control has no setting interval_second"),
         ("splitter: nginx", "control.splitter must be one of envoy, kserve-canary, knative, not 'nginx'"),
+        ("splitter: knative", "observe.prometheus_url is empty: name the cluster's Prometheus"),
         ("[1, 2]", "must map settings to values, such as 'interval_seconds: 30'"),
     ],
 )

@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 import pytest
 
 from secondread.config.control import ControlConfig
+from secondread.config.observe import ObserveConfig
 from secondread.config.rollout import RolloutConfig
 from secondread.errors import InputError
 from secondread.model.folder import ModelFolder
@@ -47,7 +48,7 @@ def begin(mlflow_uri: str, tiny_model: ModelFolder, tmp_path: Path, monkeypatch:
             candidate,
             name="cxr",
             policy=policy,
-            config=ControlConfig(splitter="kserve-canary"),
+            config=ControlConfig(splitter="kserve-canary", observe=ObserveConfig("http://prometheus:9090")),
             environment=environment,
             actor="Ada",
             reason="it reads effusions",

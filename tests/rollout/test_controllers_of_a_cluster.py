@@ -32,6 +32,7 @@ def start(api: KubernetesApi, tmp_path: Path) -> Iterator[Start]:
 
     def start(name: str) -> subprocess.Popen[str]:
         settings = ["--set=control.splitter=kserve-canary", "--set=control.namespace=site"]
+        settings.append("--set=control.observe.prometheus_url=http://127.0.0.1:9")
         heartbeat = f"--heartbeat={tmp_path / name}"
         process = subprocess.Popen(
             [sys.executable, "-m", "secondread", "rollout", "control", heartbeat, *settings],

@@ -31,5 +31,5 @@ def test_settings_as_a_text_keep_what_is_not_asked_for() -> None:
 
 @pytest.mark.parametrize("text", ["deadline_seconds: 3", "[1]", "3"])
 def test_a_text_that_holds_no_settings_is_refused(text: str) -> None:
-    with pytest.raises(InputError, match="^policy must be"):
+    with pytest.raises(InputError, match=r"^policy must be"):
         stated(text, "policy")
