@@ -303,7 +303,8 @@ def test_what_cannot_be_let_in_is_said_before_anything_runs(promoted: DeployRun,
 
 
 def test_pods_get_no_edge_no_alias_and_no_secret(site: Site) -> None:
-    cluster = {"splitter": "kserve-canary", "namespace": "secondread-production"}
+    observe = {"prometheus_url": "http://prometheus:9090"}
+    cluster = {"splitter": "kserve-canary", "namespace": "secondread-production", "observe": observe}
 
     unmirrored = {"stages": [stage for stage in POLICY["stages"] if not stage.get("mirror_percent")]}
 

@@ -145,7 +145,11 @@ def test_readings_that_were_refused_are_told_from_those_that_were_delivered(api:
 
 
 def send_deployment(api: Any) -> Any:
-    rollout = RolloutSettings("fewer missed effusions", ALL_AT_ONCE, {"splitter": "kserve-canary"})
+    rollout = RolloutSettings(
+        "fewer missed effusions",
+        ALL_AT_ONCE,
+        {"splitter": "kserve-canary", "observe": {"prometheus_url": "http://prometheus:9090"}},
+    )
     arguments = deploy_arguments(DeployPipelineSettings(rollout, which="7"), remote=True)
     return submit("deploy", arguments, host=api.url, experiment="secondread")
 
@@ -176,7 +180,9 @@ def test_a_training_that_deploys_is_done_when_its_version_is_champion(
     api: Any, tasks: list[tuple[str, str]], says: str
 ) -> None:
     settings = TrainPipelineSettings(source="phantom://demo?images=90", root=MODELS)
-    rollout = RolloutSettings("why not", ALL_AT_ONCE, {"splitter": "kserve-canary"})
+    rollout = RolloutSettings(
+        "why not", ALL_AT_ONCE, {"splitter": "kserve-canary", "observe": {"prometheus_url": "http://prometheus:9090"}}
+    )
     deploying = deployment_arguments(rollout, "secondread", remote=True)
     arguments = pipeline_arguments(settings, remote=True) | deploying
     api.states = [ended("SUCCEEDED", *tasks)]
