@@ -39,6 +39,9 @@ class ServeConfig:
     token_file: str = ""  # a line for each token that may ask, `Authorization: Bearer TOKEN`; anybody may by default
     drift_images: int = 500  # latest ones of each version that are compared with val; 0: none are, and no drift is told
     drift_seconds: float = 60.0  # between two comparisons, each 0.1 s of one core; Prometheus asks twice in that time
+    # File that gets a line for each image that was read: when, its SHA-256, its label. So the edge compares the answers
+    # of two versions, and gives each server one of its own; by default nothing is kept.
+    answer_log: str = ""
     log_requests: bool = True  # a line for each in the log, without anything that a client wrote
     log_level: str = "info"  # from which on: debug (health checks too), info, warning (what was refused), error
     predictor_timeout_seconds: float = 10.0  # for one answer of Triton; the physician's patience, not the machine's

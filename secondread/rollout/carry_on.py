@@ -242,8 +242,8 @@ class Carrier:
         told: list[Tell] = [News(champions.write_down)]
         if self._config.webhook_url:
             told.append(News(Webhook(self._config.webhook_url, timeout_seconds=self._config.webhook_seconds)))
-        counted = splitter.traffic if isinstance(splitter, EnvoySplitter) else None
-        watch = Watch(_observed(self._config, self._environment), splitter, counted)
+        known = (splitter.traffic, splitter.agreement) if isinstance(splitter, EnvoySplitter) else ()
+        watch = Watch(_observed(self._config, self._environment), splitter, *known)
         may_act = self._lease.check if self._lease else lambda: None
         controller = Controller(record, splitter, champions, watch, checks=checks, tell=tuple(told), may_act=may_act)
         self._stack.enter_context(controller.alone())

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from secondread.config.observe import ObserveConfig
 from secondread.config.rollout import StageConfig
-from secondread.rollout.observations import Observation, Side, Split
+from secondread.rollout.observations import Agreement, Observation, Side, Split
 from secondread.rollout.observe import observe_side
 from secondread.rollout.record import Plan
 from secondread.rollout.splitters import splitter
@@ -26,10 +26,18 @@ class Watch:
         splitter: that shares the requests.
         traffic: how many requests it has given to whom so far; None where it does not count. Then what the versions
             themselves counted is taken, which cannot tell a mirrored request from another.
+        agreement: how many of the images from the one time to the other both versions read, and how many differently;
+            None where nobody knows. Asked in stages with mirrored requests.
     """
 
-    def __init__(self, config: ObserveConfig, splitter: Splitter, traffic: Callable[[], Traffic] | None = None) -> None:
-        self._config, self._splitter, self._traffic = config, splitter, traffic
+    def __init__(
+        self,
+        config: ObserveConfig,
+        splitter: Splitter,
+        traffic: Callable[[], Traffic] | None = None,
+        agreement: Callable[[float, float], Agreement | None] | None = None,
+    ) -> None:
+        self._config, self._splitter, self._traffic, self._agreement = config, splitter, traffic, agreement
         self._before: tuple[float, Traffic] | None = None
 
     def __call__(self, plan: Plan, stage: StageConfig, start: float, end: float) -> Observation:
@@ -48,7 +56,8 @@ class Watch:
 
         stable = seen(plan.stable, there.stable)
         canary = seen(plan.candidate, there.candidate) if there.candidate else None
-        return Observation(start, end, stable, canary, self._split(stable, canary, start, end))
+        shadow = self._agreement(start, end) if self._agreement and stage.mirror_percent else None
+        return Observation(start, end, stable, canary, self._split(stable, canary, start, end), shadow)
 
     def _split(self, stable: Side, canary: Side | None, start: float, end: float) -> Split | None:
         if self._traffic is None:

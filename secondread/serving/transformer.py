@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from contextvars import copy_context
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
@@ -28,6 +29,7 @@ from secondread.export.repository import RepositoryModel
 from secondread.model.session import SALIENCY
 from secondread.serving import contract
 from secondread.serving.admission import Admission, ClientGoneError, HeldBytes
+from secondread.serving.answer_log import AnswerLog
 from secondread.serving.contract import Answer, Request
 from secondread.serving.interpret import interpret
 from secondread.serving.metrics import watch_queue
@@ -78,6 +80,7 @@ class Transformer(Model):  # type: ignore[misc]
         self._decoding = threading.BoundedSemaphore(threads)
         self._decoders = ThreadPoolExecutor(threads, thread_name_prefix="decode")
         self._remote = RemoteImages(config)
+        self._answer_log = AnswerLog(Path(config.answer_log)) if config.answer_log else None
         self._fetchers = ThreadPoolExecutor(_FETCHERS, thread_name_prefix="fetch")
         self._workers = ThreadPoolExecutor(config.max_in_flight, thread_name_prefix="request")
         watch_queue(self._admission, config.name, version.number)
@@ -218,6 +221,10 @@ class Transformer(Model):  # type: ignore[misc]
         answer = contract.answer(images, reading, model, wanted=wanted, explanation=explanation)
         if (ids := answer.tensors.get("reading_id")) is not None:
             note({"secondread.reading.ids": ids.tolist()})
+        if self._answer_log and not contract.explains(model):
+            known = answer.tensors.get("image_id")  # unless somebody did not want it
+            image_ids = map(contract.image_id, images) if known is None else known.tolist()
+            self._answer_log.add(time.time(), image_ids, reading.labels)
         return answer
 
     def _fetched(self, served: Served, urls: Sequence[str], held: HeldBytes) -> list[bytes]:
@@ -261,5 +268,7 @@ class Transformer(Model):  # type: ignore[misc]
         self.ready = False
         for pool in (self._workers, self._fetchers, self._decoders):
             pool.shutdown(wait=False, cancel_futures=True)
+        if self._answer_log:
+            self._answer_log.close()
         for version in self.versions.all():
             version.close()

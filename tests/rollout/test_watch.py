@@ -89,3 +89,18 @@ def test_where_nobody_counts_the_versions_own_counts_are_the_split(config: Obser
     assert look(Watch(config, Splitter())).split == observations.Split(99.5, 99.5)
     prometheus.by_metric["requests_total"] = []
     assert look(Watch(config, Splitter())).split is None
+
+
+def test_what_both_said_of_the_same_images_is_asked_for_where_requests_are_mirrored(config: ObserveConfig) -> None:
+    asked: list[tuple[float, float]] = []
+
+    def agreement(start: float, end: float) -> observations.Agreement:
+        asked.append((start, end))
+        return observations.Agreement(200, 7)
+
+    watch = Watch(config, Splitter(), agreement=agreement)
+    assert look(watch, SHADOW).shadow == observations.Agreement(200, 7)
+    assert asked == [(END - 60, END)]
+    assert look(watch, CANARY).shadow is None
+    assert look(watch, STAGING).shadow is None
+    assert look(Watch(config, Splitter()), SHADOW).shadow is None

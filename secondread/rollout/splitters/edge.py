@@ -26,6 +26,7 @@ from secondread.rollout.splitters import envoy_config
 from secondread.rollout.splitters.edge_files import Deployed, EdgeFiles, Server, Status, Wanted
 from secondread.rollout.splitters.envoy_config import PROTOCOLS, Document, Ports, cluster_name
 from secondread.rollout.splitters.envoy_process import EnvoyProcess
+from secondread.serving.answer_log import older
 from secondread.serving.local_server import LocalServer
 
 _TICK_SECONDS = 0.05
@@ -211,9 +212,12 @@ class Edge:
 
     def _start_server(self, deployed: Deployed) -> LocalServer:
         log.info("starting version %d (digest %s)", deployed.version, deployed.digest[:12])
-        folder = self.files.folder / "servers" / str(deployed.version)
         return LocalServer(
-            deployed.storage_uri, self._config, trusted=self._trusted, folder=folder, digest=deployed.digest
+            deployed.storage_uri,
+            replace(self._config, answer_log=str(self.files.answer_log(deployed.version))),
+            trusted=self._trusted,
+            folder=self.files.server(deployed.version),
+            digest=deployed.digest,
         )
 
     def _let_go(self, known: set[str], now: float) -> None:
@@ -234,6 +238,9 @@ class Edge:
                 serving.stopping.start()
             elif serving.stopping and not serving.stopping.is_alive():
                 del self._serving[version]
+                answers = self.files.answer_log(version)  # of patients: kept no longer than they are asked for
+                for each in (answers, older(answers)):
+                    each.unlink(missing_ok=True)
                 log.info("version %d has ended", version)
 
     def _is_known(self, deployed: Deployed) -> bool:

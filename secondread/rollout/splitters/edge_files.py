@@ -5,8 +5,9 @@
     <home>/edge/clusters.json   what Envoy follows
     <home>/edge/routes.json
     <home>/edge/prometheus-targets.json   what Prometheus follows
+    <home>/edge/servers/<version>/answers.log   what a version said of each image, until the edge lets it go
 
-Each is replaced whole.
+Each but the last is replaced whole.
 """
 
 from __future__ import annotations
@@ -113,6 +114,14 @@ class EdgeFiles:
         self.split, self.status = self.folder / "split.json", self.folder / "status.json"
         self.clusters, self.routes = self.folder / "clusters.json", self.folder / "routes.json"
         self.targets = self.folder / "prometheus-targets.json"
+
+    def server(self, version: int) -> Path:
+        """The folder of a version's server."""
+        return self.folder / "servers" / str(version)
+
+    def answer_log(self, version: int) -> Path:
+        """What a version said of each image."""
+        return self.server(version) / "answers.log"
 
     def wanted(self) -> Wanted:
         """How requests are to be shared.

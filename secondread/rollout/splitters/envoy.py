@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, ClassVar
 
 from secondread.atomic import one_at_a_time
 from secondread.errors import DependencyError, InputError
+from secondread.rollout.agreement import agreement
+from secondread.rollout.observations import Agreement
 from secondread.rollout.observations import Split as Counted
 from secondread.rollout.splitters.edge_files import Deployed, EdgeFiles, Server, Wanted
 from secondread.rollout.splitters.envoy_admin import EnvoyAdmin, Requests, Routed
@@ -85,6 +87,14 @@ class EnvoySplitter:
         wanted, requests = self._files.wanted(), self._admin().requests()
         candidate = requests.get(wanted.candidate.version, Requests()) if wanted.candidate else None
         return Traffic(requests.get(wanted.stable.version, Requests()), candidate)
+
+    def agreement(self, start: float, end: float) -> Agreement | None:
+        """How many images both sides read in a window, and how many differently; see `agreement`."""
+        wanted = self._files.wanted()
+        if wanted.candidate is None:
+            return None
+        stable, candidate = (self._files.answer_log(each.version) for each in wanted.versions)
+        return agreement(stable, candidate, start, end)
 
     def deploy(self, candidate: RegisteredVersion) -> Done:
         """See `Splitter.deploy`."""

@@ -179,6 +179,8 @@ def _figures(window: Observation) -> Iterator[tuple[str, str, str]]:
     }
     for name, of in told.items():
         yield name, of(stable), of(new)
+    if window.shadow:
+        yield "read differently", "", share(window.shadow.different, window.shadow.total)
 
 
 def _milliseconds(seconds: Histogram | None, part: float) -> str:
