@@ -50,4 +50,4 @@ def agreement(stable: Path, candidate: Path, start: float, end: float) -> Agreem
 
 def _labels(path: Path, start: float, end: float) -> dict[str, str]:
     """Of each image, what was said of it last."""
-    return {image: label for at, image, label in answer_log.read(path) if start <= at < end}
+    return {image: label for _, image, label in answer_log.read(path, start, end)}

@@ -10,7 +10,9 @@ server had not written yet, and what a full disk does not take, is lost.
 
 from __future__ import annotations
 
+import bisect
 import json
+import math
 import os
 import re
 import threading
@@ -23,8 +25,9 @@ from secondread.errors import InputError
 from secondread.logging import get_logger
 
 FLUSH_SECONDS = 0.5
-MOST_BYTES = 16 << 20  # of a file, some 160,000 lines; then it takes the place of the older one
+MOST_BYTES = 16 << 20  # of a file, some 180,000 lines; then it takes the place of the older one
 _MOST_WAITING = 10_000  # lines, while a disk hangs
+_DISORDER_SECONDS = 1.0  # that a line may stand behind a later one: threads write them down
 _STOP_SECONDS = 2.0  # for the last lines to be written
 # Strict to the line's end: a line that was cut short and the one after it, which stands behind it, are no line.
 _LINE = re.compile(rb'^(\d+\.\d{3}) ([0-9a-f]{64}) ("(?:[^"\\\n]|\\.)*")\n', re.MULTILINE)
@@ -96,17 +99,39 @@ def older(path: Path) -> Path:
     return path.with_name(f"{path.name}.1")
 
 
-def read(path: Path) -> Iterator[tuple[float, str, str]]:
-    """The lines of both files, the oldest first: when, image and label; a line that is not whole is passed over.
+def read(path: Path, start: float, end: float) -> Iterator[tuple[float, str, str]]:
+    """What both files have of a time: when, image and label; a line that is not whole is passed over.
 
+    Args:
+        path: of the newer file.
+        start: seconds since 1970.
+        end: likewise; not of the time.
     Raises:
         FileNotFoundError: there is neither.
         OSError: they cannot be read.
     """
     # The newer one first, and so nothing is missed that becomes the older one meanwhile; some may come twice.
-    newer, before = (each.read_bytes() if each.is_file() else None for each in (path, older(path)))
+    newer, before = (_bytes(each) for each in (path, older(path)))
     if newer is None and before is None:
         raise FileNotFoundError(path)
     for data in (before or b"", newer or b""):
-        for line in _LINE.finditer(data):
-            yield float(line[1]), line[2].decode(), json.loads(line[3])
+        for line in _LINE.finditer(data, _place(data, start - _DISORDER_SECONDS)):
+            if start <= float(line[1]) < end:
+                yield float(line[1]), line[2].decode(), json.loads(line[3])
+
+
+def _bytes(path: Path) -> bytes | None:
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        return None
+
+
+def _place(data: bytes, at: float) -> int:
+    """Where to begin to read for the lines of a time and later: two files have 360,000, a minute few of them."""
+
+    def time_after(place: int) -> float:
+        line = _LINE.search(data, place)
+        return float(line[1]) if line else math.inf
+
+    return bisect.bisect_left(range(len(data)), at, key=time_after)

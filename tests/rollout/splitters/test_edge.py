@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import json
+import math
 import os
 import signal
 import struct
@@ -20,9 +21,13 @@ from scipy.stats import binomtest
 from secondread.errors import DependencyError, InputError
 from secondread.model.folder import ModelFolder
 from secondread.model.session import Outputs
+from secondread.rollout.agreement import SLACK_SECONDS
+from secondread.rollout.observations import Agreement
 from secondread.rollout.splitters.edge_files import Status
 from secondread.rollout.splitters.edge_process import EdgeProcess
 from secondread.rollout.splitters.envoy import EnvoySplitter
+from secondread.serving import answer_log
+from secondread.serving.contract import image_id
 from secondread.tracking.registry import RegisteredVersion
 from tests.serving.load import CUT, Load
 
@@ -92,6 +97,7 @@ def test_nothing_fails_while_the_share_changes_and_the_candidate_goes(
             assert (read.candidate_percent, read.stable_percent) == (percent, 100 - percent)
             begun = time.monotonic()
             wait_until(lambda: load.answered_since(begun), seconds=60, what="answers")  # noqa: B023
+        wait_until((home / "edge/servers/2/answers.log").is_file, seconds=60, what="its answers to be written")
         assert splitter.remove().what == "there is no candidate"
         assert splitter.remove().what == "there is no candidate already"
         gone = time.monotonic()
@@ -100,6 +106,7 @@ def test_nothing_fails_while_the_share_changes_and_the_candidate_goes(
     assert not load.broken
     assert {each.status for each in load.answers} == {"200", "OK"}
     assert splitter.read().candidate is None
+    assert not (home / "edge/servers/2/answers.log").exists()  # what it said of patients is gone with it
 
 
 def test_what_is_mirrored_changes_no_answer(
@@ -130,6 +137,40 @@ def test_what_is_mirrored_changes_no_answer(
     assert counted.since(before).canary_share == 0
     with pytest.raises(InputError, match="would read its own requests twice"):
         splitter.set_split(10, mirrored=True)
+
+
+def test_of_mirrored_images_it_is_known_how_many_the_two_read_differently(
+    splitter: EnvoySplitter,
+    tried: RegisteredVersion,
+    edge: Status,
+    home: Path,
+    models: list[ModelFolder],
+    bare: Callable[..., Outputs],
+    film: Callable[..., bytes],
+    wait_until: Callable[..., None],
+) -> None:
+    films, explained, unwanted = [film(seed) for seed in range(100, 112)], film(112), film(113)
+    start = time.time() + SLACK_SECONDS
+    assert ask(edge.url, unwanted)[0] == 200  # before it is mirrored
+    splitter.set_split(0, mirrored=True)
+    assert ask(edge.url, explained, model="secondread-explain")[0] == 200
+    for each in films:
+        assert ask(edge.url, each)[0] == 200
+
+    def known() -> Agreement | None:
+        return splitter.agreement(start, time.time() + SLACK_SECONDS + 1)
+
+    wait_until(lambda: (found := known()) and found.total == len(films), seconds=60, what="both to have written")
+    said = [
+        [each.config.taxonomy.names[index] for index in bare(each, *films).probabilities.argmax(axis=1)]
+        for each in models[:2]
+    ]
+    different = sum(one != other for one, other in zip(*said, strict=True))
+    assert different > 0
+    assert known() == Agreement(len(films), different)
+    stable = {image for _, image, _ in answer_log.read(splitter._files.answer_log(1), start - SLACK_SECONDS, math.inf)}
+    assert stable == {image_id(each) for each in (*films, unwanted)}
+    assert (home / "edge/servers/1/answers.log").stat().st_mode & 0o777 == 0o600
 
 
 def test_a_request_as_large_as_the_server_takes_is_mirrored_whole(
@@ -289,13 +330,13 @@ def metric(splitter: EnvoySplitter, name: str) -> float:
     return next((float(line.rpartition(" ")[2]) for line in lines if line.startswith(name)), 0.0)
 
 
-def ask(url: str, film: bytes, *, padding: int = 0) -> tuple[int, Any]:
+def ask(url: str, film: bytes, *, padding: int = 0, model: str = "secondread") -> tuple[int, Any]:
     """One request over REST, with spaces that make it large; JSON does not mind them."""
     packed = struct.pack("<I", len(film)) + film
     tensor = {"name": "image", "datatype": "BYTES", "shape": [1], "parameters": {"binary_data_size": len(packed)}}
     head = json.dumps({"inputs": [tensor]}).encode() + b" " * padding
     headers = {"Inference-Header-Content-Length": str(len(head))}
-    request = urllib.request.Request(f"{url}/v2/models/secondread/infer", head + packed, headers)
+    request = urllib.request.Request(f"{url}/v2/models/{model}/infer", head + packed, headers)
     with urllib.request.urlopen(request, timeout=60) as answer:
         return answer.status, json.load(answer)
 

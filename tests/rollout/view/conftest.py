@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from secondread.config.rollout import StageConfig
-from secondread.rollout.observations import Observation
+from secondread.rollout.observations import Agreement, Observation
 from secondread.rollout.record import Plan, RolloutRecord
 from tests.rollout.seen import MINUTE, side, window
 from tests.rollout.test_controller import BEGUN, POLICY, World, run
@@ -22,6 +22,7 @@ class Watched(World):
 
     dark: tuple[int, ...] = ()
     canary: dict[str, Any] = field(default_factory=dict)  # of the new version, in place of what is well
+    shadow: Agreement | None = None  # of every window with requests
 
     def observe(self, plan: Plan, stage: StageConfig, start: float, end: float) -> Observation:
         assert plan.name == "chest"
@@ -30,7 +31,7 @@ class Watched(World):
             return Observation(start, end)
         seen = window(number, percent=stage.traffic_percent, mirror=stage.mirror_percent)
         asked = 100 * (stage.traffic_percent + stage.mirror_percent)
-        seen = replace(seen, start=start, end=end, canary=side(asked, number=number, **self.canary))
+        seen = replace(seen, start=start, end=end, shadow=self.shadow, canary=side(asked, number=number, **self.canary))
         return replace(seen, stable=None, canary=None, split=None) if number in self.dark else seen
 
 

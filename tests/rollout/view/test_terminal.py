@@ -8,7 +8,7 @@ import pytest
 from rich.console import Console
 
 from secondread.rollout.decision import Action, Decision
-from secondread.rollout.observations import Histogram
+from secondread.rollout.observations import Agreement, Histogram
 from secondread.rollout.record import Intent, Kept, RolloutRecord, Word
 from secondread.rollout.view.terminal import line, view
 from tests.rollout.seen import BOUNDS
@@ -95,6 +95,13 @@ def test_a_version_that_is_not_ready_says_why(carried: Run, world: Watched) -> N
 def test_times_beyond_the_histogram_are_at_least_its_last_bound(carried: Run, world: Watched) -> None:
     world.canary = {"seconds": Histogram(BOUNDS, (0.0,) * len(BOUNDS) + (1000.0,))}
     assert row(shown(carried(2)), "P99")[1] == "at least 1 s"
+
+
+def test_of_mirrored_images_it_shows_how_many_the_two_read_differently(carried: Run, world: Watched) -> None:
+    world.shadow = Agreement(400.0, 10.0)
+    assert row(shown(carried(2)), "read differently") == ["2.50 %"]
+    world.shadow = None
+    assert "read differently" not in shown(carried(1, first=3))
 
 
 def test_a_pause_says_who_and_what_ends_it(carried: Run) -> None:
