@@ -112,7 +112,7 @@ def _rollout_arguments(settings: RolloutSettings, *, remote: bool) -> dict[str, 
         require(
             config.splitter != "envoy",
             "splitter envoy is the edge of one machine, which no pod reaches. Say --set control.splitter=kserve-canary "
-            "or knative, with control.service and control.namespace.",
+            "or knative, with control.service, control.namespace and control.observe.prometheus_url.",
         )
         mirrored = [stage.name for stage in policy.stages if stage.mirror_percent]
         require(

@@ -71,9 +71,8 @@ class Site:
     def splitter(self) -> EnvoySplitter:
         return EnvoySplitter(self.home)
 
-    def settings(self, **load_test: Any) -> RolloutSettings:
-        observe = {"prometheus_url": self.edge.prometheus_url}
-        control = {"interval_seconds": 1.5, "load_test": {**BEARABLE, **load_test}, "observe": observe}
+    def settings(self) -> RolloutSettings:
+        control = {"interval_seconds": 1.5, "load_test": BEARABLE}
         return RolloutSettings("it reads effusions", POLICY, control)
 
     def champion(self) -> int:
@@ -303,8 +302,7 @@ def test_what_cannot_be_let_in_is_said_before_anything_runs(promoted: DeployRun,
 
 
 def test_pods_get_no_edge_no_alias_and_no_secret(site: Site) -> None:
-    observe = {"prometheus_url": "http://prometheus:9090"}
-    cluster = {"splitter": "kserve-canary", "namespace": "secondread-production", "observe": observe}
+    cluster = {"splitter": "kserve-canary", "observe": {"prometheus_url": "http://prometheus:9090"}}
 
     unmirrored = {"stages": [stage for stage in POLICY["stages"] if not stage.get("mirror_percent")]}
 

@@ -35,6 +35,7 @@ _module = importlib.util.module_from_spec(_spec)
 _spec.loader.exec_module(_module)
 
 MODELS = "s3://secondread-models"
+ON_A_CLUSTER = {"splitter": "kserve-canary", "observe": {"prometheus_url": "http://prometheus:9090"}}
 ALL_AT_ONCE = {"stages": [{"name": "full", "traffic_percent": 100}]}
 
 
@@ -145,11 +146,7 @@ def test_readings_that_were_refused_are_told_from_those_that_were_delivered(api:
 
 
 def send_deployment(api: Any) -> Any:
-    rollout = RolloutSettings(
-        "fewer missed effusions",
-        ALL_AT_ONCE,
-        {"splitter": "kserve-canary", "observe": {"prometheus_url": "http://prometheus:9090"}},
-    )
+    rollout = RolloutSettings("fewer missed effusions", ALL_AT_ONCE, ON_A_CLUSTER)
     arguments = deploy_arguments(DeployPipelineSettings(rollout, which="7"), remote=True)
     return submit("deploy", arguments, host=api.url, experiment="secondread")
 
@@ -180,9 +177,7 @@ def test_a_training_that_deploys_is_done_when_its_version_is_champion(
     api: Any, tasks: list[tuple[str, str]], says: str
 ) -> None:
     settings = TrainPipelineSettings(source="phantom://demo?images=90", root=MODELS)
-    rollout = RolloutSettings(
-        "why not", ALL_AT_ONCE, {"splitter": "kserve-canary", "observe": {"prometheus_url": "http://prometheus:9090"}}
-    )
+    rollout = RolloutSettings("why not", ALL_AT_ONCE, ON_A_CLUSTER)
     deploying = deployment_arguments(rollout, "secondread", remote=True)
     arguments = pipeline_arguments(settings, remote=True) | deploying
     api.states = [ended("SUCCEEDED", *tasks)]
