@@ -29,7 +29,8 @@ from secondread.config.serve import ServeConfig
 from secondread.data.sources.phantom.source import PhantomSource
 from secondread.model.folder import ModelFolder
 from secondread.rollout.carry_on import Carrier, begin
-from secondread.rollout.record import RolloutRecord
+from secondread.rollout.decision import Action
+from secondread.rollout.record import RolloutRecord, Word
 from secondread.rollout.splitters.edge_files import Deployed, Status
 from secondread.serving.load_setting import LoadSetting
 from secondread.serving.loadtest import locust_command
@@ -38,9 +39,9 @@ from secondread.tracking.registry import RegisteredVersion, Registry
 NAME = "secondread"
 FILMS = "phantom://oct?images=200&size=128&seed=7"  # as the model that is served learned from, and others
 INTERVAL = 5.0
-USERS = 4
+USERS = 6
 _POLL_SECONDS = 0.2
-_STAGE = {"undecided_seconds": 240.0, "deadline_seconds": 300.0}
+_STAGE = {"undecided_seconds": 420.0, "deadline_seconds": 600.0}
 STAGING = StageConfig(
     "staging",
     checks=("load_test", "conformance"),
@@ -57,7 +58,7 @@ SHARES = (
 # The shipped policy's limits with the minutes made seconds, and margins that some hundred requests can show.
 POLICY = RolloutConfig(
     stages=(STAGING, SHADOW, *SHARES),
-    deadline_seconds=900.0,
+    deadline_seconds=1800.0,
     triggers=TriggerConfig(latency_seconds=15.0, errors_seconds=15.0, drift_seconds=15.0, unready_seconds=30.0),
     compare=CompareConfig(
         errors_margin_points=4.0,
@@ -194,10 +195,19 @@ class Machine:
             reason="to see how it ends",
             now=since,
         )
+        stop = threading.Event()
         with Carrier(self.control, self.environment) as carrier:
-            state = carrier.until_ended(record, clock=time.time, stop=threading.Event(), seen=lambda: None)
+
+            def look_on() -> None:
+                if record.read().state.paused:  # a person would decide, and nobody is here
+                    stop.set()
+
+            ended = carrier.until_ended(record, clock=time.time, stop=stop, seen=look_on).ended
+            if not ended:
+                record.say(Word("roll_back", "benchmark", "nobody is here to decide"))
+                carrier.look(record, time.time())
         lines = self._lines()[first:]
-        return _ended(record, state.ended, since, lines)
+        return _ended(record, ended, since, lines)
 
     def _lines(self) -> list[list[object]]:
         """A line for each request of locust's users that has ended."""
@@ -243,7 +253,10 @@ class Machine:
 
 
 def _ended(record: RolloutRecord, action: str, since: float, lines: list[list[object]]) -> Ended:
-    seen, last = record.observations(), record.events()[-1]
+    seen = record.observations()
+    last = next(
+        each for each in record.events() if each.what in (Action.PROMOTE, Action.ROLL_BACK, Action.INCONCLUSIVE)
+    )
     asked = [each for each in seen if each.split and each.split.canary + each.split.mirrored]
     stages = record.plan.policy.stages
     return Ended(
