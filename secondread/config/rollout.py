@@ -103,6 +103,8 @@ class TriggerConfig:
     errors_seconds: float = 300.0  # for as long: what "sustained" means for latency
     drift: tuple[DriftLimit, ...] = (DriftLimit("predictions_psi"), DriftLimit("confidence_psi"))
     drift_seconds: float = 300.0  # for as long, likewise
+    # Its p-value, at most, where that is known: of thirty images chance alone makes a population stability of 0.3.
+    drift_chance: float = 0.01
     unready_seconds: float = 120.0  # not ready for as long; a model is loaded in seconds, an image pulled before
     restarts_above: int = 0  # of the new version's servers since it came, exclusive; one that ends itself is not well
 
@@ -114,6 +116,7 @@ class TriggerConfig:
         errors = self.errors_above
         holds = errors is None or (_is_number(errors) and 0 < errors < 1)
         require(holds, f"errors_above must be between 0 and 1 or null, not {errors!r}.")
+        require(0 < self.drift_chance <= 1, f"drift_chance must be above 0 and at most 1, not {self.drift_chance}.")
         for name in ("latency_seconds", "errors_seconds", "drift_seconds", "unready_seconds", "restarts_above"):
             require(getattr(self, name) >= 0, f"{name} must not be negative, not {getattr(self, name)}.")
 

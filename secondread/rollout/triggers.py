@@ -9,7 +9,7 @@ from itertools import takewhile
 
 import numpy as np
 
-from secondread.config.rollout import RolloutConfig, TriggerConfig
+from secondread.config.rollout import DriftLimit, RolloutConfig, TriggerConfig
 from secondread.rollout import sequential
 from secondread.rollout.compare import level
 from secondread.rollout.observations import Observation, Side
@@ -129,16 +129,19 @@ def _drift(config: TriggerConfig, seen: Sequence[Observation]) -> Iterator[Trigg
     for limit in config.drift:
         name = limit.statistic
 
-        def value(side: Side | None, name: str = name) -> float:
-            return (side.drift or {}).get(name, math.nan) if side else math.nan
+        def beyond(side: Side | None, limit: DriftLimit = limit) -> bool:
+            known = (side.drift or {}) if side else {}
+            by_chance = known.get(f"{limit.statistic.rpartition('_')[0]}_p_value", 0.0) > config.drift_chance
+            return known.get(limit.statistic, math.nan) > limit.above and not by_chance
 
-        run = _latest(seen, lambda window, above=limit.above, value=value: value(window.canary) > above)  # type: ignore[misc]
-        if run:
+        run = _latest(seen, lambda window, beyond=beyond: beyond(window.canary))  # type: ignore[misc]
+        if run and run[-1].canary and run[-1].canary.drift:
             last, lasted = run[-1], watched_seconds(run)
-            now = value(last.canary)
+            now = run[-1].canary.drift[name]
             what = f"the new version's drift {name} is {now:.3g}, above {limit.above:g}, for {lasted:.0f} s"
-            shared, pulled = value(last.stable) > limit.above, lasted >= config.drift_seconds
-            yield Trigger(f"drift {name}", now, limit.above, lasted, pulled, what, shared)
+            yield Trigger(
+                f"drift {name}", now, limit.above, lasted, lasted >= config.drift_seconds, what, beyond(last.stable)
+            )
 
 
 def _latest(windows: Sequence[Observation], holds: Callable[[Observation], bool]) -> list[Observation]:

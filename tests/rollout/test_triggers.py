@@ -67,6 +67,15 @@ def test_what_is_not_known_pulls_nothing() -> None:
     assert drift_unknown(POLICY.triggers, windows[-1]) == ["predictions_psi", "confidence_psi"]
 
 
+@pytest.mark.parametrize(("p_value", "pulled"), [(0.001, True), (0.01, True), (0.05, False), (None, True)])
+def test_what_chance_makes_of_few_images_is_no_drift(p_value: float | None, pulled: bool) -> None:
+    drift = {"predictions_psi": 0.4, "confidence_psi": 0.0}
+    if p_value is not None:
+        drift["predictions_p_value"] = p_value
+    windows = [window(n, canary=side(number=n, drift=drift)) for n in range(5)]
+    assert [each.name for each in triggers(POLICY, windows, windows)] == (["drift predictions_psi"] if pulled else [])
+
+
 def test_drift_that_only_the_new_version_shows_is_its_own() -> None:
     drifting = {"predictions_psi": 0.4, "confidence_psi": 0.0}
     for others, shared in (({"predictions_psi": 0.0}, False), (drifting, True), (None, False)):
