@@ -29,8 +29,6 @@ def timeline_page(record: RolloutRecord) -> str:
         IntegrityError: the folder is none of a rollout, or was changed.
     """
     story = Story.of(record)
-    episodes = story.episodes()
-    charts = Charts(story, _phases(story), _marks(story, episodes))
     return render_page(
         _TEMPLATE,
         {
@@ -48,12 +46,21 @@ def timeline_page(record: RolloutRecord) -> str:
         verdict=_verdict(story),
         limits=_limits(story.plan.policy),
         asks=_asks,
-        episodes=episodes,
+        episodes=story.episodes(),
         done=DONE,
-        charts=charts,
+        charts=charts_of(story),
         swatch=swatch_svg,
         synthetic=False,  # these figures say something whatever was sent
     )
+
+
+def charts_of(story: Story) -> Charts:
+    """The page's charts, with the stages on them, and at what was done its number among the episodes.
+
+    Args:
+        story: of the rollout.
+    """
+    return Charts(story, _phases(story), _marks(story, story.episodes()))
 
 
 def _verdict(story: Story) -> tuple[str, str]:
