@@ -278,10 +278,11 @@ def _say(
                 f"'{action}' is kept and not obeyed after {patience:.0f} s: does `secondread rollout control` run?"
             )
         time.sleep(_POLL_SECONDS)
-    for event in record.events()[known:]:
-        if event.what == "refused":
-            raise InputError(f"{event.reason}.")
-        print_line(f"{event.what.replace('_', ' ')}: {event.reason}")
+    events = record.events()[known:]
+    if refused := [event.reason for event in events if event.what == "refused"]:
+        raise InputError(f"{refused[0]}.")
+    for line in dict.fromkeys(f"{event.what.replace('_', ' ')}: {event.reason}" for event in events):
+        print_line(line)  # what is tried again while a server starts is said once
 
 
 def _show(record: RolloutRecord, *, json: bool) -> None:

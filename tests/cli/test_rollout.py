@@ -129,6 +129,7 @@ def test_a_version_is_let_in_watched_paused_and_promoted_by_hand_and_gone_back_f
         assert "has ended: there is nothing to pause" in world.typed("pause", "--reason", "late", code=2)
         said = world.typed("rollback", "--to", "1", "--actor", "Grace", "--reason", "the second is wrong")
         assert "roll back: Grace: the second is wrong" in said
+        assert len(said.splitlines()) == len(set(said.splitlines())), "what is tried again is said once"
         ended = len(load.answers)
         wait_for(lambda: len(load.answers) > ended + 10, seconds=60, what="answers")
     assert not load.broken
