@@ -79,7 +79,7 @@ def test_every_bad_version_leaves_for_the_right_reason_and_the_good_one_stays(tm
         "errors_5_percent": "requests that failed|requests failed",
         "errors_2_percent": "requests that failed|requests failed",
         "crash": "restarted",
-        "permuted": "images read as",
+        "permuted": "images read as|predictions_psi|read differently",
         "unsure": "confidence",
         "leak": "restarted .* killed by signal 9",
     }.items():
