@@ -19,6 +19,7 @@ from secondread.config.prometheus import PrometheusConfig
 from secondread.config.serve import ServeConfig
 from secondread.errors import DependencyError, GateRefused, InputError
 from secondread.model.folder import ModelFolder
+from secondread.pipeline.arguments import TrainPipelineSettings, pipeline_arguments
 from secondread.pipeline.deploy_arguments import (
     DeployPipelineSettings,
     RolloutSettings,
@@ -31,11 +32,13 @@ from secondread.pipeline.steps.end_rollout import end_rollout
 from secondread.pipeline.steps.rollout_stage import rollout_stage
 from secondread.pipeline.steps.verify import verify
 from secondread.pipeline.success import SUCCESS_FILE, failures, verify_success
+from secondread.pipeline.train_run import run_training
 from secondread.rollout.home import Rollouts
 from secondread.rollout.splitters.edge_files import Deployed, Status
 from secondread.rollout.splitters.edge_process import EdgeProcess
 from secondread.rollout.splitters.envoy import EnvoySplitter
 from secondread.tracking.registry import Registry
+from tests.pipeline.conftest import TINY, Pipeline
 from tests.serving.load import Load
 
 # Quick, and with margins that some requests of a busy machine can show: what is decided is tested elsewhere.
@@ -329,3 +332,37 @@ def test_without_an_edge_nothing_is_begun(
     monkeypatch.setenv("SECONDREAD_HOME", str(tmp_path))
     with pytest.raises(DependencyError, match="no edge was started"):
         deploy_arguments(DeployPipelineSettings(site.settings(), which="3"))
+
+
+@pytest.mark.full
+def test_a_training_ends_in_the_deployment_of_what_it_registered(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The same graph within another one, with an exit handler of its own; refused here: nothing bears this load."""
+    pipeline = Pipeline(tmp_path)
+    pipeline.run()
+    monkeypatch.setenv("SECONDREAD_HOME", str(pipeline.home))
+    environment = Environment.read()
+    champion = Registry(environment.mlflow_tracking_uri).get("tiny")
+    edge = EdgeProcess(
+        pipeline.home,
+        ServeConfig(name="tiny", http_port=0, grpc_port=0, threads=1, start_timeout_seconds=300),
+        trusted=environment.signing.trusted,
+        stable=Deployed.of(champion),
+        prometheus=PrometheusConfig(port=0, scrape_seconds=0.2),
+    )
+    try:
+        edge.wait_until_ready()
+        pipeline.change_an_image(0)
+        control = {"interval_seconds": 1.0, "load_test": {**BEARABLE, "p99_below_ms": 0.001}}
+        rollout = RolloutSettings("learned from one more film", POLICY, control)
+        settings = TrainPipelineSettings(str(pipeline.source), "tiny", str(pipeline.home / "models"), **TINY)
+        arguments = pipeline_arguments(settings) | deployment_arguments(rollout, "tiny")
+        run = run_training(arguments, home=pipeline.home)
+    finally:
+        edge.stop()
+    assert (run.status, run.registered_version) == ("registered", 2)
+    assert run.deployment is not None
+    assert (run.deployment.status, run.deployment.stable, run.deployment.candidate) == ("rolled_back", 1, 2)
+    assert "load_test failed" in run.deployment.reason
+    assert Registry(environment.mlflow_tracking_uri).get("tiny").version == 1
