@@ -217,7 +217,7 @@ class Machine:
     def _users_of(self, status: Status) -> None:
         self._times = self._home / "times.jsonl"
         config = LoadTestConfig(
-            url=status.url, grpc_url=status.grpc_url, shape="constant", users=self._users, seconds=36_000, think_seconds=0.1
+            url=status.url, grpc_url=status.grpc_url, users=self._users, seconds=36_000.0, think_seconds=0.1
         )
         setting = LoadSetting(config=config, times=str(self._times), images=str(self._home / "films"))
         command = locust_command(config)
