@@ -215,9 +215,10 @@ BENCHMARKS = (
                     "harmed_share": "share of all requests that the new version answered",
                     "seconds_to_rollback": "seconds from its first request until it is gone",
                 }.items()
+                if (fault, figure) != ("crash", "seconds_to_rollback")  # it has no first request
             },
             "rollout.harmed_share_checked": "Real rollouts with checks and mirrored requests: the most harmed",
-            "rollout.stable_failures": "Real rollouts: requests that the stable version failed",
+            "rollout.stable_failed_share": "Real rollouts: share of the requests that the stable version failed",
             "rollout.bad_rolled_back_share": "Real rollouts of bad versions: share that is rolled back",
         },
         apart="rollout-live",

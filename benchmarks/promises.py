@@ -50,6 +50,6 @@ PROMISED = {
     "rollout.bad_caught_share.twice_p99": Promise("at least", 0.99),
     "rollout.bad_caught_share.errors_5_percent": Promise("at least", 0.99),
     "rollout.harmed_share_checked": Promise("at most", 0.0),
-    "rollout.stable_failures": Promise("at most", 0.0),
+    "rollout.stable_failed_share": Promise("at most", 0.0),
     "rollout.bad_rolled_back_share": Promise("at least", 1.0),
 }

@@ -73,18 +73,11 @@ def _figures(found: Sequence[Row], model: str) -> list[Measurement]:
                 f"none; {model}; {row.unchecked.requests / row.unchecked.seconds:.0f} requests a second, a fifth "
                 f"of them the new version's at once, a look every {INTERVAL:.0f} s"
             )
-            measured += [
-                Measurement(
-                    f"rollout.harmed_share.{row.fault}", row.unchecked.harmed, "share", about, row.unchecked.requests
-                ),
-                Measurement(
-                    f"rollout.seconds_to_rollback.{row.fault}",
-                    row.unchecked.seconds_of_requests,
-                    "s",
-                    about,
-                    row.unchecked.requests,
-                ),
-            ]
+            n = row.unchecked.requests
+            measured.append(Measurement(f"rollout.harmed_share.{row.fault}", row.unchecked.harmed, "share", about, n))
+            if row.fault != "crash":  # which has no first request
+                seconds = row.unchecked.seconds_of_requests
+                measured.append(Measurement(f"rollout.seconds_to_rollback.{row.fault}", seconds, "s", about, n))
     ended = [each for row in found for each in (row.checked, row.unchecked) if each]
     bad = [row.checked for row in found if row.fault]
     requests = sum(each.requests for each in bad)
@@ -97,10 +90,10 @@ def _figures(found: Sequence[Row], model: str) -> list[Measurement]:
         *measured,
         Measurement("rollout.harmed_share_checked", worst, "share", checked, requests),
         Measurement(
-            "rollout.stable_failures",
-            sum(each.stable_failed for each in ended),
-            "requests",
-            "none; of the stable version, in all rollouts and their ends",
+            "rollout.stable_failed_share",
+            sum(each.stable_failed for each in ended) / sum(each.requests for each in ended),
+            "share",
+            "none; of all requests, failed by the stable version, in all rollouts and their ends",
             sum(each.requests for each in ended),
         ),
         Measurement(
