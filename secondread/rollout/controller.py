@@ -194,8 +194,12 @@ class Controller:
                 self._record.obeyed(word)
                 return self._record.read()
             case "promote" | "roll_back":
-                figures = {"to_version": float(word.to)} if word.to else {}  # so that the event says where it went
-                intent = Intent(Decision(Action(word.action), reason, figures), word.to)
+                to = word.to
+                half_done = kept.intent is not None and kept.intent.decision.action is Action.PROMOTE
+                if word.action == "roll_back" and not to and half_done:  # the new version may answer already
+                    to = self._record.plan.stable
+                figures = {"to_version": float(to)} if to else {}  # so that the event says where it went
+                intent = Intent(Decision(Action(word.action), reason, figures), to)
                 intended = Kept(replace(state, ended="") if word.to else state, intent)
                 self._record.write(intended)
                 self._record.obeyed(word)

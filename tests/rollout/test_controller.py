@@ -418,6 +418,19 @@ def test_a_person_goes_back_to_any_earlier_version_while_it_runs(
     assert record.events()[-1].figures == {"to_version": 7.0}
 
 
+def test_a_rollback_in_the_middle_of_a_promotion_goes_back_to_the_stable_version(
+    record: RolloutRecord, world: World, at_canary: int
+) -> None:
+    record.say(Word("promote", "Grace", "it is plain"))
+    world.dies_at = len(world.deeds) + 1  # it answers, and the registry does not know yet
+    with pytest.raises(KilledError):
+        controller(record, world).tick(BEGUN + TICK * at_canary)
+    assert (world.stable, world.champion) == (2, 1)
+    record.say(Word("roll_back", "Grace", "it is not"))
+    assert run(record, world, first=at_canary + 1).ended == "roll_back"
+    assert (world.stable, world.candidate, world.champion) == (1, None, 1)
+
+
 def test_going_back_waits_for_an_earlier_version_that_takes_its_time_to_start(
     record: RolloutRecord, world: World, at_canary: int
 ) -> None:
