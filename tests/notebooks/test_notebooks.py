@@ -46,6 +46,32 @@ SUBSTITUTIONS = {
         '{"image_presentations": 16_000}': '{"preset": "vit-test-32", "epochs": 2}',
         '"seconds": 20.0': '"seconds": 2.0',
     },
+    "06-let-a-model-in.ipynb": {
+        "images=500&size=96": "images=120&size=32",
+        "images=600&size=96": "images=180&size=32",
+        "IMAGE_SIZE = 64": "IMAGE_SIZE = 32",
+        # neither saliency nor the audit of a model card is asked for
+        '{"image_presentations": 6_000}': '{"preset": "vit-test-32", "epochs": 2, "explain": False, "audit_images": 0}',
+        "checks: [load_test, conformance]": "checks: [conformance]",
+        "mirror_percent: 100, seconds_at_least: 20, requests_at_least: 300": (
+            "mirror_percent: 100, seconds_at_least: 6, requests_at_least: 60"
+        ),
+        "  - {name: canary, traffic_percent: 20, seconds_at_least: 20, requests_at_least: 100}\n": "",
+        "traffic_percent: 50, seconds_at_least: 20, requests_at_least: 200": (
+            "traffic_percent: 50, seconds_at_least: 6, requests_at_least: 30"
+        ),
+        "traffic_percent: 100, seconds_at_least: 15, requests_at_least: 200": (
+            "traffic_percent: 100, seconds_at_least: 6, requests_at_least: 30"
+        ),
+        # what a few dozen requests can show; and no drift, for which there are too few
+        "errors_margin_points: 4": "errors_margin_points: 40",
+        "refused_margin_points: 4": "refused_margin_points: 40",
+        "classes_margin_points: 25": "classes_margin_points: 50",
+        "confidence_margin_points: 30": "confidence_margin_points: 50",
+        "outside_margin_points: 20": "outside_margin_points: 50",
+        "[{statistic: predictions_psi}]": "[]",
+        "settle_seconds: 5": "settle_seconds: 2",
+    },
 }
 MACHINE_PATH = re.compile(
     r"(?<![\w:/.])/(?:work|tmp|home|root|usr|opt|Users|var|mnt|srv)/|site-packages|\.venv|file://"
