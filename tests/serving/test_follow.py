@@ -227,7 +227,8 @@ def test_a_triton_that_ended_comes_back_with_every_version(
 ) -> None:
     for place in repositories[1:]:
         assert local.look(place)
-    (triton,) = [each for each in psutil.Process(os.getpid()).children() if each.name() == "tritonserver"]
+    children = psutil.Process(os.getpid()).children()
+    (triton,) = [each for each in children if f"--model-repository={local.folder}" in each.cmdline()]
     triton.kill()
     wait_until(lambda: not triton.is_running() and local.triton.ready(), seconds=30, what="another Triton")
     assert is_of(local.ask(), 3)
