@@ -18,10 +18,10 @@ from benchmarks.workplace import Workplace
 from secondread.config.rollout import RolloutConfig
 from secondread.cpus import cpu_limit
 from secondread.progress import track
-from secondread.rollout.decide import decide
-from secondread.rollout.decision import Action
-from secondread.rollout.observations import Observation
-from secondread.rollout.state import RolloutState, stage_of
+from secondread.rollout.analysis.decide import decide
+from secondread.rollout.analysis.decision import Action
+from secondread.rollout.analysis.observations import Observation
+from secondread.rollout.analysis.state import RolloutState, stage_of
 
 ROLLOUTS = 2000
 RATE, INTERVAL = 20.0, 60.0  # requests a second of the service, and the controller's look every minute

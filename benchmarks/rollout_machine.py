@@ -28,9 +28,9 @@ from secondread.config.rollout import CompareConfig, EvidenceConfig, RolloutConf
 from secondread.config.serve import ServeConfig
 from secondread.data.sources.phantom.source import PhantomSource
 from secondread.model.folder import ModelFolder
-from secondread.rollout.carry_on import Carrier, begin
-from secondread.rollout.decision import Action
-from secondread.rollout.record import RolloutRecord, Word
+from secondread.rollout.analysis.decision import Action
+from secondread.rollout.controller.carry_on import Carrier, begin
+from secondread.rollout.record.record import RolloutRecord, Word
 from secondread.rollout.splitters.edge_files import Deployed, Status
 from secondread.serving.load_setting import LoadSetting
 from secondread.serving.loadtest import locust_command

@@ -15,7 +15,7 @@ from benchmarks.workplace import ROOT
 from secondread import logging
 from secondread.atomic import atomic_file
 from secondread.config.rollout import RolloutConfig, StageConfig
-from secondread.rollout.decision import Action
+from secondread.rollout.analysis.decision import Action
 
 PAGE = ROOT / "docs" / "rollout-power.md"
 ROLLOUTS = 100

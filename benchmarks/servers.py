@@ -17,6 +17,7 @@ import psutil
 
 from benchmarks.workplace import ROOT
 from secondread.atomic import read_json, write_json
+from secondread.child import END_WITH_PARENT
 from secondread.config.signing import SigningSettings
 from secondread.cpus import cpu_limit
 from secondread.errors import DependencyError
@@ -32,7 +33,6 @@ MLSERVER = ROOT / ".venv-mlserver"
 MLSERVER_VERSION = "1.7.1"  # as requirements-mlserver.txt has it
 MLSERVER_NEEDS = "the environment `.venv-mlserver`"
 _BATCH_WAIT_SECONDS = 0.002  # of a request for company; a film at 64 px is decoded and read in about as long
-_END_WITH_PARENT = ("setpriv", "--pdeathsig", "TERM", "--")  # ended when the benchmark dies, however it dies
 
 
 @dataclass(frozen=True)
@@ -151,7 +151,7 @@ def _running(
 ) -> Iterator[psutil.Process]:
     with log.open("wb") as output:
         process = subprocess.Popen(
-            [*_END_WITH_PARENT, *command], env=os.environ | variables, stdout=output, stderr=subprocess.STDOUT
+            [*END_WITH_PARENT, *command], env=os.environ | variables, stdout=output, stderr=subprocess.STDOUT
         )
     try:
         deadline = time.monotonic() + START_SECONDS

@@ -12,8 +12,8 @@ from pathlib import Path
 
 from secondread.cpus import cpu_limit
 from secondread.errors import DependencyError
-from secondread.rollout.prometheus_process import prometheus_program
 from secondread.rollout.splitters.envoy_process import envoy_program
+from secondread.rollout.splitters.prometheus_process import prometheus_program
 from secondread.serving.triton_installation import TritonInstallation
 
 # scripts/setup-triton.sh writes it last

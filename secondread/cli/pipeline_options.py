@@ -146,8 +146,8 @@ class Options:
 
     def _rollout(self, settings: dict[str, dict[str, Any]], reason: str) -> RolloutSettings:
         """How a version is let in; taken out of the settings."""
+        from secondread.config.document import over, read_mapping
         from secondread.pipeline.deploy_arguments import RolloutSettings
-        from secondread.rollout.document import over, read_mapping
 
         stated = {}
         for name, file, example in (

@@ -22,7 +22,7 @@ from secondread.errors import GateRefused, InputError
 if TYPE_CHECKING:
     # what asks the registry takes seconds to import, which `--help` should not pay
     from secondread.config.control import ControlConfig
-    from secondread.rollout.record import RolloutRecord
+    from secondread.rollout.record.record import RolloutRecord
 
 _WORD_SECONDS = 60.0  # for whoever carries the rollout on to obey; a look at a slow Prometheus takes some
 _START_SECONDS = 300.0  # and to start an earlier version, whose model may have to be fetched first
@@ -68,8 +68,8 @@ def start(
     Exit code 4 where the version is rolled back. Ctrl-C leaves the rollout as it is: `rollout control` goes on with it.
     """
     from secondread.config.rollout import RolloutConfig
-    from secondread.rollout.carry_on import begin
-    from secondread.rollout.policy import read_policy
+    from secondread.rollout.analysis.policy import read_policy
+    from secondread.rollout.controller.carry_on import begin
 
     environment, config = Environment.read(), _control(control, settings)
     record = begin(
@@ -98,8 +98,8 @@ def control(
     settings: Settings = [],  # noqa: B006
 ) -> None:
     """Carry on every rollout that has not ended, and those that begin later, until Ctrl-C."""
-    from secondread.rollout.carry_on import Carrier
-    from secondread.rollout.home import Rollouts
+    from secondread.rollout.controller.carry_on import Carrier
+    from secondread.rollout.record.home import Rollouts
 
     environment, config = Environment.read(), _control(control_file, settings)
     with Carrier(config, environment) as carrier:
@@ -196,7 +196,7 @@ def history(
     json: Json = False,
 ) -> None:
     """List the rollouts of a model, or the events of one of them, or write its timeline."""
-    from secondread.rollout.home import Rollouts
+    from secondread.rollout.record.home import Rollouts
 
     if html is not None:
         from secondread.atomic import atomic_file
@@ -217,13 +217,13 @@ def history(
 
 
 def _control(file: Path | None, settings: list[str]) -> ControlConfig:
-    from secondread.rollout.control import read_control
+    from secondread.rollout.controller.control import read_control
 
     return read_control(file, parse_settings(settings, ("control",))["control"])
 
 
 def _rollout(name: str, number: int = 0) -> RolloutRecord:
-    from secondread.rollout.home import Rollouts
+    from secondread.rollout.record.home import Rollouts
 
     return Rollouts(Environment.read().home).get(name, number)
 
@@ -237,7 +237,7 @@ def _stopped() -> threading.Event:
 
 
 def _carry_on(record: RolloutRecord, config: ControlConfig, environment: Environment) -> None:
-    from secondread.rollout.carry_on import Carrier
+    from secondread.rollout.controller.carry_on import Carrier
     from secondread.rollout.view.live import LiveView
 
     with LiveView(record, lines=False) as live, Carrier(config, environment) as carrier:
@@ -255,8 +255,8 @@ def _say(
 ) -> None:
     """Ask for something, and have it done: by whoever carries the rollout on, or here where nobody does."""
     from secondread.errors import DependencyError
-    from secondread.rollout.carry_on import Carrier
-    from secondread.rollout.record import Word
+    from secondread.rollout.controller.carry_on import Carrier
+    from secondread.rollout.record.record import Word
 
     record, environment = _rollout(name), Environment.read()
     if record.read().state.ended and not to:

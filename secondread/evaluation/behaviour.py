@@ -18,7 +18,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import yaml
 from scipy import stats
 
 from secondread.config.behaviour import (
@@ -31,6 +30,7 @@ from secondread.config.behaviour import (
     Minimum,
     behaviour_from,
 )
+from secondread.config.document import read_document
 from secondread.errors import InputError
 from secondread.evaluation.answers import Predict, answers
 from secondread.evaluation.behaviour_results import (
@@ -60,12 +60,7 @@ def read_behaviour(path: Path | str | None = None) -> BehaviourConfig:
         InputError: the file is missing, is no YAML mapping, or has a key or value that is no setting.
     """
     path = Path(path or DEFAULT_FILE)
-    try:
-        document: Any = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise InputError(f"cannot read the behaviour tests {path}: {error.strerror}. Name a behaviour.yaml.") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise InputError(f"the behaviour tests {path} are no YAML: {' '.join(str(error).split())}") from error
+    document = read_document(path, what="behaviour tests")
     if not isinstance(document, dict):
         raise InputError(f"the behaviour tests {path} must have lists 'invariance', 'direction' or 'minimum'.")
     try:

@@ -15,8 +15,8 @@ from difflib import get_close_matches
 from pathlib import Path
 
 import numpy as np
-import yaml
 
+from secondread.config.document import read_document
 from secondread.config.external_classes import ExternalClassesConfig, external_classes_from
 from secondread.errors import InputError
 from secondread.evaluation.labelled_images import LabelledImages
@@ -50,12 +50,9 @@ def read_external_classes(path: Path | str) -> ExternalClassesConfig:
     Raises:
         InputError: the file is missing, is no YAML, or holds what is no setting.
     """
+    document = read_document(path, what="classes")
     try:
-        return external_classes_from(yaml.safe_load(Path(path).read_text(encoding="utf-8")))
-    except OSError as error:
-        raise InputError(f"cannot read the classes {path}: {error.strerror}. Name a file with 'map'.") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise InputError(f"the classes {path} are no YAML: {' '.join(str(error).split())}") from error
+        return external_classes_from(document)
     except InputError as error:
         raise InputError(f"{path}: {error}") from error
 

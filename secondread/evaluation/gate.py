@@ -8,8 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import yaml
-
+from secondread.config.document import read_mapping
 from secondread.config.gate import GateConfig
 from secondread.config.mapping import from_mapping
 from secondread.errors import InputError
@@ -77,16 +76,7 @@ def stated_in(path: Path | str) -> dict[str, Any]:
     Raises:
         InputError: as of `read_policy`.
     """
-    try:
-        document: Any = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
-    except OSError as error:
-        raise InputError(f"cannot read the gate policy {path}: {error.strerror}. Name a gate.yaml.") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise InputError(f"the gate policy {path} is no YAML: {' '.join(str(error).split())}") from error
-    if document is None:
-        document = {}
-    if not isinstance(document, dict):
-        raise InputError(f"the gate policy {path} must map settings to limits, such as 'accuracy_above: 0.70'.")
+    document = read_mapping(path, what="gate policy", example="accuracy_above: 0.70")
     try:
         from_mapping(GateConfig, document, stage="")
     except InputError as error:

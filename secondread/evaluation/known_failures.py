@@ -24,8 +24,8 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import yaml
 
+from secondread.config.document import read_document
 from secondread.config.known_failures import KnownFailureConfig, known_failure_from
 from secondread.data.pixels.decode import read_bounded
 from secondread.data.pixels.preprocess import Preprocessing, preprocess
@@ -134,14 +134,9 @@ def run_known_failures(
 
 def _read(folder: Path) -> Case:
     path = folder / CASE_FILE
+    document = read_document(path, what="known failure")
     try:
-        config = known_failure_from(yaml.safe_load(path.read_text(encoding="utf-8")))
-    except OSError as error:
-        raise InputError(
-            f"cannot read {path}: {error.strerror}. Say there what failed, or remove the folder."
-        ) from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise InputError(f"{path} is no YAML: {' '.join(str(error).split())}") from error
+        config = known_failure_from(document)
     except InputError as error:
         raise InputError(f"{path}: {error}") from error
     return Case(folder.name, config, _image(folder, config))

@@ -126,7 +126,7 @@ def _rollout_arguments(settings: RolloutSettings, *, remote: bool) -> dict[str, 
             "`secondread rollout control`.",
         )
     else:
-        from secondread.rollout.carry_on import open_splitter  # MLflow takes seconds to import
+        from secondread.rollout.controller.carry_on import open_splitter  # MLflow takes seconds to import
 
         open_splitter(config, Environment.read()).read()  # asked now, and not when all else is done
     # as text: KFP's own mappings know no null, which means `not asked for` in a policy

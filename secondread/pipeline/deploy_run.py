@@ -11,7 +11,7 @@ from secondread.errors import SecondReadError
 from secondread.pipeline.cache import StepRun
 from secondread.pipeline.run import run_steps, seconds_of
 from secondread.pipeline.steps.end_rollout import TIMELINE_FILE
-from secondread.rollout.decision import Action
+from secondread.rollout.analysis.decision import Action
 
 
 @dataclass(frozen=True)

@@ -9,8 +9,8 @@ from benchmarks.rollout import BAD, INTERVAL, RATE, planned_seconds, simulate
 from benchmarks.rollout_noise import recorded_seconds
 from benchmarks.rollout_traffic import GOOD, Version, windows
 from secondread.config.rollout import RolloutConfig
-from secondread.rollout.decision import Action
-from secondread.rollout.observations import Observation
+from secondread.rollout.analysis.decision import Action
+from secondread.rollout.analysis.observations import Observation
 
 POLICY = RolloutConfig()
 CANARY = next(stage for stage in POLICY.stages if stage.name == "canary")

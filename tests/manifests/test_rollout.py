@@ -17,11 +17,11 @@ import secondread
 from secondread.cli.main import app
 from secondread.config.environment import Environment
 from secondread.errors import InputError
-from secondread.rollout import carry_on
+from secondread.rollout.analysis.policy import read_policy
 from secondread.rollout.cluster import Cluster
-from secondread.rollout.control import read_control
-from secondread.rollout.lease import Lease
-from secondread.rollout.policy import read_policy
+from secondread.rollout.controller import carry_on
+from secondread.rollout.controller.control import read_control
+from secondread.rollout.controller.lease import Lease
 from secondread.rollout.splitters.inference_service import InferenceService
 from secondread.rollout.splitters.kserve_canary import KServeCanarySplitter
 from secondread.tracking.registry import RegisteredVersion

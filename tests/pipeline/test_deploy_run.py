@@ -33,7 +33,7 @@ from secondread.pipeline.steps.rollout_stage import rollout_stage
 from secondread.pipeline.steps.verify import verify
 from secondread.pipeline.success import SUCCESS_FILE, failures, verify_success
 from secondread.pipeline.train_run import run_training
-from secondread.rollout.home import Rollouts
+from secondread.rollout.record.home import Rollouts
 from secondread.rollout.splitters.edge_files import Deployed, Status
 from secondread.rollout.splitters.edge_process import EdgeProcess
 from secondread.rollout.splitters.envoy import EnvoySplitter

@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from secondread.pipeline.compile import compile_pipeline
-from secondread.rollout.phases import Phase
+from secondread.rollout.record.phases import Phase
 
 ROOT = Path(__file__).resolve().parents[2]
 IN_ORDER = [phase for phase in Phase if phase is not Phase.WHOLE]

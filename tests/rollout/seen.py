@@ -7,10 +7,10 @@ from dataclasses import replace
 from typing import Any
 
 from secondread.config.rollout import RolloutConfig, StageConfig
-from secondread.rollout.decide import decide
-from secondread.rollout.decision import Action, Decision
-from secondread.rollout.observations import Histogram, Observation, Side, Split
-from secondread.rollout.state import RolloutState
+from secondread.rollout.analysis.decide import decide
+from secondread.rollout.analysis.decision import Action, Decision
+from secondread.rollout.analysis.observations import Histogram, Observation, Side, Split
+from secondread.rollout.analysis.state import RolloutState
 
 BOUNDS = (0.05, 0.1, 0.3, 0.5, 1.0)
 SHARES = (0.5, 0.7, 0.9, 1.0)

@@ -13,9 +13,9 @@ from benchmarks.rollout_live import WORDS, Row, page, rows
 from benchmarks.rollout_machine import INTERVAL, POLICY, SHARES, STAGING, Machine
 from benchmarks.workplace import Workplace
 from secondread.model.folder import ModelFolder
-from secondread.rollout.decide import decide
-from secondread.rollout.record import RolloutRecord
-from secondread.rollout.state import RolloutState
+from secondread.rollout.analysis.decide import decide
+from secondread.rollout.analysis.state import RolloutState
+from secondread.rollout.record.record import RolloutRecord
 from tests.serving.conftest import model, wait_until  # noqa: F401 - fixtures
 
 # Short, for all tests together: the longer ones are the benchmark's.

@@ -9,13 +9,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from secondread.config.rollout import EvidenceConfig, RolloutConfig, StageConfig
-from secondread.rollout.decide import decide
-from secondread.rollout.decision import Action, Decision
-from secondread.rollout.log import from_line, to_line
-from secondread.rollout.observations import Observation, Side, Split
-from secondread.rollout.state import RolloutState, stage_of
-from secondread.rollout.triggers import triggers
-from secondread.rollout.windows import judged, watched_seconds
+from secondread.rollout.analysis.decide import decide
+from secondread.rollout.analysis.decision import Action, Decision
+from secondread.rollout.analysis.observations import Observation, Side, Split
+from secondread.rollout.analysis.state import RolloutState, stage_of
+from secondread.rollout.analysis.triggers import triggers
+from secondread.rollout.analysis.windows import judged, watched_seconds
+from secondread.rollout.record.log import from_line, to_line
 from tests.rollout.seen import MINUTE, side
 
 LEAST = 300.0

@@ -13,8 +13,8 @@ from secondread.config.rollout import RolloutConfig
 from secondread.errors import IntegrityError
 from secondread.pipeline.steps.begin import begin, stated
 from secondread.pipeline.success import recorded, verify_success, write_success
-from secondread.rollout.home import Rollouts
-from secondread.rollout.record import RolloutRecord
+from secondread.rollout.record.home import Rollouts
+from secondread.rollout.record.record import RolloutRecord
 
 
 def begin_rollout(
@@ -32,7 +32,7 @@ def begin_rollout(
     Returns:
         `name`, `rollout` (its number), `stable` and `candidate`.
     """
-    from secondread.rollout.carry_on import begin as begin_new
+    from secondread.rollout.controller.carry_on import begin as begin_new
 
     environment, folder = begin(), Path(output)
     with recorded("begin rollout", folder):

@@ -13,10 +13,10 @@ from secondread.errors import DependencyError
 from secondread.pipeline.steps.begin import begin, stated
 from secondread.pipeline.steps.begin_rollout import actor_of, begun_by
 from secondread.pipeline.success import recorded, write_success
-from secondread.rollout.attend import attend
-from secondread.rollout.decision import Action
-from secondread.rollout.phases import Phase, decided
-from secondread.rollout.record import RolloutRecord, Word
+from secondread.rollout.analysis.decision import Action
+from secondread.rollout.controller.attend import attend
+from secondread.rollout.record.phases import Phase, decided
+from secondread.rollout.record.record import RolloutRecord, Word
 
 TIMELINE_FILE = "timeline.html"
 _OBEY_SECONDS = 300.0  # for whoever carries it on, at most: a look at a slow Prometheus takes some minutes

@@ -11,7 +11,7 @@ from secondread.errors import GateRefused, IntegrityError
 from secondread.pipeline.steps.begin import begin, stated
 from secondread.pipeline.steps.begin_rollout import begun
 from secondread.pipeline.success import recorded, write_success
-from secondread.rollout.decision import Action
+from secondread.rollout.analysis.decision import Action
 
 
 def promote(rollout: str, output: str, *, control: str) -> dict[str, Any]:
@@ -24,7 +24,7 @@ def promote(rollout: str, output: str, *, control: str) -> dict[str, Any]:
     Returns:
         `name`, `version`, `before`, `digest` and `storage_uri` of the champion.
     """
-    from secondread.rollout.carry_on import open_splitter
+    from secondread.rollout.controller.carry_on import open_splitter
     from secondread.tracking.registry import Registry
 
     environment, folder = begin(), Path(output)

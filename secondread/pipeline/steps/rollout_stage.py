@@ -11,9 +11,9 @@ from secondread.config.require import require
 from secondread.pipeline.steps.begin import begin, stated
 from secondread.pipeline.steps.begin_rollout import begun
 from secondread.pipeline.success import recorded, write_success
-from secondread.rollout.attend import attend
-from secondread.rollout.phases import Phase, decided, passed
-from secondread.rollout.record import RolloutRecord
+from secondread.rollout.controller.attend import attend
+from secondread.rollout.record.phases import Phase, decided, passed
+from secondread.rollout.record.record import RolloutRecord
 
 REPORT_FILE = "report.html"
 
@@ -54,7 +54,7 @@ def rollout_stage(rollout: str, output: str, *, stage: str, control: str) -> dic
 
 def _page(phase: Phase, record: RolloutRecord) -> str:
     if phase is Phase.LOAD_TEST:
-        from secondread.rollout.checks import LOAD_TEST, PAGE_FILE  # it imports MLflow, which takes seconds
+        from secondread.rollout.controller.checks import LOAD_TEST, PAGE_FILE  # it imports MLflow, which takes seconds
 
         page = record.folder / "checks" / LOAD_TEST / PAGE_FILE
         if page.is_file():

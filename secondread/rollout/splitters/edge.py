@@ -21,11 +21,11 @@ from secondread.config.prometheus import PrometheusConfig
 from secondread.config.serve import ServeConfig
 from secondread.errors import DependencyError, SecondReadError
 from secondread.logging import get_logger
-from secondread.rollout.prometheus_process import PrometheusProcess, targets_of
 from secondread.rollout.splitters import envoy_config
 from secondread.rollout.splitters.edge_files import Deployed, EdgeFiles, Server, Status, Wanted
 from secondread.rollout.splitters.envoy_config import PROTOCOLS, Document, Ports, cluster_name
 from secondread.rollout.splitters.envoy_process import EnvoyProcess
+from secondread.rollout.splitters.prometheus_process import PrometheusProcess, targets_of
 from secondread.serving.answer_log import older
 from secondread.serving.local_server import LocalServer
 

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, ClassVar
 
 from secondread.atomic import one_at_a_time
 from secondread.errors import DependencyError, InputError
-from secondread.rollout.agreement import agreement
-from secondread.rollout.observations import Agreement
-from secondread.rollout.observations import Split as Counted
+from secondread.rollout.analysis.observations import Agreement
+from secondread.rollout.analysis.observations import Split as Counted
+from secondread.rollout.splitters.agreement import agreement
 from secondread.rollout.splitters.edge_files import Deployed, EdgeFiles, Server, Wanted
 from secondread.rollout.splitters.envoy_admin import EnvoyAdmin, Requests, Routed
 from secondread.rollout.splitters.splitter import Done, Side, Split, check_deployable, check_split

@@ -3,27 +3,27 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import shutil
 import socket
-import subprocess
 import threading
 from pathlib import Path
 from time import monotonic
 
 from secondread.atomic import write_json
-from secondread.child import END_WITH_PARENT
 from secondread.errors import DependencyError
 from secondread.logging import get_logger
+from secondread.program import Program
 from secondread.rollout.splitters import envoy_config
 from secondread.rollout.splitters.edge_files import EdgeFiles
 from secondread.rollout.splitters.envoy_admin import EnvoyAdmin
 from secondread.rollout.splitters.envoy_config import Ports
 
 _START_SECONDS = 60.0
-_STOP_SECONDS = 10.0
 _POLL_SECONDS = 0.05
 _AGAIN_SECONDS = 1.0  # between two starts of one that ends at once
 _TAKEN = "in use"  # in Envoy's words
+_ERROR = re.compile(rf"\[error\]|\[critical\]|{_TAKEN}")
 
 log = get_logger(__name__)
 
@@ -44,10 +44,8 @@ class EnvoyProcess:
     def __init__(self, files: EdgeFiles, admin: Path, *, host: str, ports: Ports) -> None:
         self.admin, self.ports = EnvoyAdmin(admin), ports
         self._files, self._socket, self._host = files, admin, host
-        self._log = files.folder / "envoy.log"
+        self._program = Program(files.folder / "envoy.log", errors=_ERROR)
         self._bootstrap = files.folder / "envoy.json"
-        self._process: subprocess.Popen[bytes] | None = None
-        self._started_at = 0.0
 
     def start(self, stopped: threading.Event) -> None:
         """Start it, and wait until it routes requests.
@@ -79,9 +77,9 @@ class EnvoyProcess:
         Raises:
             DependencyError: it does not start.
         """
-        if self._process and self._process.poll() is not None:
-            log.error("Envoy ended by itself: starting it again. %s", self._last_line())
-            if monotonic() - self._started_at < _AGAIN_SECONDS:
+        if self._program.has_ended:
+            log.error("Envoy ended by itself: starting it again. %s", self._program.last_line())
+            if self._program.seconds < _AGAIN_SECONDS:
                 stopped.wait(_AGAIN_SECONDS)
             self._spawn()
             self._wait_until_ready(stopped)
@@ -92,42 +90,24 @@ class EnvoyProcess:
         Args:
             drain_seconds: for what came.
         """
-        if self._process is None:
-            return
         with contextlib.suppress(DependencyError):  # it has ended already
             self.admin.drain()
             deadline, pause = monotonic() + drain_seconds, threading.Event()
             while monotonic() < deadline and any(each.active for each in self.admin.requests().values()):
                 pause.wait(_POLL_SECONDS)
-        self._process.terminate()
-        try:
-            self._process.wait(_STOP_SECONDS)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
+        self._program.stop()
 
     def _spawn(self) -> None:
-        command = [*END_WITH_PARENT, str(envoy_program()), "--config-path", str(self._bootstrap)]
+        command = [str(envoy_program()), "--config-path", str(self._bootstrap)]
         # One thread: the CPUs are the models'.
         command += ["--concurrency", "1", "--disable-hot-restart", "--log-level", "warning"]
-        with self._log.open("wb") as output:
-            self._process = subprocess.Popen(  # noqa: S603 - the installed program
-                command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True
-            )
-        self._started_at = monotonic()
+        self._program.start(command)
 
     def _wait_until_ready(self, stopped: threading.Event) -> None:
         while not self.admin.ready():
-            ended = self._process is None or self._process.poll() is not None
-            late = monotonic() - self._started_at > _START_SECONDS
-            if ended or late or stopped.wait(_POLL_SECONDS):
-                raise DependencyError(f"Envoy did not start: {self._last_line()}")
-
-    def _last_line(self) -> str:
-        """What it said last, an error if there is one."""
-        lines = [line for line in self._log.read_text(errors="replace").splitlines() if line.strip()]
-        errors = [line for line in lines if "[error]" in line or "[critical]" in line or _TAKEN in line]
-        return (errors or lines or ["it wrote nothing"])[-1]
+            late = self._program.seconds > _START_SECONDS
+            if not self._program.is_running or late or stopped.wait(_POLL_SECONDS):
+                raise DependencyError(f"Envoy did not start: {self._program.last_line()}")
 
 
 def envoy_program() -> Path:

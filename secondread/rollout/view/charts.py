@@ -10,7 +10,7 @@ from markupsafe import Markup
 from secondread.config.rollout import TriggerConfig
 from secondread.page.marks import Mark, Phase
 from secondread.page.over_time import Line, over_time_svg
-from secondread.rollout.observations import Histogram, Observation, Side
+from secondread.rollout.analysis.observations import Histogram, Observation, Side
 from secondread.rollout.view.story import Story
 
 STABLE, NEW = ("c0", 1), ("c1", 0)  # colour and dashes of the two versions, the same in all charts

@@ -8,7 +8,7 @@ from types import TracebackType
 from rich.console import Console
 from rich.live import Live
 
-from secondread.rollout.record import RolloutRecord
+from secondread.rollout.record.record import RolloutRecord
 from secondread.rollout.view.terminal import line, view
 
 

@@ -9,8 +9,8 @@ from secondread.config.rollout import RolloutConfig, StageConfig
 from secondread.page.marks import Mark, Phase
 from secondread.page.over_time import swatch_svg
 from secondread.page.page import render_page
-from secondread.rollout.decision import Action
-from secondread.rollout.record import RolloutRecord
+from secondread.rollout.analysis.decision import Action
+from secondread.rollout.record.record import RolloutRecord
 from secondread.rollout.view.amounts import count, duration, moment, share
 from secondread.rollout.view.charts import Charts
 from secondread.rollout.view.story import DONE, Episode, Story

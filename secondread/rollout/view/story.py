@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from secondread.config.rollout import StageConfig
-from secondread.rollout.decision import Action
-from secondread.rollout.observations import Observation
-from secondread.rollout.record import Event, Intent, Plan, RolloutRecord, Word
-from secondread.rollout.state import RolloutState, stage_of
+from secondread.rollout.analysis.decision import Action
+from secondread.rollout.analysis.observations import Observation
+from secondread.rollout.analysis.state import RolloutState, stage_of
+from secondread.rollout.record.record import Event, Intent, Plan, RolloutRecord, Word
 from secondread.rollout.view.amounts import clock, duration, moment
 
 DONE: dict[str, str] = {

@@ -11,12 +11,12 @@ from rich.table import Table
 from rich.text import Text
 
 from secondread.config.rollout import StageConfig
-from secondread.rollout.decision import Action
-from secondread.rollout.observations import Histogram, Observation, Side
-from secondread.rollout.record import RolloutRecord
+from secondread.rollout.analysis.decision import Action
+from secondread.rollout.analysis.observations import Histogram, Observation, Side
+from secondread.rollout.analysis.windows import judged, requests_of_new, watched_seconds
+from secondread.rollout.record.record import RolloutRecord
 from secondread.rollout.view.amounts import UNKNOWN, clock, count, duration, moment, one_line, share
 from secondread.rollout.view.story import DONE, Episode, Story
-from secondread.rollout.windows import judged, requests_of_new, watched_seconds
 
 _BAR = 24  # columns
 _LAST = 6  # of what happened

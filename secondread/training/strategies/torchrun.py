@@ -21,6 +21,7 @@ from types import FrameType
 
 import secondread
 from secondread.atomic import read_json
+from secondread.child import END_WITH_PARENT
 from secondread.config.train import TrainConfig
 from secondread.cpus import cpu_limit
 from secondread.errors import DependencyError, StoppedError
@@ -36,9 +37,6 @@ _KEPT_LINES = 80
 _TERMINATE_SECONDS = 40.0  # the launcher gives its workers 30 s to finish a step and write a checkpoint
 # how the launcher tells of a worker that a signal ended; SIGTERM is its own way to end them
 _KILLED = re.compile(r"exitcode\s*:\s*-(?!15\b)(\d+)")
-# The launcher is asked to end when this process dies, however it dies, so that a killed step leaves nothing. A command
-# of util-linux does it, since a `preexec_fn` makes Python fork, and gRPC breaks in the fork of a process that uses it.
-_END_WITH_PARENT = ("setpriv", "--pdeathsig", "TERM", "--")
 
 
 def fit_distributed(job: Job) -> Fitted:
@@ -152,7 +150,7 @@ def _run(command: list[str], environment: dict[str, str]) -> tuple[int, str, str
     last: deque[str] = deque(maxlen=_KEPT_LINES)
     with _listening() as asked:
         process = subprocess.Popen(  # noqa: S603 - our own command
-            [*_END_WITH_PARENT, *command],
+            [*END_WITH_PARENT, *command],  # so that a killed step leaves nothing
             env=environment,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,

@@ -21,8 +21,8 @@ from scipy.stats import binomtest
 from secondread.errors import DependencyError, InputError
 from secondread.model.folder import ModelFolder
 from secondread.model.session import Outputs
-from secondread.rollout.agreement import SLACK_SECONDS
-from secondread.rollout.observations import Agreement
+from secondread.rollout.analysis.observations import Agreement
+from secondread.rollout.splitters.agreement import SLACK_SECONDS
 from secondread.rollout.splitters.edge_files import Status
 from secondread.rollout.splitters.edge_process import EdgeProcess
 from secondread.rollout.splitters.envoy import EnvoySplitter

@@ -14,9 +14,9 @@ import pytest
 from secondread.config.observe import ObserveConfig
 from secondread.config.prometheus import PrometheusConfig
 from secondread.config.serve import ServeConfig
-from secondread.rollout.observations import Side
-from secondread.rollout.observe import observe_side
-from secondread.rollout.prometheus import Prometheus
+from secondread.rollout.analysis.observations import Side
+from secondread.rollout.metrics.observe import observe_side
+from secondread.rollout.metrics.prometheus import Prometheus
 from secondread.rollout.splitters.edge_files import Deployed, EdgeFiles, Status
 from secondread.rollout.splitters.edge_process import EdgeProcess
 from secondread.rollout.splitters.envoy import EnvoySplitter

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from secondread.errors import InputError, IntegrityError
-from secondread.rollout import observations
+from secondread.rollout.analysis import observations
 from secondread.rollout.splitters.envoy import Traffic
 from secondread.rollout.splitters.envoy_admin import Requests
 from secondread.rollout.splitters.envoy_config import clusters, routes

@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 
 from secondread.config.rollout import StageConfig
-from secondread.rollout.observations import Agreement, Observation
-from secondread.rollout.record import Plan, RolloutRecord
+from secondread.rollout.analysis.observations import Agreement, Observation
+from secondread.rollout.record.record import Plan, RolloutRecord
+from tests.rollout.controller.test_controller import BEGUN, POLICY, World, run
 from tests.rollout.seen import MINUTE, side, window
-from tests.rollout.test_controller import BEGUN, POLICY, World, run
 
 
 @dataclass

@@ -12,9 +12,9 @@ from xml.etree.ElementTree import Element, fromstring
 import pytest
 from playwright.sync_api import Browser, sync_playwright
 
-from secondread.rollout.record import RolloutRecord, Word
+from secondread.rollout.record.record import RolloutRecord, Word
 from secondread.rollout.view.page import timeline_page
-from tests.rollout.test_controller import run
+from tests.rollout.controller.test_controller import run
 from tests.rollout.view.conftest import Run, Watched
 
 CHROMIUM = "/usr/bin/chromium"

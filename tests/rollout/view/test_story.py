@@ -6,9 +6,9 @@ from dataclasses import replace
 
 import pytest
 
-from secondread.rollout.record import Event, Kept, RolloutRecord, Word
+from secondread.rollout.record.record import Event, Kept, RolloutRecord, Word
 from secondread.rollout.view.story import Story
-from tests.rollout.test_controller import BEGUN, TICK
+from tests.rollout.controller.test_controller import BEGUN, TICK
 from tests.rollout.view.conftest import Run, Watched
 
 

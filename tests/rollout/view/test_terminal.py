@@ -7,12 +7,12 @@ from io import StringIO
 import pytest
 from rich.console import Console
 
-from secondread.rollout.decision import Action, Decision
-from secondread.rollout.observations import Agreement, Histogram
-from secondread.rollout.record import Intent, Kept, RolloutRecord, Word
+from secondread.rollout.analysis.decision import Action, Decision
+from secondread.rollout.analysis.observations import Agreement, Histogram
+from secondread.rollout.record.record import Intent, Kept, RolloutRecord, Word
 from secondread.rollout.view.terminal import line, view
+from tests.rollout.controller.test_controller import BEGUN, TICK
 from tests.rollout.seen import BOUNDS
-from tests.rollout.test_controller import BEGUN, TICK
 from tests.rollout.view.conftest import Run, Watched
 
 

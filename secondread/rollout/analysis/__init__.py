@@ -1,0 +1,1 @@
+"""Canary analysis: from a policy and what was seen of both versions to what is done; no clock, no network."""

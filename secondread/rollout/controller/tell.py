@@ -1,0 +1,62 @@
+"""Who is told of a rollout's events beside its own record: the registry, and a webhook."""
+
+from __future__ import annotations
+
+import json
+import urllib.request
+from dataclasses import asdict
+
+from secondread.errors import DependencyError
+from secondread.rollout.analysis.decision import Action
+from secondread.rollout.controller.controller import Tell
+from secondread.rollout.record.record import Event, Plan
+
+
+class News:
+    """Passes on what is new: not that it goes on as before, and an alarm once.
+
+    Args:
+        tell: who is told.
+    """
+
+    def __init__(self, tell: Tell) -> None:
+        self._tell = tell
+        self._before: tuple[str, str, bool] | None = None
+
+    def __call__(self, plan: Plan, event: Event) -> None:
+        """See `Tell`."""
+        kind = (event.what, event.stage, event.alarm)
+        goes_on = event.what == Action.HOLD and not event.alarm
+        again = event.alarm and kind == self._before
+        if not goes_on and not again:
+            self._tell(plan, event)
+        self._before = kind
+
+
+class Webhook:
+    """Sends events as JSON, by POST: `name`, `stable`, `candidate` and the fields of `Event`.
+
+    Args:
+        url: http:// or https://.
+        timeout_seconds: for an answer.
+    """
+
+    def __init__(self, url: str, *, timeout_seconds: float) -> None:
+        self._url, self._timeout_seconds = url, timeout_seconds
+
+    def __call__(self, plan: Plan, event: Event) -> None:
+        """See `Tell`.
+
+        Raises:
+            DependencyError: nobody answers, or with an error; the message leaves out the address, which may be secret.
+        """
+        document = {"name": plan.name, "stable": plan.stable, "candidate": plan.candidate, **asdict(event)}
+        body, headers = json.dumps(document).encode(), {"Content-Type": "application/json"}
+        request = urllib.request.Request(self._url, body, headers)  # noqa: S310 - of the configuration
+        try:
+            urllib.request.urlopen(request, timeout=self._timeout_seconds).close()  # noqa: S310
+        except (OSError, ValueError) as error:
+            said = getattr(error, "code", type(error).__name__)
+            raise DependencyError(
+                f"the webhook does not take an event ({said}): look at control.webhook_url."
+            ) from error
