@@ -302,9 +302,12 @@ def _refuse(record: RolloutRecord) -> None:
 
 
 def _last(record: RolloutRecord) -> str:
-    """Why it ended, or what was decided last."""
-    events = record.events()
-    return events[-1].reason if events else ""
+    """Why it ended, or what happened last."""
+    from secondread.rollout.view.story import Story
+
+    story = Story.of(record)
+    event = story.end or next(reversed(story.events), None)
+    return event.reason if event else ""
 
 
 def _as_json(record: RolloutRecord) -> dict[str, Any]:
