@@ -24,6 +24,7 @@ class ServeConfig:
     max_in_flight: int = 32  # requests; above this the answer is 503 at once, since a queue only makes all of them late
     max_request_bytes: int = 64 << 20  # bytes of one REST request; the largest films have 30 MB, as base64 40
     max_grpc_message_bytes: int = 32 << 20  # bytes of one gRPC request; each call holds one before it can be refused
+    max_image_pixels: int = 64_000_000  # of one image as it came; the largest digital mammograms have 30 million
     max_bytes_in_flight: int = 128 << 20  # bytes of all requests that came and are not answered; two of the largest
     head_timeout_seconds: float = 10.0  # for the first byte of a connection, and for a REST request's headers to come
     body_timeout_seconds: float = 30.0  # for a REST request's bytes to come; 40 MB need a line of 11 Mbit/s
@@ -55,7 +56,7 @@ class ServeConfig:
         same = self.http_port and self.http_port == self.grpc_port
         require(not same, f"http_port and grpc_port are both {self.http_port}: give them different ones.")
         require(self.threads >= 0, f"threads must not be negative, not {self.threads}.")
-        for name in ("max_in_flight", "max_request_bytes", "max_grpc_message_bytes"):
+        for name in ("max_in_flight", "max_request_bytes", "max_grpc_message_bytes", "max_image_pixels"):
             require(getattr(self, name) > 0, f"{name} must be above 0, not {getattr(self, name)}.")
         for name in ("predictor", "start", "head", "body", "url"):
             seconds = getattr(self, f"{name}_timeout_seconds")

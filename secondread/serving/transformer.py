@@ -73,7 +73,7 @@ class Transformer(Model):  # type: ignore[misc]
         super().__init__(config.name)
         self.versions = Versions(version)
         self._admission = Admission(max_requests=config.max_in_flight, max_bytes=config.max_bytes_in_flight)
-        self._limits = DecodeLimits(max_bytes=config.max_request_bytes)
+        self._limits = DecodeLimits(max_bytes=config.max_request_bytes, max_pixels=config.max_image_pixels)
         # Decoding lets go of the interpreter lock, so threads help, but not more of them than CPUs: each may hold a
         # film of the largest size.
         threads = config.threads or cpu_limit()

@@ -120,8 +120,16 @@ def test_a_class_that_a_draw_misses_is_left_out_of_that_draw() -> None:
     labels[:] = 0
     labels[:10] = 1
     labels[10] = 2  # one image: a third of the draws has none of it
-    found = bootstrap.intervals(probabilities, labels, np.arange(30), resamples=300)
-    assert 0 <= found.overall["auroc_macro"].low <= found.overall["auroc_macro"].high <= 1
+    found = bootstrap.intervals(probabilities, labels, np.arange(30), resamples=300).overall["auroc_macro"]
+    drawn, missed = [], 0
+    for weight in bootstrap.group_weights(np.arange(30), resamples=300, seed=0):
+        present = np.unique(labels[weight > 0])
+        missed += 2 not in present
+        of_each = [roc_auc_score(labels == one, probabilities[:, one], sample_weight=weight) for one in present]
+        drawn.append(np.mean(of_each))
+    assert 60 < missed < 160
+    expected = np.percentile(drawn, [2.5, 97.5], method="weibull")
+    assert (found.low, found.high) == pytest.approx(tuple(expected))
 
 
 def test_shares_of_which_every_draw_is_the_same_are_not_said_to_be_certain() -> None:

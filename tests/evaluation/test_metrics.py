@@ -8,10 +8,13 @@ from sklearn.metrics import (
     average_precision_score,
     balanced_accuracy_score,
     brier_score_loss,
+    confusion_matrix,
     f1_score,
     log_loss,
     precision_recall_fscore_support,
+    recall_score,
     roc_auc_score,
+    roc_curve,
 )
 from torchmetrics.functional.classification import (
     multiclass_accuracy,
@@ -160,17 +163,30 @@ def test_degenerate_figures_agree_with_scikit_learn_over_the_classes_that_are_th
     said, present, every = probabilities.argmax(axis=1), np.unique(labels), np.arange(CLASSES)
     found, overall = plain(probabilities, labels).by_class, metrics.overall(probabilities, labels)
     precision, recall, *_ = precision_recall_fscore_support(labels, said, labels=every, zero_division=np.nan)
+    f1 = f1_score(labels, said, labels=every, average=None, zero_division=0)
+    np.testing.assert_array_equal(
+        metrics.confusion(probabilities, labels), confusion_matrix(labels, said, labels=every)
+    )
     for index in present:
         truth, scores = labels == index, probabilities[:, index]
+        false_alarms, found_share, _ = roc_curve(truth, scores, drop_intermediate=False)
         for name, expected in (
             ("precision", precision[index]),
             ("recall", recall[index]),
+            ("specificity", recall_score(~truth, said != index)),
+            ("f1", f1[index]),
+            ("sensitivity_at_specificity", found_share[1 - false_alarms >= 0.9].max()),
+            ("specificity_at_sensitivity", (1 - false_alarms)[found_share >= 0.9].max()),
             ("auroc", roc_auc_score(truth, scores)),
             ("average_precision", average_precision_score(truth, scores)),
         ):
             np.testing.assert_allclose(found[name][0, index], expected, atol=1e-6, err_msg=f"{name} of {index}")
     assert overall["accuracy"] == pytest.approx(accuracy_score(labels, said))
     assert overall["balanced_accuracy"] == pytest.approx(np.mean(recall[present]))
+    assert overall["f1_macro"] == pytest.approx(np.mean(f1[present]))
+    assert overall["average_precision_macro"] == pytest.approx(
+        np.mean([average_precision_score(labels == index, probabilities[:, index]) for index in present]), abs=1e-6
+    )
     assert overall["auroc_macro"] == pytest.approx(
         np.mean([roc_auc_score(labels == index, probabilities[:, index]) for index in present]), abs=1e-6
     )

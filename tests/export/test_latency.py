@@ -66,8 +66,11 @@ def test_median_and_99th_percentile_are_those_of_the_runs() -> None:
 
 
 @pytest.mark.parametrize("runs", [1, 2, 3, 10, 99])
-def test_of_few_runs_one_graph_is_the_fastest_all_the_same(runs: int) -> None:
-    assert fastest({"one": Latency(tuple(map(float, range(1, runs + 1))))}) == "one"
+def test_of_few_runs_the_faster_graph_is_found_all_the_same(runs: int) -> None:
+    quick = tuple(map(float, range(1, runs + 1)))
+    slow = tuple(100 + each for each in quick)
+    assert fastest({"slow": Latency(slow), "quick": Latency(quick)}) == "quick"
+    assert fastest({"alone": Latency(slow)}) == "alone"
 
 
 def test_what_lasted_for_a_while_once_decides_nothing() -> None:

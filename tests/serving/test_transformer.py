@@ -88,7 +88,7 @@ def labels_of(expected: Outputs) -> list[str]:
 
 @pytest.fixture
 def radiographs(shared_data: Path) -> list[bytes]:
-    """Real films: JPEG of three classes, and one DICOM."""
+    """Real films: a JPEG of each of three classes."""
     folder = shared_data / "radiography-4"
     jpegs = [sorted(each.glob("*.jpg"))[0] for each in sorted(folder.iterdir()) if each.is_dir()][:3]
     return [path.read_bytes() for path in jpegs]

@@ -69,8 +69,12 @@ def test_every_output_is_what_onnxruntime_gives(triton: LocalTriton, model: Mode
 
 def test_requests_that_are_batched_together_each_get_their_own_answer(triton: LocalTriton, model: ModelFolder) -> None:
     requests = [random_pixels(seed, 1 + seed % 3) for seed in range(40)]
+    before = counts(triton)
     with ThreadPoolExecutor(8) as pool:
         answers = list(pool.map(lambda pixels: ask(triton.http_address, pixels)[0], requests))
+    answered, _, runs = (now - was for now, was in zip(counts(triton), before, strict=True))
+    assert answered == 40
+    assert runs < 40  # what waited while the graph ran went together into its next run
     session = GraphSession(model.graph_path())
     for pixels, answer in zip(requests, answers, strict=True):
         np.testing.assert_allclose(answer, session.run(pixels).probabilities, atol=1e-4)
@@ -85,8 +89,12 @@ def test_it_listens_on_this_machine_only(triton: LocalTriton) -> None:
 
 
 def test_threads_are_those_asked_for(repository: Path, tmp_path: Path) -> None:
-    with LocalTriton(repository, home=tmp_path, threads=3) as server:
-        assert server_process(server).environ()["SECONDREAD_TRITON_THREADS"] == "3"
+    """Of a run's threads one is the caller's: each graph that is loaded has the others for itself."""
+    there = {}
+    for threads in (1, 3):
+        with LocalTriton(repository, home=tmp_path, threads=threads) as server:
+            there[threads] = server_process(server).num_threads()
+    assert there[3] - there[1] == 2 * len(list(repository.glob("*/config.pbtxt")))
 
 
 def test_stopping_leaves_nothing(repository: Path, tmp_path: Path) -> None:
@@ -201,15 +209,20 @@ def test_a_request_that_fails_is_told_why_and_the_next_one_is_answered(triton: L
 
 
 def test_it_counts_what_it_answers(triton: LocalTriton) -> None:
-    def counted(name: str) -> float:
-        with urllib.request.urlopen(f"http://{triton.metrics_address}/metrics") as response:
-            lines = response.read().decode().splitlines()
-        return sum(float(line.split()[-1]) for line in lines if line.startswith(f'{name}{{model="secondread"'))
-
-    names = ("nv_inference_request_success", "nv_inference_count", "nv_inference_exec_count")
-    before = [counted(name) for name in names]
+    before = counts(triton)
     ask(triton.http_address, random_pixels(0, 5))
-    assert [counted(name) - was for name, was in zip(names, before, strict=True)] == [1, 5, 1]
+    assert [now - was for now, was in zip(counts(triton), before, strict=True)] == [1, 5, 1]
+
+
+def counts(triton: LocalTriton) -> list[float]:
+    """Requests answered, images in them, and runs of the graph, as its metrics say."""
+    with urllib.request.urlopen(f"http://{triton.metrics_address}/metrics") as response:
+        lines = response.read().decode().splitlines()
+    names = ("nv_inference_request_success", "nv_inference_count", "nv_inference_exec_count")
+    return [
+        sum(float(line.split()[-1]) for line in lines if line.startswith(f'{name}{{model="secondread"'))
+        for name in names
+    ]
 
 
 def children(pid: int) -> list[psutil.Process]:

@@ -127,7 +127,9 @@ def test_health(outcome: Callable[..., Any], subject: str, client: str) -> None:
     found = outcome(subject, client)
     for check in asked(HEALTH, subject, client):
         assert "says" in found[check], (check, found[check])
-        assert found[check]["says"] is not False
+        says = found[check]["says"]
+        # some clients give the body, in which Triton says nothing and the transformer says it in JSON
+        assert says is True or says == "" or set(json.loads(says).values()) <= {True, "secondread"}, (check, says)
 
 
 @pytest.mark.parametrize("client", CLIENTS)
