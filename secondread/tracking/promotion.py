@@ -113,6 +113,26 @@ def rollback(registry: Registry, name: str, to: str = "", *, decision: Decision,
     return _change(registry, record, aliases, after, "rollback", decision, objections)
 
 
+def check_promotable(registry: Registry, name: str, which: str, *, environment: Environment) -> None:
+    """Whether a version may be champion, before anything is done for it. Who was champion has been judged.
+
+    Args:
+        registry: of the model.
+        name: of the model.
+        which: version or alias.
+        environment: as of `promote`.
+    Raises:
+        GateRefused: no gate passed the version.
+        IntegrityError: its repository is unsigned or altered.
+        InputError, DependencyError: there is no such version, or something does not answer.
+    """
+    record, aliases = registry.record(name, which), registry.aliases(name)
+    judged = str(record.registered.version) in (aliases.champion, *aliases.targets)
+    gate = [] if judged else _gate_objections(record)
+    if objections := [*gate, *_signature_objections(record.registered, environment)]:
+        raise objections[0]
+
+
 def signer(version: RegisteredVersion, environment: Environment) -> str:
     """Which trusted key signed a version's repository; its files are fetched where they are in a store, and read.
 
@@ -144,7 +164,7 @@ def _gate_objections(record: VersionRecord) -> list[SecondReadError]:
     return [
         GateRefused(
             f"{said} version {version} of '{record.registered.name}'. Register it through `secondread pipeline run "
-            "train`, or overrule that with --force and a --reason."
+            "train`, or overrule that with `secondread register promote --force` and a --reason."
         )
     ]
 

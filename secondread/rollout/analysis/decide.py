@@ -13,7 +13,7 @@ from secondread.rollout.analysis.observations import Observation
 from secondread.rollout.analysis.split import split_fault
 from secondread.rollout.analysis.state import RolloutState, stage_of
 from secondread.rollout.analysis.triggers import Trigger, drift_unknown, triggers
-from secondread.rollout.analysis.windows import judged, requests_of_new, watched_seconds
+from secondread.rollout.analysis.windows import in_order, judged, requests_of_new, watched_seconds
 
 
 def decide(policy: RolloutConfig, state: RolloutState, observations: Sequence[Observation], now: float) -> Decision:
@@ -37,7 +37,7 @@ def decide(policy: RolloutConfig, state: RolloutState, observations: Sequence[Ob
         return Decision(Action.HOLD, f"Paused in stage {stage.name}: {state.paused}")
     if now < state.seen:
         return Decision(Action.HOLD, f"The clock went back by {state.seen - now:.0f} s.", alarm=True)
-    seen = [each for each in observations if each.start >= state.since and each.end <= now]
+    seen = [each for each in in_order(observations) if each.start >= state.since and each.end <= now]
     windows = judged(seen, stage, policy.evidence, since=state.since)
     found = triggers(policy, seen, windows)
     figures = _figures(windows, found)

@@ -61,6 +61,8 @@ class RolloutState:
         state = replace(
             self,
             seen=now,
+            since=min(self.since, now),  # of a clock that was set back since
+            resumed=min(self.resumed, now),
             watched_seconds=self.watched_seconds + passed,
             stage_seconds=self.stage_seconds + passed,
         )

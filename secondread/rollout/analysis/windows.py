@@ -38,6 +38,19 @@ def judged(
     return taken
 
 
+def in_order(observations: Sequence[Observation]) -> list[Observation]:
+    """Those that are not of a clock that was set back since: none begins or ends after one that was made later began.
+
+    Args:
+        observations: in the order in which they were made.
+    """
+    found: list[Observation] = []
+    for each in reversed(observations):
+        if not found or each.end <= found[-1].start:
+            found.append(each)
+    return found[::-1]
+
+
 def watched_seconds(windows: Sequence[Observation]) -> float:
     """How long they lasted, together."""
     return sum(window.seconds for window in windows)

@@ -19,7 +19,7 @@ from secondread.rollout.analysis.state import RolloutState
 from secondread.rollout.cluster import Cluster
 from secondread.rollout.controller.champions import RegistryChampions
 from secondread.rollout.controller.checks import CONFORMANCE, LOAD_TEST, Check
-from secondread.rollout.controller.controller import Controller, Tell
+from secondread.rollout.controller.controller import Controller, Tell, tell_all
 from secondread.rollout.controller.lease import Lease
 from secondread.rollout.controller.tell import News, Webhook
 from secondread.rollout.metrics.watch import Watch
@@ -88,6 +88,7 @@ def begin(
         reason: why.
         now: seconds since 1970.
     Raises:
+        GateRefused, IntegrityError: no gate passed the version, or it is not what was signed.
         InputError: there is no such version, it is the champion, the champion is not what is served, the splitter
             cannot do what the policy wants, or a rollout of this model has not ended.
         DependencyError: the registry or the splitter does not answer.
@@ -98,12 +99,21 @@ def begin(
     champion, new = registry.get(name), registry.get(name, candidate)
     if new.version == champion.version:
         raise InputError(f"version {new.version} of '{name}' is the champion: there is nothing to let in.")
+    champions = RegistryChampions(environment)
+    champions.check(name, new.version)
     splitter = open_splitter(config, environment)
+    splitter.check()
     mirrored = [stage.name for stage in policy.stages if stage.mirror_percent]
     if mirrored and not splitter.mirrors:
         raise InputError(
             f"{config.splitter} mirrors no requests: leave stage {mirrored[0]} out of the policy, and ask more of the "
             "first stage with a share."
+        )
+    checked = [stage.name for stage in policy.stages if stage.checks]
+    if checked and not splitter.asks_candidate:
+        raise InputError(
+            f"{config.splitter} has no address at which a candidate alone is asked: leave stage {checked[0]} out of "
+            "the policy, and load-test the version before it is let in."
         )
     served = splitter.read().stable
     if served.digest != champion.digest:
@@ -113,8 +123,18 @@ def begin(
         )
     plan = Plan(name, champion.version, new.version, policy, actor, reason, now)
     record = Rollouts(environment.home).begin(plan)
-    record.tell(Event(now, "begun", policy.stages[0].name, f"{actor}: {reason}"))
+    event = Event(now, "begun", policy.stages[0].name, f"{actor}: {reason}")
+    record.tell(event)
+    tell_all(tellers(config, champions), plan, event)
     return record
+
+
+def tellers(config: ControlConfig, champions: RegistryChampions) -> tuple[Tell, ...]:
+    """Who is told of a rollout's events beside its own record."""
+    told: list[Tell] = [News(champions.write_down)]
+    if config.webhook_url:
+        told.append(News(Webhook(config.webhook_url, timeout_seconds=config.webhook_seconds)))
+    return tuple(told)
 
 
 def _observed(config: ControlConfig, environment: Environment) -> ObserveConfig:
@@ -239,13 +259,11 @@ class Carrier:
             kind: Check(kind, record.folder, load_test=self._config.load_test, images=self._config.images)
             for kind in (LOAD_TEST, CONFORMANCE)
         }
-        told: list[Tell] = [News(champions.write_down)]
-        if self._config.webhook_url:
-            told.append(News(Webhook(self._config.webhook_url, timeout_seconds=self._config.webhook_seconds)))
+        told = tellers(self._config, champions)
         known = (splitter.traffic, splitter.agreement) if isinstance(splitter, EnvoySplitter) else ()
         watch = Watch(_observed(self._config, self._environment), splitter, *known)
         may_act = self._lease.check if self._lease else lambda: None
-        controller = Controller(record, splitter, champions, watch, checks=checks, tell=tuple(told), may_act=may_act)
+        controller = Controller(record, splitter, champions, watch, checks=checks, tell=told, may_act=may_act)
         self._stack.enter_context(controller.alone())
         carried = self._carried[record.folder] = _Carried(controller, list(checks.values()))
         return carried

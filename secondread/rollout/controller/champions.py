@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 from secondread.config.environment import Environment
 from secondread.rollout.record.record import Event, Plan
-from secondread.tracking.promotion import Decision, promote, rollback, write_down
+from secondread.tracking.promotion import Decision, check_promotable, promote, rollback, write_down
 from secondread.tracking.registry import RegisteredVersion, Registry
 
 ROLLOUT = "rollout."  # tags of a version, by time
@@ -30,6 +30,16 @@ class RegistryChampions:
             DependencyError: the registry does not answer.
         """
         return self._registry().get(name, str(number))
+
+    def check(self, name: str, number: int) -> None:
+        """See `Champions.check`.
+
+        Raises:
+            GateRefused: no gate passed the version, and it was never champion.
+            IntegrityError: its repository is unsigned or altered.
+            InputError, DependencyError: there is no such version, or something does not answer.
+        """
+        check_promotable(self._registry(), name, str(number), environment=self._environment)
 
     def promoted(self, name: str, number: int, *, actor: str, reason: str) -> None:
         """See `Champions.promoted`. The gate's verdict and the signature are asked once more.

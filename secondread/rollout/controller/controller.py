@@ -1,19 +1,20 @@
 """Observe, decide, act: one tick of a rollout, which may end anywhere and is gone on with by the next one.
 
-What is decided is written down before it is done, and every deed may be done twice: a controller that was killed in
-between does it again, and changes nothing where it was done.
+An end is written down before it is brought about, and every deed may be done twice: a controller that was killed in
+between does it again, and changes nothing where it was done. A promotion of which nothing is done yet is decided anew,
+since what was seen is old by then; so is a step to the next stage.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from typing import Protocol
 
 from secondread.atomic import one_at_a_time
 from secondread.config.rollout import StageConfig
-from secondread.errors import SecondReadError
+from secondread.errors import GateRefused, InputError, SecondReadError
 from secondread.logging import get_logger
 from secondread.rollout.analysis.decide import decide
 from secondread.rollout.analysis.decision import Action, Decision
@@ -51,6 +52,9 @@ class Champions(Protocol):
 
     def version(self, name: str, number: int) -> RegisteredVersion:
         """Where a version lies."""
+
+    def check(self, name: str, number: int) -> None:
+        """Raises where the version may not be champion."""
 
     def promoted(self, name: str, number: int, *, actor: str, reason: str) -> None:
         """The version is champion from now on, if it is not yet."""
@@ -110,20 +114,20 @@ class Controller:
             if word := self._record.word():
                 kept = self._obey(word, kept, now)
             elif kept.intent:
-                kept = self._carry_out(kept, kept.intent, now)
+                kept = self._go_on(kept, kept.intent, now)
             elif not kept.state.ended:
                 kept = self._look(kept, now)
         except SecondReadError as error:  # what does not answer now may do so at the next tick
-            self._event(now, "failed", self._record.read().state, str(error), alarm=True)
-            kept = self._record.read()
+            kept = self._failed(error, now)
         return kept.state
 
     def _look(self, kept: Kept, now: float) -> Kept:
         plan, stage = self._record.plan, stage_of(self._record.plan.policy, kept.state)
         there = self._hold_to(stage, kept.state, now)
         seen = self._record.observations()
-        # what passed while nobody looked is no time that was watched
-        start = max([kept.state.since, now - plan.policy.evidence.age_seconds, *(each.end for each in seen[-1:])])
+        # what passed while nobody looked is no time that was watched; an end in the future is of a clock since set back
+        last = [each.end for each in seen[-1:] if each.end <= now]
+        start = max([kept.state.since, now - plan.policy.evidence.age_seconds, *last])
         if now > start:
             observation = self._observe(plan, stage, start, now)
             known = {name for each in seen if each.start >= kept.state.since for name in each.checks}
@@ -136,14 +140,36 @@ class Controller:
             self._record.saw(observation)
             seen.append(observation)
         decision = decide(plan.policy, kept.state, seen, now)
-        if decision.action is Action.HOLD:
-            self._event(now, decision.action, kept.state, decision.reason, decision.figures, alarm=decision.alarm)
-            kept = Kept(kept.state.after(decision, plan.policy, now))
-            self._record.write(kept)
-            return kept
         intended = Kept(kept.state, Intent(decision))
-        self._record.write(intended)
+        if decision.action in (Action.PROMOTE, Action.ROLL_BACK):
+            self._record.write(intended)
         return self._carry_out(intended, Intent(decision), now)
+
+    def _go_on(self, kept: Kept, intent: Intent, now: float) -> Kept:
+        """Finish what was to be done, or look anew at what is not begun and no person asks for any more."""
+        asked = intent.actor and not kept.state.paused
+        if intent.decision.action is Action.ROLL_BACK or asked or self._answers_everything():
+            return self._carry_out(kept, intent, now)
+        return self._look(Kept(kept.state), now)
+
+    def _answers_everything(self) -> bool:
+        """Whether the candidate is in the stable version's place."""
+        candidate = self._champions.version(self._record.plan.name, self._record.plan.candidate)
+        return self._splitter.read().stable.digest == candidate.digest
+
+    def _failed(self, error: SecondReadError, now: float) -> Kept:
+        """Tell of it. The time counts: a deadline ends a rollout at which nobody can look, too."""
+        kept, policy = self._record.read(), self._record.plan.policy
+        self._event(now, "failed", kept.state, str(error), alarm=True)
+        if kept.intent or kept.state.ended or self._record.word():
+            return kept
+        decision = decide(policy, kept.state, self._record.observations(), now)
+        if decision.action is Action.ROLL_BACK:
+            kept = Kept(kept.state, Intent(decision))
+        else:
+            kept = Kept(kept.state.after(Decision(Action.HOLD, str(error)), policy, now))
+        self._record.write(kept)
+        return kept
 
     def _check(
         self, stage: StageConfig, side: splitter.Side | None, known: set[str], state: RolloutState, now: float
@@ -181,9 +207,9 @@ class Controller:
         """A person's word goes before all that is seen, and before what was decided and is not done yet."""
         reason = f"{word.actor}: {word.reason}"
         state = kept.state
-        if state.ended and not word.to:
-            asked, ended = word.action.replace("_", " "), state.ended.replace("_", " ")
-            self._event(now, "refused", state, f"{asked}, {reason}: the rollout has ended meanwhile, by {ended}")
+        if refused := self._objection(word, kept):
+            asked = word.action.replace("_", " ")
+            self._event(now, "refused", state, f"{asked}, {reason}: {refused}")
             self._record.obeyed(word)
             return kept
         match word.action:
@@ -194,30 +220,52 @@ class Controller:
                 self._record.obeyed(word)
                 return self._record.read()
             case "promote" | "roll_back":
-                to = word.to
-                half_done = kept.intent is not None and kept.intent.decision.action is Action.PROMOTE
-                if word.action == "roll_back" and not to and half_done:  # the new version may answer already
-                    to = self._record.plan.stable
+                to = self._back_to(word, kept.intent)
                 figures = {"to_version": float(to)} if to else {}  # so that the event says where it went
-                intent = Intent(Decision(Action(word.action), reason, figures), to)
+                intent = Intent(Decision(Action(word.action), reason, figures), to, word.actor)
                 intended = Kept(replace(state, ended="") if word.to else state, intent)
                 self._record.write(intended)
                 self._record.obeyed(word)
                 return self._carry_out(intended, intent, now)
 
+    def _objection(self, word: Word, kept: Kept) -> str:
+        """Why what a person asks for cannot be done; empty where it can."""
+        if kept.state.ended and not word.to:
+            return f"the rollout has ended meanwhile, by {kept.state.ended.replace('_', ' ')}"
+        under_way = kept.intent is not None and kept.intent.decision.action is Action.ROLL_BACK
+        if word.action in ("pause", "resume") and under_way:
+            return "it is being rolled back"
+        to = self._record.plan.candidate if word.action == "promote" else self._back_to(word, kept.intent)
+        if word.action in ("promote", "roll_back") and to:
+            try:
+                self._champions.check(self._record.plan.name, to)
+            except (GateRefused, InputError) as error:
+                return str(error).rstrip(".")
+        return ""
+
+    def _back_to(self, word: Word, pending: Intent | None) -> int:
+        """The version that a rollback brings back; 0: the stable one still answers, and stays."""
+        if word.action != "roll_back" or word.to:
+            return word.to
+        if pending and pending.decision.action is Action.PROMOTE:  # the new version may answer already
+            return self._record.plan.stable
+        return pending.to if pending else 0
+
     def _carry_out(self, kept: Kept, intent: Intent, now: float) -> Kept:
         plan, decision = self._record.plan, intent.decision
+        who = {"actor": intent.actor or plan.actor, "reason": decision.reason}
         match decision.action:
             case Action.ADVANCE:
                 stage = plan.policy.stages[kept.state.stage + 1]
                 share = min(stage.traffic_percent, self._splitter.most_percent)
                 self._splitter.set_split(share, mirrored=bool(stage.mirror_percent))
             case Action.PROMOTE:
-                self._splitter.promote(self._champions.version(plan.name, plan.candidate))
-                self._champions.promoted(plan.name, plan.candidate, actor=plan.actor, reason=decision.reason)
+                self._have_answer(plan.candidate)
+                self._champions.promoted(plan.name, plan.candidate, **who)
             case Action.ROLL_BACK:
                 if intent.to:
-                    self._back_to(intent)
+                    self._have_answer(intent.to)
+                    self._champions.rolled_back(plan.name, intent.to, **who)
                 else:
                     self._splitter.remove()
             case Action.INCONCLUSIVE | Action.HOLD:
@@ -227,17 +275,20 @@ class Controller:
         self._record.write(done)
         return done
 
-    def _back_to(self, intent: Intent) -> None:
-        plan = self._record.plan
-        earlier = self._champions.version(plan.name, intent.to)
+    def _have_answer(self, number: int) -> None:
+        """Have a version answer everything; it is started first where it does not run.
+
+        Whether it may is asked before: the one that answers now is gone afterwards.
+        """
+        self._champions.check(self._record.plan.name, number)
+        version = self._champions.version(self._record.plan.name, number)
         there = self._splitter.read()
         # what starts is left to it: it may be ready at the next look only
-        if there.candidate and there.candidate.digest != earlier.digest:
+        if there.candidate and there.candidate.digest != version.digest:
             self._splitter.remove()
-        if there.stable.digest != earlier.digest:
-            self._splitter.deploy(earlier)
-            self._splitter.promote(earlier)
-        self._champions.rolled_back(plan.name, intent.to, actor=plan.actor, reason=intent.decision.reason)
+        if version.digest not in {side.digest for side in (there.stable, there.candidate) if side}:
+            self._splitter.deploy(version)
+        self._splitter.promote(version)
 
     def _event(
         self,
@@ -253,8 +304,13 @@ class Controller:
         event = Event(now, str(what), stage.name, reason, dict(figures or {}), alarm)
         self._record.tell(event)
         (log.warning if alarm else log.info)("%s in stage %s: %s", event.what, event.stage, event.reason)
-        for tell in self._tell:
-            try:
-                tell(self._record.plan, event)
-            except SecondReadError as error:
-                log.error("nobody was told of it: %s", error)
+        tell_all(self._tell, self._record.plan, event)
+
+
+def tell_all(told: Iterable[Tell], plan: Plan, event: Event) -> None:
+    """Tell everybody of an event; who cannot be told stops nothing."""
+    for tell in told:
+        try:
+            tell(plan, event)
+        except SecondReadError as error:
+            log.error("nobody was told of it: %s", error)

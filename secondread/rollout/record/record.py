@@ -75,10 +75,12 @@ class Intent:
     Attributes:
         decision: what.
         to: as a word has it.
+        actor: the person who asked for it; empty where it was decided by what was seen.
     """
 
     decision: Decision
     to: int = 0
+    actor: str = ""
 
 
 @dataclass(frozen=True)

@@ -66,10 +66,14 @@ class EnvoySplitter:
 
     mirrors: ClassVar[bool] = True
     most_percent: ClassVar[int] = 100
+    asks_candidate: ClassVar[bool] = True
 
     def __init__(self, home: Path, *, timeout_seconds: float = 30.0) -> None:
         self._files = EdgeFiles(home)
         self._timeout_seconds = timeout_seconds
+
+    def check(self) -> None:
+        """See `Splitter.check`: an edge shares what it has, and `read` says whether it runs."""
 
     def read(self) -> Split:
         """What is really set: by Envoy's own routes. See `Splitter.read`."""

@@ -38,9 +38,14 @@ class KnativeSplitter:
 
     mirrors: ClassVar[bool] = False
     most_percent: ClassVar[int] = _MOST
+    asks_candidate: ClassVar[bool] = False
 
     def __init__(self, service: InferenceService) -> None:
         self._service = service
+
+    def check(self) -> None:
+        """See `Splitter.check`."""
+        self._check_cluster(self._service.read())
 
     def read(self) -> Split:
         """What is really set: by the revisions that Knative routes to. See `Splitter.read`."""

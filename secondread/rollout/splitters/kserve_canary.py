@@ -36,9 +36,14 @@ class KServeCanarySplitter:
 
     mirrors: ClassVar[bool] = False
     most_percent: ClassVar[int] = 100
+    asks_candidate: ClassVar[bool] = True
 
     def __init__(self, service: InferenceService) -> None:
         self._service = service
+
+    def check(self) -> None:
+        """See `Splitter.check`."""
+        self._check_cluster(self._service.read())
 
     def read(self) -> Split:
         """What is really set: the weights are those of the HTTPRoute. See `Splitter.read`."""

@@ -87,10 +87,19 @@ class Splitter(Protocol):
     Attributes:
         mirrors: whether it can.
         most_percent: that a candidate can have before it is promoted.
+        asks_candidate: whether a candidate alone can be asked, as checks do.
     """
 
     mirrors: ClassVar[bool]
     most_percent: ClassVar[int]
+    asks_candidate: ClassVar[bool]
+
+    def check(self) -> None:
+        """Refuse where a candidate's share would be ignored, before there is one.
+
+        Raises:
+            InputError: what is missing.
+        """
 
     def read(self) -> Split:
         """What is really set."""

@@ -11,7 +11,7 @@ import pytest
 from secondread.config.control import ControlConfig
 from secondread.config.observe import ObserveConfig
 from secondread.config.rollout import RolloutConfig
-from secondread.errors import InputError
+from secondread.errors import GateRefused, InputError
 from secondread.model.folder import ModelFolder
 from secondread.rollout.controller import carry_on
 from secondread.rollout.record.home import Rollouts
@@ -29,6 +29,12 @@ class Splitter:
 
     mirrors: ClassVar[bool] = False
     stable: Side
+    asks_candidate: bool = True
+    refuses: str = ""
+
+    def check(self) -> None:
+        if self.refuses:
+            raise InputError(self.refuses)
 
     def read(self) -> Split:
         return Split(self.stable, None, 0, mirrored=False)
@@ -39,10 +45,11 @@ def begin(mlflow_uri: str, tiny_model: ModelFolder, tmp_path: Path, monkeypatch:
     """Begins a rollout of version 2 beside the champion, version 1; gives its record."""
     shelf = Shelf(mlflow_uri, tiny_model, tmp_path)
     served = [shelf.add(1), shelf.add(2)]
+    shelf.add(3, passed="false")
     environment = replace(shelf.environment, mlflow_tracking_uri=mlflow_uri, home=tmp_path / "home")
 
-    def begun(candidate: str = "challenger", *, policy: RolloutConfig = UNMIRRORED, serves: int = 1) -> Any:
-        splitter = Splitter(Side(str(served[serves - 1]), ready=True))
+    def begun(candidate: str = "2", *, policy: RolloutConfig = UNMIRRORED, serves: int = 1, **splits: Any) -> Any:
+        splitter = Splitter(Side(str(served[serves - 1]), ready=True), **splits)
         monkeypatch.setattr(carry_on, "open_splitter", lambda *_: splitter)
         return carry_on.begin(
             candidate,
@@ -72,10 +79,13 @@ def test_the_challenger_is_let_in_beside_the_champion_and_nothing_is_done_yet(be
         ({"candidate": "1"}, "version 1 of 'cxr' is the champion: there is nothing to let in"),
         ({"candidate": "7"}, "the registry has no model 'cxr' with version or alias '7'"),
         ({"policy": RolloutConfig()}, "kserve-canary mirrors no requests: leave stage shadow out of the policy"),
+        ({"refuses": "this cluster has no Gateway API."}, "this cluster has no Gateway API"),
+        ({"asks_candidate": False}, "kserve-canary has no address at which a candidate alone .*: leave stage staging"),
+        ({"candidate": "3"}, "the gate refused version 3 of 'cxr'"),
         ({"serves": 2}, "is not the champion, version 1 .*: have them agree first"),
     ],
 )
 def test_what_cannot_be_carried_on_is_not_begun(begin: Any, given: Any, says: str, tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=says):
+    with pytest.raises((InputError, GateRefused), match=says):
         begin(**given)
     assert not Rollouts(tmp_path / "home").all("cxr")

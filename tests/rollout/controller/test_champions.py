@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from secondread.config.rollout import RolloutConfig
-from secondread.errors import GateRefused
+from secondread.errors import GateRefused, IntegrityError
 from secondread.model.folder import ModelFolder
 from secondread.rollout.controller.champions import RegistryChampions
 from secondread.rollout.record.record import Event, Plan
@@ -45,6 +45,24 @@ def test_a_version_that_no_gate_passed_does_not_become_champion(shelf: Shelf, ch
     with pytest.raises(GateRefused, match="the gate refused version 3"):
         champions.promoted("cxr", 3, actor="Ada", reason="it has shown itself")
     assert shelf.aliases()["champion"] == "1"
+
+
+def test_whether_a_version_may_be_champion_is_known_before_anything_is_done(
+    shelf: Shelf, champions: RegistryChampions
+) -> None:
+    shelf.add(3, passed="false")
+    shelf.add(4)
+    champions.check("cxr", 2)
+    with pytest.raises(GateRefused, match="the gate refused version 3"):
+        champions.check("cxr", 3)
+    for number in ("2", "4"):
+        shelf.promote(number, keep=1)
+    shelf.registry.client.set_model_version_tag("cxr", "2", "gate.passed", "false")
+    champions.check("cxr", 2)  # it was champion, and was judged then
+    (Path(shelf.registry.get("cxr", "2").storage_uri) / "cxr" / "config.pbtxt").write_text("altered")
+    with pytest.raises(IntegrityError):
+        champions.check("cxr", 2)
+    assert shelf.aliases()["champion"] == "4"
 
 
 def test_one_goes_back_to_any_earlier_version_kept_as_a_target_or_not(

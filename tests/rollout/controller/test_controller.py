@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
-from itertools import count
+from itertools import count, pairwise
 from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
 
 from secondread.config.rollout import CompareConfig, EvidenceConfig, RolloutConfig, StageConfig, TriggerConfig
-from secondread.errors import DependencyError, InputError, StoppedError
+from secondread.errors import DependencyError, GateRefused, InputError, StoppedError
 from secondread.rollout.analysis.observations import Observation, Side, Split
 from secondread.rollout.analysis.state import RolloutState
 from secondread.rollout.controller.controller import Checked, Controller
@@ -64,6 +64,12 @@ class World:
     no_registry: bool = False  # the registry does not answer
     failing: bool = False  # the candidate fails every tenth request
     passes: bool = True  # the load test
+    refused: frozenset[int] = frozenset()  # versions that may not be champion
+    dead: bool = False  # the candidate is not ready
+    stuck: bool = False  # what splits the requests does nothing that it is told
+    no_aliases: bool = False  # the registry can be read, and not be changed
+    no_gateway: bool = False  # a candidate cannot be deployed here
+    by: str = ""  # who made the champion one
     starts: int = 0  # looks at which a version is not ready to be promoted yet, once it is deployed
     mine: bool = True  # no other controller acts
 
@@ -72,7 +78,7 @@ class World:
             raise StoppedError("somebody else holds the lease.")
 
     def do(self, what: str, deed: Callable[[], None]) -> Done:
-        if self.down:
+        if self.down or self.stuck:
             raise DependencyError("Envoy does not answer.")
         self.deeds.append(what)
         self.mine = self.mine and what != self.taken_at
@@ -89,21 +95,27 @@ class World:
     def read(self) -> splitter.Split:
         if self.down:
             raise DependencyError("Envoy does not answer.")
-        tried = None if self.candidate is None else self._side(self.candidate)
+        tried = None if self.candidate is None else replace(self._side(self.candidate), ready=not self.dead)
         return splitter.Split(self._side(self.stable), tried, self.percent, self.mirrored)
 
     def _side(self, number: int) -> splitter.Side:
         return splitter.Side(version(number).storage_uri, ready=True)
 
     def deploy(self, candidate: RegisteredVersion) -> Done:
+        if self.no_gateway:
+            raise InputError("this cluster has no Gateway API.")
         return self.do(f"deploy {candidate.version}", lambda: self._set(candidate=candidate.version))
 
     def set_split(self, candidate_percent: int, *, mirrored: bool = False) -> Done:
         what = f"{candidate_percent} %{' mirrored' if mirrored else ''}"
+        if self.dead and candidate_percent > self.percent:
+            raise DependencyError("the candidate is not ready yet: ask again when it is.")
         return self.do(what, lambda: self._set(percent=candidate_percent, mirrored=mirrored))
 
     def promote(self, candidate: RegisteredVersion) -> Done:
         new = candidate.version
+        if self.dead and self.candidate == new:
+            raise DependencyError(f"version {new} is not ready yet: ask again when it is.")
         if self.starts and self.candidate == new:
             self.starts -= 1
             raise DependencyError(f"version {new} is not ready yet: ask again when it is.")
@@ -123,7 +135,16 @@ class World:
             raise DependencyError("the registry does not answer.")
         return version(number)
 
+    def check(self, name: str, number: int) -> None:
+        assert name == "chest"
+        if number in self.refused:
+            raise GateRefused(f"no gate has judged version {number}.")
+
     def promoted(self, name: str, number: int, *, actor: str, reason: str) -> None:
+        self.check(name, number)
+        if self.no_aliases:
+            raise DependencyError("the registry does not answer.")
+        self.by = actor
         assert name == "chest" and actor and reason  # noqa: PT018
         self.do(f"champion {number}", lambda: self._set(champion=number))
 
@@ -141,7 +162,7 @@ class World:
         share = stage.traffic_percent / 100
         asked = everything if stage.mirror_percent else everything * share
         failed = asked / 10 if self.failing else 0.0
-        new = Side(requests={"200": asked - failed, "503": failed}, ready=True, restarts=0)
+        new = Side(requests={"200": asked - failed, "503": failed}, ready=not self.dead, restarts=0)
         old = Side(requests={"200": everything * (1 - share), "503": 0.0}, ready=True, restarts=0)
         mirrored = everything if stage.mirror_percent else 0.0
         return Observation(start, end, old, new, Split(everything * (1 - share), everything * share, mirrored))
@@ -467,3 +488,138 @@ def test_the_same_observations_come_to_the_same_decisions(record: RolloutRecord,
 def test_a_rollout_has_a_folder_of_its_own(record: RolloutRecord) -> None:
     with pytest.raises(InputError, match="is there already"):
         RolloutRecord.begin(record.folder, record.plan)
+
+
+def test_a_version_that_may_not_be_champion_never_takes_the_stable_ones_place(
+    record: RolloutRecord, world: World, at_canary: int
+) -> None:
+    world.refused = frozenset({2})
+    for number in range(at_canary, at_canary + 30):
+        state = controller(record, world).tick(BEGUN + TICK * number)
+    assert (state.ended, world.stable, world.champion, world.percent) == ("", 1, 1, 100)
+    assert record.events()[-1].reason == "no gate has judged version 2."
+    world.refused = frozenset()
+    assert run(record, world, first=at_canary + 30).ended == "promote"
+
+
+@pytest.mark.parametrize(("action", "to"), [("promote", 0), ("roll_back", 7)])
+def test_a_person_is_refused_a_version_that_may_not_be_champion_and_the_rollout_goes_on(
+    record: RolloutRecord, world: World, at_canary: int, action: Any, to: int
+) -> None:
+    world.refused = frozenset({2, 7})
+    record.say(Word(action, "Grace", "I know better", to=to))
+    controller(record, world).tick(BEGUN + TICK * at_canary)
+    last = record.events()[-1]
+    assert (last.what, record.word(), world.stable, world.candidate) == ("refused", None, 1, 2)
+    assert last.reason == f"{action.replace('_', ' ')}, Grace: I know better: no gate has judged version {to or 2}"
+    world.refused = frozenset()
+    assert run(record, world, first=at_canary + 1).ended == "promote"
+
+
+def test_who_promotes_by_hand_is_written_down_as_the_one(record: RolloutRecord, world: World, at_canary: int) -> None:
+    record.say(Word("promote", "Grace", "it is plain"))
+    controller(record, world).tick(BEGUN + TICK * at_canary)
+    assert (record.plan.actor, world.by) == ("Ada", "Grace")
+
+
+def test_a_version_that_never_ran_is_started_before_it_is_promoted_by_hand(record: RolloutRecord, world: World) -> None:
+    world.starts = 2
+    record.say(Word("promote", "Grace", "it is plain"))
+    assert run(record, world).ended == "promote"
+    assert world.deeds == ["deploy 2", "stable 2", "champion 2"]
+
+
+def test_a_rollback_that_is_asked_for_again_goes_on_with_the_first(
+    record: RolloutRecord, world: World, at_canary: int
+) -> None:
+    """The new version answers, and the stable one is just starting: it is what both rollbacks mean."""
+    record.say(Word("promote", "Grace", "it is plain"))
+    world.dies_at = len(world.deeds) + 1
+    with pytest.raises(KilledError):
+        controller(record, world).tick(BEGUN + TICK * at_canary)
+    world.starts = 4
+    for number in (1, 2):
+        record.say(Word("roll_back", "Grace", f"it is not, for the {number}. time"))
+        assert not controller(record, world).tick(BEGUN + TICK * (at_canary + number)).ended
+    assert run(record, world, first=at_canary + 3).ended == "roll_back"
+    assert (world.stable, world.candidate, world.champion) == (1, None, 1)
+
+
+def until_stuck(record: RolloutRecord, world: World, percent: int) -> int:
+    """Tick until what comes after this share is decided and cannot be done; gives the number of the next tick."""
+    for number in count(1):
+        controller(record, world).tick(BEGUN + TICK * number)
+        world.stuck = world.percent == percent
+        if world.stuck and record.events()[-1].what == "failed":
+            world.stuck = False
+            return number + 1
+    raise AssertionError
+
+
+@pytest.mark.parametrize("percent", [10, 100], ids=["at a step", "at the promotion"])
+def test_a_pause_holds_what_was_decided_and_is_not_done(record: RolloutRecord, world: World, percent: int) -> None:
+    tick = until_stuck(record, world, percent)
+    record.say(Word("pause", "Grace", "lunch"))
+    state = run(record, world, first=tick, at_most=20)
+    assert (state.paused, state.ended, world.percent, world.stable) == ("Grace: lunch", "", percent, 1)
+    record.say(Word("resume", "Grace", "back"))
+    assert run(record, world, first=tick + 20).ended == "promote"
+
+
+@pytest.mark.parametrize("percent", [10, 100], ids=["at a step", "at the promotion"])
+def test_what_was_decided_and_is_not_done_is_decided_anew_by_what_is_seen_since(
+    record: RolloutRecord, world: World, percent: int
+) -> None:
+    tick = until_stuck(record, world, percent)
+    world.dead = True
+    assert run(record, world, first=tick).ended == "roll_back"
+    assert (world.stable, world.candidate, world.champion) == (1, None, 1)
+    assert record.events()[-1].reason.endswith("the new version has not been ready for 120 s.")
+
+
+def test_a_promotion_that_is_half_done_is_finished_though_somebody_pauses_it(
+    record: RolloutRecord, world: World, at_canary: int
+) -> None:
+    """The one that answered before is gone."""
+    world.no_aliases = True
+    world.percent, tick = 100, at_canary
+    record.say(Word("promote", "Grace", "it is plain"))
+    controller(record, world).tick(BEGUN + TICK * tick)
+    assert (world.stable, world.champion) == (2, 1)
+    record.say(Word("pause", "Ada", "lunch"))
+    controller(record, world).tick(BEGUN + TICK * (tick + 1))
+    world.no_aliases = False
+    assert run(record, world, first=tick + 2).ended == "promote"
+    assert (world.stable, world.champion) == (2, 2)
+
+
+def test_a_pause_while_it_is_rolled_back_is_refused(record: RolloutRecord, world: World, at_canary: int) -> None:
+    world.stuck = True
+    record.say(Word("roll_back", "Grace", "it is late"))
+    controller(record, world).tick(BEGUN + TICK * at_canary)
+    record.say(Word("pause", "Ada", "lunch"))
+    controller(record, world).tick(BEGUN + TICK * (at_canary + 1))
+    assert record.events()[-1].reason == "pause, Ada: lunch: it is being rolled back"
+    world.stuck = False
+    assert run(record, world, first=at_canary + 2).ended == "roll_back"
+
+
+def test_a_deadline_ends_a_rollout_that_nobody_can_look_at(record: RolloutRecord, world: World) -> None:
+    world.no_gateway = True
+    assert run(record, world, at_most=30).ended == "roll_back"
+    last = record.events()[-1]
+    assert (last.reason, last.at) == ("Stage staging did not end within 600 s.", BEGUN + 11 * TICK)
+
+
+def test_a_clock_that_was_ahead_and_is_set_right_costs_the_evidence_and_nothing_else(
+    record: RolloutRecord, world: World, at_canary: int
+) -> None:
+    """What it wrote of the future counts neither now nor when that day comes."""
+    state, number = record.read().state, at_canary
+    while not state.ended:
+        state = controller(record, world).tick(BEGUN + TICK * number - 86_400.0)
+        number += 1
+        assert number < at_canary + 30
+    assert state.ended == "promote"
+    ends = [each.end for each in record.observations()]
+    assert sum(later < before for before, later in pairwise(ends)) == 1
