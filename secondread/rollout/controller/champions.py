@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from secondread.config.environment import Environment
 from secondread.rollout.record.record import Event, Plan
@@ -21,6 +21,7 @@ class RegistryChampions:
 
     def __init__(self, environment: Environment) -> None:
         self._environment = environment
+        self._written: tuple[float, int] = (0.0, 0)  # when the last event was, and how many of that time came before it
 
     def version(self, name: str, number: int) -> RegisteredVersion:
         """See `Champions.version`.
@@ -73,7 +74,9 @@ class RegistryChampions:
             InputError: there is no such version.
             DependencyError: the registry does not answer.
         """
-        at = datetime.fromtimestamp(event.at, UTC)
+        before, number = self._written
+        self._written = event.at, number + 1 if event.at == before else 0  # one look has one time, and several events
+        at = datetime.fromtimestamp(event.at, UTC) + timedelta(microseconds=self._written[1])
         what = {"stage": event.stage, "what": event.what, "reason": event.reason, "figures": event.figures}
         write_down(self._registry(), plan.name, str(plan.candidate), what, prefix=ROLLOUT, at=at)
 

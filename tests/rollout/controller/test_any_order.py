@@ -12,6 +12,8 @@ from hypothesis import strategies as st
 from secondread.rollout.record.record import Plan, RolloutRecord, Word
 from tests.rollout.controller.test_controller import BEGUN, POLICY, TICK, KilledError, World, controller, run
 
+RUNNING = [("nothing", None)] * 6
+PROMOTE, ROLL_BACK = ("word", Word("promote", "Ada", "-")), ("word", Word("roll_back", "Ada", "-"))
 FAULTS = ("down", "stuck", "dead", "failing", "no_registry", "no_aliases", "no_gateway")
 
 deaths = st.tuples(st.just("dies"), st.tuples(st.integers(1, 3), st.booleans()))
@@ -27,12 +29,15 @@ words = st.tuples(
 )
 back = st.tuples(st.just("word"), st.just(Word("roll_back", "Grace", "to the one before", to=1)))
 clocks = st.tuples(st.just("clock"), st.sampled_from((-86_400.0, -90.0, 90.0, 86_400.0)))
+slow = st.tuples(st.just("starts"), st.integers(1, 4))  # looks that the next version to be promoted takes to start
 nothing = st.just(("nothing", None))
 
 
 @settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-@given(st.lists(st.one_of(nothing, deaths, faults, words, back, clocks), max_size=40))
-@example([*[("nothing", None)] * 12, ("word", Word("promote", "Ada", "-")), ("dies", (2, True))])
+@given(st.lists(st.one_of(nothing, deaths, faults, words, back, clocks, slow), max_size=40))
+@example([*RUNNING, ("no_aliases", True), PROMOTE, ("starts", 4), ROLL_BACK, ROLL_BACK])
+@example([*RUNNING, PROMOTE, ("dies", (2, True)), ROLL_BACK, ("dies", (1, False)), ROLL_BACK])
+@example([*RUNNING, ("stuck", True), PROMOTE, ("dead", True), ("word", Word("pause", "Ada", "-"))])
 def test_it_ends_with_one_version_that_answers_and_is_champion(happens: list[tuple[str, Any]]) -> None:
     with tempfile.TemporaryDirectory() as folder:
         record = RolloutRecord.begin(Path(folder) / "1", Plan("chest", 1, 2, POLICY, "Ada", "-", BEGUN))
@@ -61,7 +66,7 @@ def test_it_ends_with_one_version_that_answers_and_is_champion(happens: list[tup
             assert world.stable in (1, 2)
         for fault in FAULTS:
             setattr(world, fault, False)
-        world.dies_at = 0
+        world.dies_at = world.starts = 0
         if record.read().state.paused and not record.read().state.ended:
             record.say(Word("resume", "Grace", "let it end"))
         state = run(record, world, first=round((now - BEGUN) / TICK) + 1, at_most=300)

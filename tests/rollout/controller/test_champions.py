@@ -83,6 +83,7 @@ def test_an_event_is_kept_with_the_candidate_and_a_long_one_without_its_figures(
     shelf: Shelf, champions: RegistryChampions
 ) -> None:
     champions.write_down(PLAN, Event(1_000_060.25, "advance", "canary", "all is well", {"requests": 12.0}))
+    champions.write_down(PLAN, Event(1_000_060.25, "checked", "canary", "of the same look"))
     many = {f"figure {number}": float(number) for number in range(1000)}
     champions.write_down(PLAN, Event(1_000_120.0, "roll_back", "half", "it is slow", many))
     tags = shelf.registry.record("cxr", "2").tags
@@ -93,6 +94,12 @@ def test_an_event_is_kept_with_the_candidate_and_a_long_one_without_its_figures(
             "what": "advance",
             "reason": "all is well",
             "figures": {"requests": 12.0},
+        },
+        "rollout.1970-01-12T13-47-40.250001Z": {
+            "stage": "canary",
+            "what": "checked",
+            "reason": "of the same look",
+            "figures": {},
         },
         "rollout.1970-01-12T13-48-40.000000Z": {"stage": "half", "what": "roll_back", "reason": "it is slow"},
     }
