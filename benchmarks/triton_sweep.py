@@ -39,7 +39,7 @@ from secondread.errors import DependencyError, InputError, SecondReadError
 from secondread.model.folder import ModelFolder
 from secondread.serving.predictor import Predictor
 
-PAGE = ROOT / "docs" / "triton-sweep.md"
+PAGE, GPU_PAGE = ROOT / "docs" / "triton-sweep.md", ROOT / "docs" / "triton-sweep-gpu.md"
 CALLERS = (1, 8, 32)  # at the same time; 32 is what a server lets in
 _WARM_SHARE = 0.2  # of the seconds, before those that count
 _TIMEOUT_SECONDS = 30.0
@@ -169,9 +169,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         pixels = np.random.default_rng(0).integers(0, 256, (options.images, 1, size, size), dtype=np.uint8)
         found = sweep(settings(gpu=options.gpu), serve, pixels, rounds=options.rounds, seconds=options.seconds)
         about = _about(model, options)
-        with atomic_file(options.output) as aside:
+        output = options.output or (GPU_PAGE if options.gpu else PAGE)
+        with atomic_file(output) as aside:
             aside.write_text(page(found, about=about), encoding="utf-8")
-        progress.print(f"{options.output} is written")
+        progress.print(f"{output} is written")
     except SecondReadError as error:
         print(f"error: {error}", file=sys.stderr)
         return error.exit_code
@@ -185,7 +186,7 @@ def _about(model: ModelFolder, options: argparse.Namespace) -> str:
         f"Written by `python -m benchmarks.triton_sweep`: {images} over HTTP straight to Triton, {model.config.graph} "
         f"at {model.config.preprocessing.size} px; medians over {options.rounds} rounds of {options.seconds:g} s; the "
         f"callers are on the same CPUs.\n\nMeasured on {where}; commit `{commit(ROOT)}`. What `register` writes "
-        "(`secondread/export/repository.py`) is marked; served, it gets as many threads as the container has CPUs."
+        "(`secondread/export/triton_config.py`) is marked; served, it gets as many threads as the container has CPUs."
     )
 
 
@@ -199,7 +200,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--rounds", type=_positive(int), default=3, help="how often each setting is measured")
     parser.add_argument("--seconds", type=_positive(float), default=5.0, help="of each number of callers")
     parser.add_argument("--images", type=_positive(int), default=1, help="of each request")
-    parser.add_argument("--output", type=Path, default=PAGE, help="page to write")
+    parser.add_argument("--output", type=Path, help="page to write; by default docs/triton-sweep.md, or -gpu.md")
     parser.add_argument("--gpu", action="store_true", help="on a GPU: see above for what it needs")
     parser.add_argument("--address", default="", help="host:port of that Triton's HTTP service")
     parser.add_argument("--repository", type=Path, help="folder that it loads from")
