@@ -79,6 +79,7 @@ def resumable_folder(
     key: str,
     inputs: Iterable[Path] = (),
     forget: Callable[[Path], None] | None = None,
+    kept_after: tuple[type[InputError], ...] = (),
 ) -> Iterator[Path]:
     """Like `atomic_folder`, but what a run that was cut left is given to the next run with the same key, to go on with.
 
@@ -92,6 +93,7 @@ def resumable_folder(
         key: hex; a hash of everything that decides what is written.
         inputs: what the block reads; it must not lie in what would be replaced.
         forget: is given what a run with another key left before that is removed.
+        kept_after: errors that are no wrong input here, but a fault that somebody mends: what is done stays.
     Raises:
         InputError: as for `atomic_folder`.
         DependencyError: another process is writing it.
@@ -110,7 +112,8 @@ def resumable_folder(
             yield aside
             _put_in_place(aside, path, marker)
         except BaseException as error:
-            if _holds_files(aside) and (continued or not isinstance(error, InputError)):
+            settled = isinstance(error, InputError) and not isinstance(error, kept_after)
+            if _holds_files(aside) and (continued or not settled):
                 log.warning(
                     "%s is not finished. What is done stays in %s: the same run goes on from there.", path, aside
                 )

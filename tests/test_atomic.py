@@ -4,6 +4,7 @@ import errno
 import socket
 import stat
 import subprocess
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pytest
@@ -135,6 +136,22 @@ def test_wrong_input_leaves_nothing_to_go_on_with(tmp_path: Path) -> None:
         (aside / "half").touch()
         raise InputError("mend it.")
     assert not list(tmp_path.iterdir())
+
+
+def test_a_fault_that_somebody_mends_costs_nothing_of_what_was_done(tmp_path: Path) -> None:
+    def run() -> AbstractContextManager[Path]:
+        return resumable_folder(tmp_path / "out", marker="mark", key="a" * 64, kept_after=(IntegrityError,))
+
+    with pytest.raises(InputError), run() as aside:
+        (aside / "half").touch()
+        raise InputError("mend it.")
+    assert not list(tmp_path.iterdir())
+    with pytest.raises(IntegrityError), run() as aside:
+        (aside / "half").touch()
+        raise IntegrityError("look after the volume.")
+    with run() as aside:
+        assert (aside / "half").is_file()
+        (aside / "mark").touch()
 
 
 def test_a_mistake_in_how_a_run_is_called_again_costs_nothing_of_what_was_done(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ The last two are kept: should the latest be damaged, the one before is gone on f
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import io
 import pickle
@@ -17,12 +18,13 @@ from typing import Any
 import torch
 
 from secondread.atomic import atomic_file
-from secondread.errors import IntegrityError
+from secondread.errors import DependencyError, InputError, IntegrityError
 from secondread.logging import get_logger
 
 _TITLE = b"secondread checkpoint "
 _HEADER_BYTES = len(_TITLE) + 64 + 1  # the digest in hex, and an end of line
 _KEPT = 2
+_NOT_WRITABLE = frozenset({errno.EACCES, errno.EPERM, errno.EROFS})
 
 log = get_logger(__name__)
 
@@ -71,11 +73,22 @@ class CheckpointFolder:
             content: tensors and plain values.
             epoch: whole epochs done.
             step: steps done of the epoch after them.
+        Raises:
+            DependencyError: the volume takes no files any more.
         """
-        self.root.mkdir(parents=True, exist_ok=True)
-        write_checkpoint(self.root / f"checkpoint-{epoch:05d}-{step:07d}.pt", content)
-        for old in self._paths()[:-_KEPT]:
-            old.unlink()
+        try:
+            self.root.mkdir(parents=True, exist_ok=True)
+            write_checkpoint(self.root / f"checkpoint-{epoch:05d}-{step:07d}.pt", content)
+            for old in self._paths()[:-_KEPT]:
+                old.unlink()
+        except (InputError, OSError) as error:
+            reason = error if isinstance(error, OSError) else error.__cause__
+            if not isinstance(reason, OSError) or reason.errno not in _NOT_WRITABLE:
+                raise
+            raise DependencyError(
+                f"cannot write {self.root} any more: {reason.strerror}. Look after the volume, and start the run "
+                "again: it goes on from the last checkpoint."
+            ) from error
 
     def latest(self) -> Any | None:
         """The last whole one; None where there is none at all.

@@ -14,7 +14,7 @@ from secondread.atomic import one_at_a_time, room_in, sha256_file
 from secondread.config.train import TrainConfig
 from secondread.data.engines.journal import resume_key
 from secondread.data.versions.dataset import DatasetVersion
-from secondread.errors import InputError
+from secondread.errors import InputError, IntegrityError
 
 _KEY_DIGITS = 16  # hex digits of a key in a name
 # of a recipe, what says where and how a training runs, and not what comes of it
@@ -40,7 +40,8 @@ def run_folder(beside: Path, storage: str, key: str, *, forget: Callable[[Path],
     """Give the folder of a run, with what an earlier one left in it.
 
     It is removed when the block ends well. After an `InputError`, which the same run would meet again, it is removed
-    too, unless an earlier run left something in it: that is not lost for a mistake in how it was called again.
+    too, unless an earlier run left something in it: that is not lost for a mistake in how it was called again. Nor are
+    hours of checkpoints for an `IntegrityError`, after which somebody looks after the volume.
 
     Args:
         beside: folder whose hidden folder `.work` it is where there is no storage.
@@ -67,11 +68,13 @@ def run_folder(beside: Path, storage: str, key: str, *, forget: Callable[[Path],
         try:
             with room_in(Path(storage)) if storage else nullcontext():  # else it is the output's disk
                 yield work
-        except InputError:
-            if not continued:
-                shutil.rmtree(work)
+        except InputError as error:
+            fault = isinstance(error, IntegrityError) and any(work.iterdir())
+            if not (continued or fault):
+                shutil.rmtree(work, ignore_errors=True)  # what is wrong is the error, not that this cannot be removed
             raise
-        shutil.rmtree(work)
+        # a volume that keeps some file of it costs no model that is whole; the output's own folder is to be without
+        shutil.rmtree(work, ignore_errors=bool(storage))
 
 
 def empty_folder(folder: Path) -> None:

@@ -21,7 +21,7 @@ from secondread import __version__
 from secondread.atomic import resumable_folder, room_in, write_json
 from secondread.config.train import TrainConfig
 from secondread.data.versions.dataset import DatasetVersion, SplitData
-from secondread.errors import DependencyError
+from secondread.errors import DependencyError, IntegrityError
 from secondread.evaluation.card import model_card
 from secondread.evaluation.metrics import overall
 from secondread.evaluation.thresholds import fit_thresholds
@@ -117,7 +117,9 @@ def train(
     key = run_key(dataset, config, weights)
     forget = partial(abandon_trackers, tracking, output=output, storage=config.storage)
     with (
-        resumable_folder(output, marker=CONFIG_FILE, key=key, inputs=[dataset.root], forget=forget) as folder,
+        resumable_folder(
+            output, marker=CONFIG_FILE, key=key, inputs=[dataset.root], forget=forget, kept_after=(IntegrityError,)
+        ) as folder,
         run_folder(folder, config.storage, key, forget=None if resume else forget) as work,
     ):
         with open_tracker(tracking, work, output=output, storage=config.storage) as tracker:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
 from pathlib import Path
@@ -9,7 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from secondread.errors import IntegrityError
+from secondread.errors import DependencyError, IntegrityError
 from secondread.training.checkpoint import CheckpointFolder, read_checkpoint, write_checkpoint
 
 CONTENT = {"epoch": 3, "model": {"weight": torch.arange(6.0).view(2, 3)}, "figures": [{"loss": 0.1}], "best": (1, 2)}
@@ -55,6 +56,23 @@ def test_the_one_before_takes_the_place_of_a_damaged_one(tmp_path: Path, caplog:
     os.truncate(first, 100)
     with pytest.raises(IntegrityError, match=rf"checkpoint {first} is damaged.*--fresh"):
         folder.latest()
+
+
+@pytest.mark.parametrize("code", [errno.EACCES, errno.EROFS])
+@pytest.mark.parametrize("function", ["touch", "unlink", "mkdir"])
+def test_a_volume_that_is_not_writable_any_more_is_a_fault_to_be_mended(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, function: str, code: int
+) -> None:
+    folder = CheckpointFolder(tmp_path / "checkpoints")
+    for epoch in (1, 2):
+        folder.write(CONTENT, epoch=epoch, step=0)
+
+    def refused(*_: object, **__: object) -> None:
+        raise OSError(code, os.strerror(code))
+
+    monkeypatch.setattr(Path, function, refused)
+    with pytest.raises(DependencyError, match=r"cannot write .*/checkpoints any more: .*goes on from the last"):
+        folder.write(CONTENT, epoch=3, step=0)
 
 
 class Harm:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,7 +11,7 @@ import pytest
 
 from secondread.config.train import TrainConfig
 from secondread.data.versions.dataset import DatasetVersion
-from secondread.errors import DependencyError, InputError
+from secondread.errors import DependencyError, InputError, IntegrityError
 from secondread.training.run_folder import run_folder, run_key
 
 KEY = "0123456789abcdef" * 4
@@ -53,6 +55,33 @@ def test_wrong_input_leaves_nothing(tmp_path: Path) -> None:
         (work / "checkpoint").touch()
         raise InputError("a class has no image.")
     assert not list(tmp_path.iterdir())
+
+
+def test_a_fault_of_the_volume_costs_no_checkpoint_of_a_first_run(tmp_path: Path) -> None:
+    with pytest.raises(IntegrityError), run_folder(tmp_path, str(tmp_path / "storage"), KEY) as work:
+        (work / "checkpoint").touch()
+        raise IntegrityError("the weights are not what the training wrote.")
+    with run_folder(tmp_path, str(tmp_path / "storage"), KEY) as work:
+        assert (work / "checkpoint").is_file()
+    with pytest.raises(IntegrityError), run_folder(tmp_path, "", KEY):
+        raise IntegrityError("nothing was done before the dataset could not be read.")
+    assert [path.name for path in tmp_path.iterdir()] == ["storage"]
+
+
+def test_what_cannot_be_removed_hides_no_error_and_costs_no_model(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stale(*_: object, **__: object) -> None:
+        raise OSError(errno.ESTALE, "Stale file handle")
+
+    monkeypatch.setattr(os, "rmdir", stale)
+    with pytest.raises(InputError, match=r"a class has no image"), run_folder(tmp_path, "", KEY):
+        raise InputError("a class has no image.")
+    with run_folder(tmp_path, str(tmp_path / "storage"), KEY) as work:
+        (work / "checkpoint").touch()
+    assert not list(work.iterdir())
+    with pytest.raises(OSError, match="Stale"), run_folder(tmp_path, "", KEY):
+        pass  # nor is a model folder with a rest of it taken for whole
 
 
 def test_two_runs_do_not_share_it(cut: Path, tmp_path: Path) -> None:

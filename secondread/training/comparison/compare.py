@@ -23,7 +23,7 @@ from secondread.config.require import require, require_seed
 from secondread.config.train import TrainConfig
 from secondread.data.engines.journal import resume_key
 from secondread.data.versions.dataset import DatasetVersion
-from secondread.errors import DependencyError, InputError
+from secondread.errors import DependencyError, InputError, IntegrityError
 from secondread.logging import get_logger
 from secondread.progress import track
 from secondread.training.comparison.footprint import watch
@@ -125,7 +125,9 @@ def compare(
     forget = partial(tracked.forget, about, output=output, storage=config.storage)
     with (
         stopped_by_sigterm(),
-        resumable_folder(output, marker=RECORD_FILE, key=key, inputs=inputs, forget=forget) as folder,
+        resumable_folder(
+            output, marker=RECORD_FILE, key=key, inputs=inputs, forget=forget, kept_after=(IntegrityError,)
+        ) as folder,
         tracked.opened(about, folder, output=output, storage=config.storage),
     ):
         jobs = list(_jobs(dataset, retrain_on, config, comparison, folder, tracked))

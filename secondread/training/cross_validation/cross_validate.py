@@ -32,7 +32,7 @@ from secondread.config.train import TrainConfig
 from secondread.data.engines.journal import resume_key
 from secondread.data.versions.dataset import DatasetVersion
 from secondread.data.versions.folds import deal_folds, divided
-from secondread.errors import InputError
+from secondread.errors import InputError, IntegrityError
 from secondread.logging import get_logger
 from secondread.progress import track
 from secondread.training.cross_validation.schedule import Machine, Schedule, schedule
@@ -123,7 +123,9 @@ def cross_validate(
     forget = partial(abandon_trackers, tracking, output=output, storage=config.storage)
     with (
         stopped_by_sigterm(),
-        resumable_folder(output, marker=RECORD_FILE, key=key, inputs=inputs, forget=forget) as folder,
+        resumable_folder(
+            output, marker=RECORD_FILE, key=key, inputs=inputs, forget=forget, kept_after=(IntegrityError,)
+        ) as folder,
         open_tracker(tracking, folder, output=output, storage=config.storage) as tracker,
     ):
         if tracker:
