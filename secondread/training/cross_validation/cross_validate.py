@@ -102,7 +102,8 @@ def cross_validate(
         held-out predictions, intervals by group), and how the images were dealt; with `quantize` also `quantized`, by
         how much the served graphs differ.
     Raises:
-        InputError: the images cannot be dealt so, `start` has learned from them, or a training refuses them.
+        InputError: the images cannot be dealt so, `start` has learned from them or from those of the version's parent,
+            or a training refuses them.
         DependencyError: MLflow does not answer at the start.
         StoppedError: the process was asked to end.
     """
@@ -162,10 +163,11 @@ def _began(start: Path | None, dataset: DatasetVersion, config: TrainConfig) -> 
     opened = open_start(start, dataset, config)
     if opened is None:
         return {}
-    if opened.dataset_version == dataset.content_hash:
+    if opened.dataset_version in (dataset.content_hash, dataset.parent):  # a child has its parent's train images
+        whose = dataset.root if opened.dataset_version == dataset.content_hash else f"the parent of {dataset.root}"
         raise InputError(
-            f"{start} has learned from {dataset.root}, so from images that the folds hold out. Start from weights that "
-            "were learned elsewhere."
+            f"{start} has learned from {whose}, so from images that the folds hold out. Start from weights that were "
+            "learned elsewhere."
         )
     return {"weights_sha256": sha256_file(Path(opened.weights)), "dataset_version": opened.dataset_version}
 

@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -238,8 +239,10 @@ def test_folds_begin_with_weights_that_were_learned_from_other_images(
     assert record["start"]["dataset_version"] == other_dataset.content_hash
 
     leaked = train(dataset, tmp_path / "leaked", barely).model.root
-    with pytest.raises(InputError, match="images that the folds hold out"):
-        cross_validate(dataset, tmp_path / "never", barely, plan, start=leaked)
+    child = replace(dataset, content_hash="0" * 64, parent=dataset.content_hash)  # it has its parent's images
+    for version, whose in ((dataset, str(dataset.root)), (child, f"the parent of {dataset.root}")):
+        with pytest.raises(InputError, match=rf"has learned from {whose}, so from images that the folds hold out"):
+            cross_validate(version, tmp_path / "never", barely, plan, start=leaked)
     assert not (tmp_path / "never").exists()
 
 
