@@ -11,6 +11,7 @@ from secondread.config.require import require, require_seed
 STRATEGIES = ("single", "ddp", "fsdp", "ray", "trainjob")
 AUTO = "auto"
 ACCELERATORS = (AUTO, "cpu", "gpu")
+LEAST_MIXUP_ALPHA = 0.01
 
 
 @dataclass(frozen=True)
@@ -76,8 +77,13 @@ class TrainConfig:
         for name in ("learning_rate", "gradient_clip", "checkpoint_minutes"):
             require(getattr(self, name) > 0, f"{name} must be above 0, not {getattr(self, name)}.")
         counts = ("epochs", "threads", "early_stopping_epochs", "max_failures")
-        for name in (*counts, "weight_decay", "rotate_degrees", "mixup_alpha"):
+        for name in (*counts, "weight_decay", "rotate_degrees"):
             require(getattr(self, name) >= 0, f"{name} must not be negative, not {getattr(self, name)}.")
+        # below, a share takes ever longer to draw, and is next to 0 or 1 all the same
+        require(
+            self.mixup_alpha == 0 or self.mixup_alpha >= LEAST_MIXUP_ALPHA,
+            f"mixup_alpha must be 0, or at least {LEAST_MIXUP_ALPHA}, not {self.mixup_alpha}.",
+        )
         require_seed("seed", self.seed)
         shares = [field.name for field in fields(self) if field.name.endswith("_share")]
         for name in (*shares, "sharpness_radius", "noise_spread", "label_smoothing", "class_balance"):

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional
@@ -201,7 +202,10 @@ def _frame(images: Tensor, config: TrainConfig, generator: torch.Generator) -> T
 
 
 def _beta(alpha: float, generator: torch.Generator) -> float:
-    """One draw from Beta(alpha, alpha). Source: Jöhnk 1964, which is fast for alpha up to 1."""
+    """One draw from Beta(alpha, alpha). Source: Jöhnk 1964 up to 1; above, where that hardly ever ends, numpy's."""
+    if alpha > 1:
+        seed = torch.randint(2**63 - 1, (1,), generator=generator, device=generator.device)
+        return float(np.random.default_rng(int(seed)).beta(alpha, alpha))
     while True:
         u, v = (_uniform(2, 0, 1, generator).double() ** (1 / alpha)).tolist()
         if 0 < u + v <= 1:

@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 import torch
 from scipy.ndimage import gaussian_filter
+from scipy.stats import beta
 
-from secondread.config.train import TrainConfig
+from secondread.config.train import LEAST_MIXUP_ALPHA, TrainConfig
+from secondread.errors import InputError
 from secondread.taxonomy import ClassInfo, Taxonomy
 from secondread.training.augment import Batch, augment, mirror_allowed, mix
 
@@ -182,6 +184,23 @@ def test_erasing_covers_a_rectangle_with_the_mean() -> None:
         assert 3 <= width <= 15
         inside = after[0, rows.min() : rows.max() + 1, columns.min() : columns.max() + 1]
         torch.testing.assert_close(inside, torch.full_like(inside, float(before.mean())), atol=1e-3, rtol=0)
+
+
+@pytest.mark.parametrize("alpha", [LEAST_MIXUP_ALPHA, 0.3, 1, 1.01, 4, 32, 1000])
+def test_images_are_mixed_by_shares_of_the_beta_distribution_however_large_its_alpha(alpha: float) -> None:
+    random, count, classes = generator(5), 4000, torch.eye(8)
+    batch, config = Batch(torch.zeros(8, 1, 1, 1), classes), TrainConfig(mixup_alpha=alpha)
+    # an image whose partner is itself keeps 1
+    shares = np.array([mix(batch, config, random).targets.diagonal().min().item() for _ in range(count)])
+    mean, variance, _, excess = (float(moment) for moment in beta(alpha, alpha).stats("mvsk"))
+    assert abs(shares.mean() - mean) < 4 * np.sqrt(variance / count)
+    assert abs(shares.var() - variance) < 4 * variance * np.sqrt((excess + 2) / count)
+
+
+@pytest.mark.parametrize("alpha", [-0.3, 1e-9, LEAST_MIXUP_ALPHA / 2])
+def test_an_alpha_whose_shares_could_not_be_drawn_is_refused(alpha: float) -> None:
+    with pytest.raises(InputError, match=r"mixup_alpha must be 0, or at least 0\.01, not "):
+        TrainConfig(mixup_alpha=alpha)
 
 
 def test_mixing_blends_images_and_their_classes_alike() -> None:
