@@ -60,7 +60,7 @@ def missing() -> str:
     """Empty where there is such a GPU; else a sentence."""
     import torch
 
-    if torch.cuda.is_available() and torch.cuda.is_bf16_supported():
+    if torch.cuda.is_available() and torch.cuda.is_bf16_supported(including_emulation=False):
         return ""
     return f"needs {NEEDS}, and this machine has none"
 

@@ -79,7 +79,7 @@ def _capabilities() -> Iterator[str]:
     known = torch.cpu.get_capabilities()
     yield f"of the processor: {', '.join(sorted(name for name, there in known.items() if there is True))}"
     if torch.cuda.is_available():
-        yield f"of the GPU: bf16 {'yes' if torch.cuda.is_bf16_supported() else 'no'}"
+        yield f"of the GPU: bf16 {'yes' if torch.cuda.is_bf16_supported(including_emulation=False) else 'no'}"
 
 
 def _output(command: tuple[str, ...]) -> Iterator[str]:

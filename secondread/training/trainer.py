@@ -61,12 +61,13 @@ def parts_for(config: TrainConfig, share: Share) -> TrainerParts:
 
 
 def precision_for(config: TrainConfig, *, cuda: bool) -> str:
-    """`32-true` or `bf16-mixed`. bfloat16 that the processor has no instructions for is slower than float32."""
+    """`32-true` or `bf16-mixed`. bfloat16 that processor or GPU has no instructions for is slower than float32."""
     if config.precision != "auto":
         return config.precision
     capabilities = torch.cpu.get_capabilities()
     on_cpu = capabilities.get("avx512_bf16") or capabilities.get("amx_bf16")
-    return "bf16-mixed" if (torch.cuda.is_bf16_supported() if cuda else on_cpu) else "32-true"
+    there = torch.cuda.is_bf16_supported(including_emulation=False) if cuda else on_cpu
+    return "bf16-mixed" if there else "32-true"
 
 
 def make_trainer(

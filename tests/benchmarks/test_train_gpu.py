@@ -74,8 +74,14 @@ def test_the_time_to_an_accuracy_is_that_of_the_epochs_up_to_it(
 
 
 def test_a_machine_without_a_gpu_is_told_what_is_needed(monkeypatch: pytest.MonkeyPatch) -> None:
+    needs = "needs a GPU that torch computes bf16 on (CUDA or ROCm), and this machine has none"
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    assert train_gpu.missing() == "needs a GPU that torch computes bf16 on (CUDA or ROCm), and this machine has none"
+    assert train_gpu.missing() == needs
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
-    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda: True)
-    assert train_gpu.missing() == ""
+    for has_instructions, said in ((False, needs), (True, "")):
+        monkeypatch.setattr(
+            torch.cuda,
+            "is_bf16_supported",
+            lambda including_emulation=True, computes=has_instructions: including_emulation or computes,
+        )
+        assert train_gpu.missing() == said

@@ -34,6 +34,16 @@ def test_bf16_is_chosen_where_the_processor_computes_with_it(monkeypatch: pytest
     assert precision_for(TrainConfig(precision="32-true"), cuda=False) == "32-true"
 
 
+def test_bf16_that_a_gpu_only_emulates_is_not_chosen(monkeypatch: pytest.MonkeyPatch) -> None:
+    for has_instructions, expected in ((True, "bf16-mixed"), (False, "32-true")):
+        monkeypatch.setattr(
+            torch.cuda,
+            "is_bf16_supported",
+            lambda including_emulation=True, computes=has_instructions: including_emulation or computes,
+        )
+        assert precision_for(TrainConfig(), cuda=True) == expected
+
+
 def test_a_tracker_learns_recipe_architecture_and_data(
     dataset: DatasetVersion, quick: Callable[..., TrainConfig]
 ) -> None:
