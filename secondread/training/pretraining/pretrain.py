@@ -19,10 +19,11 @@ from secondread.cpus import cpu_limit
 from secondread.data.manifest import SPLITS
 from secondread.data.unlabelled import Pixels, read_unlabelled
 from secondread.data.versions.dataset import DatasetVersion, SplitData
-from secondread.errors import StoppedError
+from secondread.errors import DependencyError, StoppedError
 from secondread.logging import get_logger
 from secondread.training.batches import Share, train_batches
 from secondread.training.fit import architecture_for
+from secondread.training.memory import is_out_of_memory
 from secondread.training.pretraining.folder import PRETRAINED_FILE, Pretrained
 from secondread.training.pretraining.masked import MaskedImages
 from secondread.training.sharded import whole_state
@@ -62,6 +63,7 @@ def pretrain(
     Raises:
         InputError: there is no such preset, or a place has no image that can be read.
         StoppedError: the process was asked to end; nothing is written.
+        DependencyError: memory ran out.
     """
     images = _images(dataset, read_unlabelled(unlabelled, dataset.preprocessing))
     with atomic_folder(output, marker=PRETRAINED_FILE, inputs=[dataset.root]) as folder:
@@ -122,6 +124,13 @@ def _fit(dataset: DatasetVersion, images: Pixels, config: PretrainConfig) -> Mas
             trainer.fit(module, batches)
     except SystemExit:  # Lightning's answer to SIGTERM and to Ctrl-C
         raise StoppedError("pre-training was stopped. The same command, run again, begins anew.") from None
+    except (RuntimeError, MemoryError) as error:
+        if not is_out_of_memory(error):
+            raise
+        less = f"Set pretrain.batch_size={config.batch_size // 2}" if config.batch_size > 3 else "Take a smaller preset"
+        raise DependencyError(
+            f"out of memory with {config.batch_size} images a step. {less}, or pre-train where there is more memory."
+        ) from error
     finally:
         torch.set_num_threads(before)
     return module

@@ -20,7 +20,7 @@ from secondread.cli.main import app
 from secondread.config.pretrain import PretrainConfig
 from secondread.config.train import TrainConfig
 from secondread.data.versions.dataset import DatasetVersion
-from secondread.errors import InputError, IntegrityError, StoppedError
+from secondread.errors import DependencyError, InputError, IntegrityError, StoppedError
 from secondread.training.pretraining.folder import PRETRAINED_FILE, read_pretrained
 from secondread.training.pretraining.masked import MaskedImages
 from secondread.training.pretraining.pretrain import pretrain
@@ -54,6 +54,35 @@ def test_one_that_is_asked_to_end_says_so_and_leaves_nothing(
 ) -> None:
     monkeypatch.setattr(MaskedImages, "on_train_epoch_end", lambda _: os.kill(os.getpid(), signal.SIGTERM))
     with pytest.raises(StoppedError, match=r"pre-training was stopped\. The same command, run again, begins anew"):
+        pretrain(dataset, tmp_path / "weights", QUICK)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("error", "told", "message"),
+    [
+        (
+            torch.OutOfMemoryError("CUDA out of memory."),
+            DependencyError,
+            r"16 images a step\. Set pretrain\.batch_size=8,",
+        ),
+        (MemoryError(), DependencyError, r"16 images a step\. Set pretrain\.batch_size=8,"),
+        (RuntimeError("shapes differ"), RuntimeError, "shapes differ"),
+    ],
+)
+def test_too_little_memory_says_what_to_set(
+    dataset: DatasetVersion,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    error: Exception,
+    told: type[Exception],
+    message: str,
+) -> None:
+    def broken(*_: object) -> None:
+        raise error
+
+    monkeypatch.setattr(MaskedImages, "training_step", broken)
+    with pytest.raises(told, match=message):
         pretrain(dataset, tmp_path / "weights", QUICK)
     assert not list(tmp_path.iterdir())
 
