@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
 from typing import Any, TypeVar, get_args, get_origin, get_type_hints
@@ -41,8 +42,10 @@ def _typed(value: Any, hint: Any, name: str) -> Any:
     """The value in the field's own type: JSON has lists for tuples, and a pipeline's parameters have 12.0 for 12.
 
     Raises:
-        InputError: the value is of another type.
+        InputError: the value is of another type, or infinite or not a number, as JSON's `Infinity` and `NaN` are.
     """
+    if isinstance(value, float):
+        require(math.isfinite(value), f"{name} must be a finite number, not {value}.")
     if is_dataclass(hint) and isinstance(hint, type) and not isinstance(value, hint):
         require(isinstance(value, Mapping), f"{name} must be a mapping of settings, not {value!r}: set {name}.FIELD.")
         return from_mapping(hint, value, stage=name)

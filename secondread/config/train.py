@@ -31,7 +31,9 @@ class TrainConfig:
     warmup_share: float = 0.1
     label_smoothing: float = 0.1  # share of the target spread over all classes: labels mined from reports are noisy
     class_balance: float = 0.5  # exponent of inverse class frequency in the loss; 0: as they come, 1: all classes alike
-    gradient_clip: float = 1.0  # norm that a step's gradient is cut to, so that no odd batch undoes many steps
+    gradient_clip: float = (
+        1.0  # norm that a step's gradient is cut to, so that no odd batch undoes many steps; 1e9 cuts none
+    )
     move_share: float = 0.8  # share of images that are rotated, zoomed and shifted; the others look as they will in use
     rotate_degrees: float = 10.0  # degrees either way; more than a patient stands askew
     zoom_share: float = 0.15  # share of the size, either way: patients and distances to the detector differ

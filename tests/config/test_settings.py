@@ -11,8 +11,10 @@ from secondread.config.evaluate import EvaluateConfig
 from secondread.config.gate import GateConfig
 from secondread.config.mapping import from_mapping
 from secondread.config.preprocess import PreprocessConfig
+from secondread.config.pretrain import PretrainConfig
 from secondread.config.quantize import QuantizeConfig
 from secondread.config.register import RegisterConfig
+from secondread.config.settings import parse_settings
 from secondread.config.train import TrainConfig
 from secondread.errors import InputError
 
@@ -47,6 +49,18 @@ def test_numbers_of_a_pipeline_and_lists_of_json_take_the_fields_type() -> None:
 def test_a_value_of_another_type_is_refused(value: object) -> None:
     with pytest.raises(InputError, match=r"^preprocess\.image_size must be of type int, not "):
         from_mapping(PreprocessConfig, {"image_size": value})
+
+
+@pytest.mark.parametrize("text", ["Infinity", "-Infinity", "NaN", "1e400"])
+def test_a_number_that_is_not_finite_is_refused_in_every_configuration(text: str) -> None:
+    """JSON, as Python reads it, has them; what is written of a run could not hold them."""
+    said = r" must be a finite number, not (-?inf|nan)\.$"
+    with pytest.raises(InputError, match=rf"^train\.gradient_clip{said}"):
+        from_mapping(TrainConfig, parse_settings([f"train.gradient_clip={text}"])["train"])
+    with pytest.raises(InputError, match=rf"^pretrain\.learning_rate{said}"):
+        from_mapping(PretrainConfig, {"learning_rate": float(text)})
+    with pytest.raises(InputError, match=rf"^latency_p99_ms_below{said}"):
+        from_mapping(GateConfig, {"latency_p99_ms_below": float(text)}, stage="")
 
 
 def test_a_setting_is_named_as_it_was_given() -> None:
