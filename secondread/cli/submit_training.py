@@ -38,7 +38,8 @@ def submit(
     from secondread.config.train import TrainConfig
     from secondread.training.submit import JobServer, Order
 
-    from_mapping(TrainConfig, {"name": name, **parse_settings(settings)["train"], "strategy": "ray"})  # refused here
+    given = parse_settings(settings, ("train",))["train"]
+    from_mapping(TrainConfig, {"name": name, **given, "strategy": "ray"})  # refused here
     order = Order(data=data, output=output, name=name, settings=settings, start=start, resume=resume)
     server = JobServer.connect(address)
     job = server.submit(order, os.environ)

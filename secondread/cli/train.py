@@ -63,7 +63,7 @@ def train(
         tags=run_tags(version, environment),
         dataset=TrackedDataset(version, str(data.resolve())),
     )
-    config = from_mapping(TrainConfig, {"name": name, **parse_settings(settings)["train"]})
+    config = from_mapping(TrainConfig, {"name": name, **parse_settings(settings, ("train",))["train"]})
     result = run(version, output, config, tracking=tracking, resume=resume, start=start)
     Origin(result.run_id, artifacts=output.name).write(output)
     if json:

@@ -86,6 +86,9 @@ CASES = {
         ["--data={data}", "--set=train.strategy=ddp", "--set=train.nodes=2"], {}, WRONG_INPUT, "trains on one machine"
     ),
     "a setting that is none": (["--data={data}", "--set=train.lr=1"], {}, WRONG_INPUT, "train has no setting lr"),
+    "a setting of another stage": (
+        ["--data={data}", "--set=preprocess.image_size=224"], {}, WRONG_INPUT, "with a stage of train."
+    ),
 }  # fmt: skip
 
 

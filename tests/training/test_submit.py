@@ -5,7 +5,9 @@ from __future__ import annotations
 import shlex
 
 import pytest
+from typer.testing import CliRunner
 
+from secondread.cli.main import app
 from secondread.errors import DependencyError, InputError
 from secondread.training.submit import JobServer, Order, variables_for
 
@@ -46,6 +48,14 @@ def test_no_word_of_the_user_is_a_command() -> None:
 def test_what_the_cluster_could_not_do_is_refused(settings: dict[str, object], message: str) -> None:
     with pytest.raises(InputError, match=message):
         Order(**{"data": "/mnt/a", "output": "/mnt/b", **settings})  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("setting", ["preprocess.image_size=224", "train.lr=1", "train.gradient_clip=Infinity"])
+def test_a_setting_that_the_training_would_refuse_is_refused_before_it_is_sent(setting: str) -> None:
+    nobody = "http://127.0.0.1:9"
+    arguments = ["train", "submit", "--address", nobody, "--data", "/mnt/a", "--output", "/mnt/b", "--set", setting]
+    told = CliRunner().invoke(app, arguments)
+    assert isinstance(told.exception, InputError)
 
 
 def test_only_what_is_no_secret_goes_along() -> None:
