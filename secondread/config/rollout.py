@@ -50,11 +50,6 @@ class StageConfig:
         require(ordered, f"seconds_at_least of stage {self.name} must not be {most}.")
 
     @property
-    def weights(self) -> tuple[int, int]:
-        """Percent of the traffic that the stable and the new version answer; together 100."""
-        return 100 - self.traffic_percent, self.traffic_percent
-
-    @property
     def has_requests(self) -> bool:
         """Whether the new version gets any, answered or mirrored."""
         return bool(self.traffic_percent or self.mirror_percent)

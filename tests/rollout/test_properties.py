@@ -130,12 +130,11 @@ def test_nothing_goes_on_while_a_limit_is_exceeded_or_a_person_has_paused_it(
 
 @settings(max_examples=60, deadline=None)
 @given(rollouts)
-def test_stages_are_taken_one_by_one_and_weights_sum_to_100(
+def test_stages_are_taken_one_by_one(
     rollout: list[tuple[RolloutState, list[Observation], float, Decision]],
 ) -> None:
     stage, ended = 0, False
     for state, _, _, decision in rollout:
-        assert sum(stage_of(POLICY, state).weights) == 100
         assert state.stage == stage
         assert not ended or decision.action is Action.HOLD
         stage += decision.action is Action.ADVANCE
@@ -157,12 +156,3 @@ def test_the_rollouts_that_are_drawn_get_to_their_end() -> None:
         *[Action.ADVANCE] * 3,
         Action.PROMOTE,
     ]
-
-
-@settings(max_examples=60, deadline=None)
-@given(st.lists(st.integers(0, 100), min_size=1, max_size=6))
-def test_weights_sum_to_100_in_any_policy(percents: list[int]) -> None:
-    stages = [
-        StageConfig(str(at), traffic_percent=each, checks=("any",)) for at, each in enumerate([*sorted(percents), 100])
-    ]
-    assert {sum(stage.weights) for stage in RolloutConfig(stages=tuple(stages)).stages} == {100}

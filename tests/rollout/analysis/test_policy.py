@@ -33,7 +33,7 @@ def test_the_shipped_policy_states_every_setting_with_its_unit_and_a_reason() ->
 def test_the_seeds_rules_are_the_defaults() -> None:
     triggers, stages = RolloutConfig().triggers, RolloutConfig().stages
     assert (triggers.latency_ms_above, triggers.latency_seconds, triggers.errors_above) == (500, 300, 0.01)
-    assert [stage.weights for stage in stages] == [(100, 0), (100, 0), (90, 10), (75, 25), (50, 50), (0, 100)]
+    assert [stage.traffic_percent for stage in stages] == [0, 0, 10, 25, 50, 100]
 
 
 def test_the_limit_of_latency_is_a_bound_of_the_histogram_that_is_served() -> None:

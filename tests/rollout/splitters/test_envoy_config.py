@@ -31,12 +31,16 @@ def groups(document):
     ]
 
 
-@given(st.integers(0, 100))
-def test_weights_sum_to_a_hundred_whatever_the_share(percent: int) -> None:
-    for protocol, shares in zip(("grpc", "rest"), groups(routes(3, 4, percent, mirrored=False)), strict=True):
+@given(st.integers(0, 100), st.booleans())
+def test_weights_sum_to_a_hundred_whatever_the_share(percent: int, mirrored: bool) -> None:
+    mirrored = mirrored and not percent
+    for protocol, shares in zip(("grpc", "rest"), groups(routes(3, 4, percent, mirrored=mirrored)), strict=True):
         wanted = {f"version-3-{protocol}": 100 - percent, f"version-4-{protocol}": percent}
         assert shares["split"] == {name: weight for name, weight in wanted.items() if weight}
-        assert sum(shares["split"].values()) == 100
+        for group in shares.values():  # what is mirrored is nobody's share
+            assert sum(group.values()) == 100
+    for shares in groups(routes(3, None, 0, mirrored=False)):
+        assert [sum(group.values()) for group in shares.values()] == [100, 100]
 
 
 @given(st.integers(0, 100))
