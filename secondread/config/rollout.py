@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, fields
 
 from secondread.config.require import require
 
+CHECKS = ("load_test", "conformance")  # those that there are
 _HOUR = 3600.0
 
 
@@ -21,12 +22,9 @@ class StageConfig:
 
     name: str = ""  # unique among the stages
     traffic_percent: int = 0  # of requests that the new version answers; the stable one answers the others
-    mirror_percent: int = (
-        0  # of requests that it is sent as well and whose answers are dropped; only where it answers none
-    )
-    checks: tuple[
-        str, ...
-    ] = ()  # names of what must have passed, such as a load test; none of traffic's stages needs one
+    # Of requests that it is sent as well and whose answers are dropped: all, 100, or none. Only where it answers none.
+    mirror_percent: int = 0
+    checks: tuple[str, ...] = ()  # of CHECKS, what must have passed; none of traffic's stages needs one
     # Watched with enough data, at least: half an hour sees Triton, caches and garbage collection at their usual work.
     seconds_at_least: float = 1800.0
     # Of the new version, at least: with fewer, 1 point more failures than the stable version's cannot be ruled out.
@@ -40,6 +38,12 @@ class StageConfig:
         for name in ("traffic_percent", "mirror_percent"):
             percent = getattr(self, name)
             require(0 <= percent <= 100, f"{name} of stage {self.name} must be from 0 to 100, not {percent}.")
+        whole = self.mirror_percent in (0, 100)
+        most = "requests are mirrored all or none"
+        require(whole, f"mirror_percent of stage {self.name} must be 0 or 100, not {self.mirror_percent}: {most}.")
+        unknown = [name for name in self.checks if name not in CHECKS]
+        known = f"there are {', '.join(CHECKS)}"
+        require(not unknown, f"checks of stage {self.name} names {', '.join(unknown)}, which is none: {known}.")
         alone = not (self.traffic_percent and self.mirror_percent)
         require(alone, f"mirror_percent of stage {self.name} must be 0, since the stage answers traffic itself.")
         purpose = bool(self.traffic_percent or self.mirror_percent or self.checks)

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from secondread.child import Child, answer
 from secondread.config.loadtest import LoadTestConfig
 from secondread.config.mapping import from_mapping
+from secondread.config.rollout import CHECKS
 from secondread.errors import DependencyError
 from secondread.rollout.controller.controller import Checked
 from secondread.rollout.splitters.splitter import Side
@@ -21,7 +22,7 @@ from secondread.rollout.splitters.splitter import Side
 if TYPE_CHECKING:
     from secondread.tracking.registry import RegisteredVersion
 
-LOAD_TEST, CONFORMANCE = "load_test", "conformance"
+LOAD_TEST, CONFORMANCE = CHECKS
 PAGE_FILE = "loadtest.html"
 
 

@@ -101,7 +101,7 @@ def test_the_decision_of_a_phase_is_its_own_however_late_one_asks(tmp_path: Path
 def test_stages_with_other_names_are_told_by_what_the_version_gets(tmp_path: Path) -> None:
     named = RolloutConfig(
         stages=(
-            StageConfig("a", mirror_percent=50),
+            StageConfig("a", mirror_percent=100),
             StageConfig("b", checks=("load_test",)),  # after the mirrored one: both end with the first share
             StageConfig("c", traffic_percent=100),
         )
