@@ -164,6 +164,8 @@ def _passed(stage: StageConfig, windows: Sequence[Observation], comparisons: Seq
     if not stage.has_requests:
         return f"Stage {stage.name} is passed: {', '.join(stage.checks)}."
     told = _all([each for each in comparisons if each.verdict is Verdict.WITHIN]) or "no limit was exceeded"
+    if any(window.canary and window.canary.restarts is None for window in windows):
+        told += "; restarts of its servers are not known"
     watched = f"{requests_of_new(windows):,.0f} requests in {watched_seconds(windows):,.0f} s"
     return f"Stage {stage.name} is passed with {watched}: {told}."
 

@@ -99,7 +99,7 @@ class Side:
         readings: of its readings that a physician looked at, how many were not shared.
         drift: each statistic of `secondread_drift`.
         ready: whether its servers are.
-        restarts: of its servers, since it was deployed.
+        restarts: of its servers, since it was deployed; a splitter of a cluster does not know them.
         problem: why one of them ended or does not answer, where that is known; one line.
     """
 

@@ -70,7 +70,8 @@ def _unready(config: TriggerConfig, seen: Sequence[Observation]) -> Iterator[Tri
 
 
 def _restarts(config: TriggerConfig, seen: Sequence[Observation]) -> Iterator[Trigger]:
-    count = max((window.canary.restarts or 0.0 for window in seen if window.canary), default=0.0)
+    known = [window.canary.restarts for window in seen if window.canary and window.canary.restarts is not None]
+    count = max(known, default=0.0)
     if count > config.restarts_above:
         times = "once" if count == 1 else f"{count:.0f} times"
         what = f"servers of the new version restarted {times}, more than {config.restarts_above}{_because(seen)}"

@@ -52,7 +52,8 @@ class Watch:
             found = None
             if stage.has_requests:
                 found = observe_side(self._config, plan.name, str(version), start=start, end=end)
-            return replace(found or Side(), ready=side.ready, restarts=float(side.restarts), problem=side.problem)
+            restarts = None if side.restarts is None else float(side.restarts)
+            return replace(found or Side(), ready=side.ready, restarts=restarts, problem=side.problem)
 
         stable = seen(plan.stable, there.stable)
         canary = seen(plan.candidate, there.candidate) if there.candidate else None

@@ -26,14 +26,14 @@ class Side:
         storage_uri: of what it serves.
         ready: whether it answers.
         problem: why it does not, where that is known; one line.
-        restarts: how often it ended by itself and was started again, where that is known.
+        restarts: how often it ended by itself and was started again; None where that is not known.
         url, grpc_url: where it alone is asked, whatever the split; empty where that is not known.
     """
 
     storage_uri: str
     ready: bool
     problem: str = ""
-    restarts: int = 0
+    restarts: int | None = None
     url: str = ""
     grpc_url: str = ""
 

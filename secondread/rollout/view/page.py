@@ -135,6 +135,6 @@ def _limits(policy: RolloutConfig) -> list[str]:
         for each in triggers.drift
     ]
     found.append(f"it is not ready for {duration(triggers.unready_seconds)}")
-    found.append(f"its servers restart more than {triggers.restarts_above} times")
+    found.append(f"its servers restart more than {triggers.restarts_above} times, where that is known")
     found.append("it is shown to be worse than the stable version, of the same images at the same time")
     return found

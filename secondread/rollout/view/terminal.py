@@ -170,6 +170,7 @@ def _figures(window: Observation) -> Iterator[tuple[str, str, str]]:
     mirrored = ", mirrored" if split and split.mirrored and new.total else ""
     yield "requests", count(stable.total), count(new.total) + mirrored
     yield "ready", _ready(stable), _ready(new)
+    yield "restarts", count(stable.restarts), count(new.restarts)
     told: dict[str, Callable[[Side], str]] = {
         "failed": lambda side: share(side.failed, side.total),
         "P50": lambda side: _milliseconds(side.seconds, 0.5),

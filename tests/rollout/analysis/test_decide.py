@@ -116,6 +116,14 @@ def _scaled(wrong: dict[str, Any]) -> dict[str, Any]:
     return {name: value * 10 if name in ("slow", "failed") else value for name, value in wrong.items()}
 
 
+@pytest.mark.parametrize("known", [True, False])
+def test_a_stage_that_is_passed_says_where_restarts_are_not_known(known: bool) -> None:
+    well = [changed(each, **({} if known else {"restarts": None})) for each in of_stage(POLICY.stages[-1], 60)]
+    decision = looks(well, state=in_stage("full"))[-1]
+    assert decision.action is Action.PROMOTE
+    assert ("no limit was exceeded; restarts of its servers are not known" in decision.reason) is not known
+
+
 def test_a_limit_that_is_not_exceeded_for_long_enough_holds() -> None:
     bad = [*of_stage(POLICY.stages[-1], 38), window(38, percent=100, canary=side(10_000, failed=200))]
     decision = look(bad, state=in_stage("full"))

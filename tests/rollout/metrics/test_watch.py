@@ -52,7 +52,7 @@ def test_both_versions_are_asked_for_and_who_splits_says_who_is_ready(
     assert seen.canary
     assert {part for query, _ in prometheus.asked for part in ("3", "4") if f'version="{part}"' in query} == {"3", "4"}
     assert seen.stable.requests == seen.canary.requests == {"200": 97.5, "503": 2.0}
-    assert (seen.stable.ready, seen.stable.restarts, seen.stable.problem) == (True, 0, "")
+    assert (seen.stable.ready, seen.stable.restarts, seen.stable.problem) == (True, None, "")  # what is not said
     assert (seen.canary.ready, seen.canary.restarts, seen.canary.problem) == (False, 2, "it ran out of memory")
 
 
@@ -64,7 +64,7 @@ def test_where_prometheus_is_gone_what_the_splitter_knows_is_still_seen(promethe
 
 
 def test_a_stage_without_requests_asks_nobody_for_figures(config: ObserveConfig, prometheus: Answers) -> None:
-    assert look(Watch(config, Splitter()), STAGING).canary == observations.Side(ready=True, restarts=0)
+    assert look(Watch(config, Splitter()), STAGING).canary == observations.Side(ready=True, restarts=None)
     assert not prometheus.asked
 
 

@@ -35,6 +35,8 @@ def test_lines_are_read_in_their_order_and_one_that_was_not_ended_is_written_ove
 def test_not_known_is_not_zero() -> None:
     unknown, none = Side(), Side(requests={}, out_of_distribution=0.0, restarts=0.0)
     assert unknown != none
+    assert from_line(b'{"ready":true,"restarts":0.0}', Side).restarts == 0.0  # as records have it that were kept before
+    assert from_line(b'{"ready":true,"restarts":null}', Side).restarts is None
     assert unknown.total is unknown.failed is unknown.refused is unknown.images is None
     assert (none.total, none.failed) == (0.0, 0.0)
 

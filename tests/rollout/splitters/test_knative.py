@@ -76,6 +76,7 @@ def test_a_trial_is_these_patches(
         read = splitter.read()
         assert (read.candidate_percent, read.stable_percent) == (percent, 100 - percent)
         assert (read.stable.storage_uri, read.candidate.digest) == (STABLE, CANDIDATE.digest)
+        assert (read.stable.restarts, read.candidate.restarts) == (None, None)  # nobody here sees its pods
     sent = deepcopy(api.objects[ISVC])
     del sent["metadata"]["resourceVersion"], sent["status"]
     sent["spec"]["predictor"]["model"].setdefault("name", "")

@@ -126,6 +126,7 @@ def test_a_candidate_can_be_asked_alone(api: KubernetesApi, splitter: KServeCana
         "http://secondread-v4-predictor.site",
         "secondread-v4-predictor.site:8081",
     )
+    assert tried.restarts is None  # nobody here sees its pods
 
 
 def test_acting_twice_changes_nothing(api: KubernetesApi, splitter: KServeCanarySplitter) -> None:

@@ -65,6 +65,7 @@ def test_both_versions_stand_beside_each_other(carried: Run, world: Watched) -> 
     text = shown(carried(1, first=4))
     assert row(text, "share of the answers") == ["90.00 %", "10.00 %"]
     assert row(text, "requests") == ["9,000", "1,000"]
+    assert row(text, "restarts") == ["0", "0"]
     assert row(text, "failed") == ["0.00 %", "2.00 %"]
     assert row(text, "P50") == ["27.8 ms", "28.5 ms"]
     assert row(text, "P99") == ["95 ms", "750 ms"]
@@ -75,7 +76,7 @@ def test_both_versions_stand_beside_each_other(carried: Run, world: Watched) -> 
 def test_what_is_not_known_is_said_to_be_so_and_is_no_zero(carried: Run, world: Watched) -> None:
     world.dark = (3,)
     text = shown(carried(4))
-    for name in ("requests", "failed", "P50", "P99", "out of distribution", "read most often as", "ready"):
+    for name in ("requests", "failed", "P50", "P99", "out of distribution", "read most often as", "ready", "restarts"):
         assert row(text, name) == ["not known", "not known"]
 
 
