@@ -14,7 +14,7 @@ from secondread.rollout.analysis.decision import Action, Decision
 from secondread.rollout.analysis.observations import Observation, Side, Split
 from secondread.rollout.analysis.state import RolloutState, stage_of
 from secondread.rollout.analysis.triggers import triggers
-from secondread.rollout.analysis.windows import judged, watched_seconds
+from secondread.rollout.analysis.windows import in_order, judged, watched_seconds
 from secondread.rollout.record.log import from_line, to_line
 from tests.rollout.seen import MINUTE, side
 
@@ -87,8 +87,8 @@ def run(kinds: Sequence[str]) -> list[tuple[RolloutState, list[Observation], flo
 
 
 def of_stage(state: RolloutState, observations: Sequence[Observation], now: float) -> list[Observation]:
-    """What was seen in the stage, and not in the future."""
-    return [each for each in observations if each.start >= state.since and each.end <= now]
+    """What was seen in the stage, and not in the future, by a clock that was not set back since."""
+    return [each for each in in_order(observations) if each.start >= state.since and each.end <= now]
 
 
 rollouts = st.lists(events, min_size=20, max_size=60).map(run)
