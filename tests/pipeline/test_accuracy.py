@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from secondread.atomic import read_json
 from secondread.config.ingest import IngestConfig
 from secondread.config.preprocess import PreprocessConfig
 from secondread.config.train import TrainConfig
@@ -36,7 +37,14 @@ def test_radiography_4_on_test_of_three_splits(shared_data: Path, tmp_path: Path
             root=str(tmp_path / "models"),
             preprocess={"split_seed": seed},
         )
-        found.append(run_training(pipeline_arguments(settings), home=tmp_path).metrics)
+        run = run_training(pipeline_arguments(settings), home=tmp_path)
+        found.append(run.metrics)
+        evaluation = read_json(Path(run.report).parent / "evaluation.json")
+        strange = evaluation["evidence"]["not_my_field"]
+        assert strange["together"]["share"] >= 0.9
+        assert strange["own"]["low"] <= 0.05  # 160 films cannot prove it, but disprove it
+        perfect = evaluation["calibration"]["ece_if_calibrated"]
+        assert run.metrics["ece"]["value"] <= max(0.03, perfect["high"])
     assert statistics.mean(metrics["accuracy"]["value"] for metrics in found) >= 0.88
     assert statistics.mean(metrics["auroc_macro"]["value"] for metrics in found) >= 0.975
 
