@@ -48,6 +48,7 @@ from secondread.training.record import training_record
 from secondread.training.run_folder import empty_folder, run_folder, run_key
 from secondread.training.scaling import fit_scaling
 from secondread.training.start import Start, open_start
+from secondread.training.strategies.interrupted import stopped_by_sigterm
 from secondread.training.strategies.job import Job
 from secondread.training.strategies.strategy import fit_with_strategy
 from secondread.training.tracked import abandon_trackers, open_tracker, tell_end, tell_start
@@ -78,6 +79,7 @@ class TrainResult:
     run_id: str
 
 
+@stopped_by_sigterm()
 def train(
     dataset: DatasetVersion,
     output: Path,

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+from mlflow import MlflowClient
 from safetensors.torch import load_file
 
 from secondread.config.ingest import IngestConfig
@@ -20,6 +21,7 @@ from secondread.data.ingest import ingest
 from secondread.data.versions.dataset import DatasetVersion
 from secondread.data.versions.version import write_dataset_version
 from secondread.model.vit import PRESETS, preset_for
+from secondread.training.module import Classifier
 from secondread.training.train import train
 
 SETTINGS = {
@@ -34,9 +36,9 @@ GONE_ON = re.compile(r"going on where a run was cut: epoch \d+ of 8")
 class Training:
     """A `secondread train` that runs."""
 
-    def __init__(self, dataset: DatasetVersion, output: Path, **settings: object) -> None:
+    def __init__(self, dataset: DatasetVersion, output: Path, *, before: str = "", **settings: object) -> None:
         chosen = [f"--set=train.{name}={json.dumps(value)}" for name, value in {**SETTINGS, **settings}.items()]
-        begin = "from secondread.cli.main import main; main()"
+        begin = f"{before}from secondread.cli.main import main; main()"
         command = [sys.executable, "-c", begin, "train", "--data", str(dataset.root), "--output", str(output)]
         environment = {name: value for name, value in os.environ.items() if name != "MLFLOW_TRACKING_URI"}
         self.process = psutil.Popen(
@@ -50,9 +52,13 @@ class Training:
 
     def wait_for_epoch(self, number: int) -> None:
         """Read what it says until that epoch is over."""
+        self.wait_for(f": epoch {number} of ")
+
+    def wait_for(self, words: str) -> None:
+        """Read what it says until a line has these words."""
         for line in self.process.stderr:
             self.lines.append(line)
-            if f": epoch {number} of " in line:
+            if words in line:
                 return
         raise AssertionError("".join(self.lines))
 
@@ -87,6 +93,35 @@ def test_a_training_that_was_killed_goes_on_to_the_same_bits(dataset: DatasetVer
     assert second.end() == 0
     assert GONE_ON.search("".join(second.lines))
     assert made(tmp_path / "model") == made(tmp_path / "whole")
+
+
+def test_one_that_is_asked_to_end_after_its_last_step_says_so_and_goes_on(
+    dataset: DatasetVersion, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waiting = """
+import sys, threading
+import secondread.training.train as module
+def export(*_):
+    print("exporting", file=sys.stderr, flush=True)
+    threading.Event().wait(60)
+module.export_onnx = export
+"""
+    asked = Training(dataset, tmp_path / "model", before=waiting, epochs=2)
+    asked.wait_for("exporting")
+    asked.process.terminate()
+    assert asked.end() == 3
+    said = "error: training was stopped by SIGTERM. The same command, run again, goes on from what is done.\n"
+    assert asked.lines[-1] == said
+    assert "Traceback" not in "".join(asked.lines)
+
+    client = MlflowClient(f"sqlite:///{tmp_path}/home/mlflow/mlflow.db")
+    experiment = client.get_experiment_by_name("secondread")
+    assert experiment is not None
+    assert [run.info.status for run in client.search_runs([experiment.experiment_id])] == ["KILLED"]
+
+    monkeypatch.setattr(Classifier, "training_step", lambda *_: pytest.fail("no step is done again"))
+    config = TrainConfig(**{**SETTINGS, "epochs": 2})  # type: ignore[arg-type]
+    assert train(dataset, tmp_path / "model", config).metrics["epochs"] == 2
 
 
 @pytest.mark.full

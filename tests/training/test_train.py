@@ -17,7 +17,7 @@ from sklearn.metrics import accuracy_score, roc_auc_score
 
 from secondread.config.train import TrainConfig
 from secondread.data.versions.dataset import DatasetVersion
-from secondread.errors import DependencyError
+from secondread.errors import DependencyError, IntegrityError
 from secondread.model.folder import ModelFolder
 from secondread.model.session import GraphSession
 from secondread.model.training_record import TrainingRecord
@@ -196,6 +196,26 @@ def test_memory_that_runs_out_after_the_training_costs_none_of_it(
     monkeypatch.setattr(Classifier, "training_step", full)
     result = train(dataset, tmp_path / "model", quick(epochs=1, explain=False))  # as it was advised to
     assert result.model.explain_path() is None
+
+
+@pytest.mark.parametrize("storage", ["", "volume"])
+def test_a_fault_of_the_volume_after_the_training_costs_none_of_it(
+    dataset: DatasetVersion,
+    quick: Callable[..., TrainConfig],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    storage: str,
+) -> None:
+    def damaged(*_: object) -> None:
+        raise IntegrityError("train.npy is damaged.")
+
+    config = quick(epochs=1, storage=str(tmp_path / storage) if storage else "")
+    with monkeypatch.context() as patch:
+        patch.setattr(module, "export_onnx", damaged)
+        with pytest.raises(IntegrityError):
+            train(dataset, tmp_path / "model", config)
+    monkeypatch.setattr(Classifier, "training_step", damaged)
+    assert train(dataset, tmp_path / "model", config).metrics["epochs"] == 1
 
 
 def test_a_run_that_was_cut_in_its_last_moment_leaves_no_file_that_the_next_would_not_write(

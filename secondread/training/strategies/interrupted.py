@@ -1,4 +1,4 @@
-"""SIGTERM for a process that only waits for others that train."""
+"""SIGTERM for a process that opens, exports or tells what it did, or only waits for others that train."""
 
 from __future__ import annotations
 
@@ -12,7 +12,9 @@ from secondread.errors import StoppedError
 
 @contextmanager
 def stopped_by_sigterm() -> Iterator[None]:
-    """Let SIGTERM end the block as an error does, so that it can end what it started.
+    """Let SIGTERM end the block as an error does, so that it can end what it started. Also a decorator.
+
+    Within the block others may hear it instead, as the steps of a training do, which write a checkpoint first.
 
     Raises:
         StoppedError: it came. In a thread, which gets no signals, nothing changes.
@@ -31,7 +33,7 @@ def stopped_by_sigterm() -> Iterator[None]:
     before = signal.signal(signal.SIGTERM, stop)
     try:
         yield
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, SystemExit):  # the latter is what Lightning makes of the former
         if not stopped:
             raise
         raise StoppedError(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 import threading
 
 import pytest
@@ -18,6 +19,18 @@ def test_sigterm_ends_the_block_with_one_line() -> None:
         os.kill(os.getpid(), signal.SIGTERM)
         threading.Event().wait(10)
     assert signal.getsignal(signal.SIGTERM) == before
+
+
+def test_sigterm_that_lightning_answers_by_an_exit_is_told_in_the_same_line() -> None:
+    """Before its first step, until which no handler of ours is in place of the block's."""
+    with pytest.raises(StoppedError, match=r"stopped by SIGTERM"), stopped_by_sigterm():
+        try:
+            os.kill(os.getpid(), signal.SIGTERM)
+            threading.Event().wait(10)
+        except KeyboardInterrupt:
+            sys.exit(1)
+    with pytest.raises(SystemExit), stopped_by_sigterm():
+        sys.exit(1)
 
 
 def test_ctrl_c_stays_ctrl_c() -> None:
