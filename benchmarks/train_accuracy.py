@@ -48,7 +48,10 @@ SPLIT_SEEDS, FOLDS = (0, 1), 3
 MINUTES = 100  # after them no further pair of trainings is begun: the figure is of those that are done
 
 # What is learned from the same data with the same settings is decided here.
-_SOURCES = ("model/vit.py", "training/augment.py", "training/batches.py", "training/module.py")
+_SOURCES = (
+    "model/vit.py",
+    *(f"training/{name}.py" for name in ("augment", "batches", "best", "ema", "fit", "module", "optimizer", "trainer")),
+)
 
 # Of the settings, these decide where and how it runs, not what comes of it.
 _RUNNING = ("name", "strategy", "processes", "nodes", "ray_address", "storage", "max_failures", "checkpoint_minutes")

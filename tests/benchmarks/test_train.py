@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import SimpleNamespace
@@ -14,6 +15,7 @@ import pytest
 import torch
 from scipy import stats
 
+import secondread
 from benchmarks import __main__ as command
 from benchmarks import train, train_accuracy, train_gpu, train_memory
 from benchmarks.catalogue import BENCHMARKS, Benchmark
@@ -161,6 +163,22 @@ def test_every_image_is_held_out_once_and_no_training_is_done_twice(
     assert len(trained) == 6
     train_accuracy.compare(dataset, tmp_path, TrainConfig(preset=TINY, epochs=2), split_seeds=(0,), folds=3)
     assert len(trained) == 12, "another recipe is another training"
+
+
+# what a training imports, but for what comes of it in one process that is never cut
+TELLS_OR_KEEPS = {"checkpoint", "device", "epochs", "memory", "resume", "sharded", "stop"}
+
+
+def test_whatever_decides_what_a_training_comes_to_makes_it_another_one() -> None:
+    library = Path(secondread.__file__).parent
+    found, left = set(), {"fit"}
+    while left:
+        found.add(name := left.pop())
+        source = (library / "training" / f"{name}.py").read_text(encoding="utf-8")
+        left |= set(re.findall(r"from secondread\.training\.(\w+) import", source)) - found
+    counted = {path.removeprefix("training/").removesuffix(".py") for path in train_accuracy._SOURCES}
+    assert counted - {"model/vit"} == found - TELLS_OR_KEEPS
+    assert found >= TELLS_OR_KEEPS
 
 
 def test_what_was_trained_is_judged_on_the_films_it_was_not_shown(dataset: DatasetVersion) -> None:
