@@ -10,7 +10,10 @@ from secondread.config.train import AUTO
 
 @dataclass(frozen=True)
 class PretrainConfig:
-    """Masked image modelling. Augmentation is that of training, without covered rectangles."""
+    """Masked image modelling. Images are moved and lit as in training, and no more: what is to be drawn is the film.
+
+    So there is no blur, noise, frame or covered rectangle, and none is mirrored.
+    """
 
     preset: str = AUTO  # architecture, the one to be trained afterwards: weights fit no other
     image_presentations: int = 60_000  # images shown in all, repeats counted: about 4 minutes of two idle cores
