@@ -3,6 +3,8 @@
 Request, input `image` BYTES `[n]`: encoded JPEG, PNG or DICOM. In JSON each element is base64; in the binary extension
 and in gRPC it is the bytes themselves, as V2 packs them: a length of four bytes, little-endian, before each element.
 Or, where hosts are allowed, input `url` BYTES `[n]`: the images' addresses, in JSON as they are.
+The parameter `secondread_test`, true, says that the images are nobody's who came to be read: they are answered and
+counted as any, and not compared with those of val.
 
 Answer, one element or row an image, in the order of the request:
 
@@ -48,6 +50,7 @@ from secondread.model.session import SALIENCY
 from secondread.serving.interpret import Interpretation
 
 INPUT = "image"
+TEST = "secondread_test"
 URL = "url"  # instead of it, where that is allowed: addresses of the images
 DATATYPES = {
     "label": "BYTES",
@@ -82,12 +85,14 @@ class Request:
         urls: addresses of the images.
         id: given by the client; empty for none.
         outputs: names of those that are wanted, in the order in which they are answered; empty for all.
+        test: the images are of a test of the server, and tell nothing of those that it is asked about.
     """
 
     images: list[bytes]
     urls: tuple[str, ...] = ()
     id: str = ""
     outputs: tuple[str, ...] = ()
+    test: bool = False
 
 
 @dataclass(frozen=True)

@@ -157,7 +157,17 @@ def parse_request(request: messages.ModelInferRequest, held: HeldBytes) -> Reque
         urls=urls,
         id=request.id,
         outputs=tuple(output.name for output in request.outputs),
+        test=_is_test(request),
     )
+
+
+def _is_test(request: messages.ModelInferRequest) -> bool:
+    if contract.TEST not in request.parameters:  # to ask for it would put it there
+        return False
+    value = request.parameters[contract.TEST]
+    if value.WhichOneof("parameter_choice") != "bool_param":
+        raise InputError(f"'{contract.TEST}' is neither true nor false: send one of them, or leave it out.")
+    return bool(value.bool_param)
 
 
 def encode_answer(request: Request, answer: Answer, *, name: str, version: str) -> messages.ModelInferResponse:

@@ -75,7 +75,13 @@ class GrpcUser(User):
         """Ask for one reading."""
         tensor, failure, started = next(_grpc_inputs()), None, time.perf_counter()
         try:
-            result = self._client.infer(CONFIG.name, [tensor], headers=SETTING.headers, client_timeout=ANSWER_SECONDS)
+            result = self._client.infer(
+                CONFIG.name,
+                [tensor],
+                headers=SETTING.headers,
+                client_timeout=ANSWER_SECONDS,
+                parameters={contract.TEST: True},
+            )
             if result.as_numpy("label") is None:
                 failure = ValueError("the answer has no label")
             elif CONFIG.digest not in result.get_response().parameters["digest"].string_param:
@@ -138,7 +144,7 @@ def _rest_body(data: bytes) -> tuple[dict[str, str], bytes]:
         "shape": [1],
         "parameters": {"binary_data_size": len(packed)},
     }
-    head = json.dumps({"inputs": [tensor]}).encode()
+    head = json.dumps({"inputs": [tensor], "parameters": {contract.TEST: True}}).encode()
     return {
         "Inference-Header-Content-Length": str(len(head)),
         "Content-Type": "application/octet-stream",

@@ -53,7 +53,7 @@ def request_schema(model: RepositoryModel, max_images: int, *, urls: bool) -> Sc
         id={"type": ["string", "integer", "null"], "minimum": -SAFE_INTEGER, "maximum": SAFE_INTEGER},
         inputs=_list({"oneOf": inputs} if urls else inputs[0], 1, 1),
         outputs={**_or_null(_list(output)), "description": "Those that are wanted; by default all."},
-        parameters=_flags("binary_data_output"),
+        parameters=_flags("binary_data_output", contract.TEST),
     )
 
 
@@ -146,8 +146,8 @@ def _open_object(*required: str, **properties: Schema) -> Schema:
     return {"type": "object", "required": list(required), "properties": properties}
 
 
-def _flags(name: str) -> Schema:
-    return _or_null({"type": "object", "properties": {name: _or_null(_FLAG)}})
+def _flags(*names: str) -> Schema:
+    return _or_null({"type": "object", "properties": {name: _or_null(_FLAG) for name in names}})
 
 
 def _or_null(schema: Schema) -> Schema:

@@ -74,7 +74,13 @@ def predict_with_server(
 
 
 def ask_server(
-    url: str, images: Sequence[Path], *, name: str, token: str = "", most: int = contract.MAX_IMAGES
+    url: str,
+    images: Sequence[Path],
+    *,
+    name: str,
+    token: str = "",
+    most: int = contract.MAX_IMAGES,
+    test: bool = False,
 ) -> Iterator[tuple[Sequence[Path], contract.Answer]]:
     """What a running server says of image files, request by request.
 
@@ -84,6 +90,7 @@ def ask_server(
         name: of the model.
         token: that the server wants; empty for none.
         most: images of one request.
+        test: whether they are to test the server; then it does not compare them with val's.
     Raises:
         As `predict_with_server`.
     """
@@ -94,7 +101,7 @@ def ask_server(
     ask = _ask_grpc if scheme == "grpc" else _ask_http
     for start in range(0, len(data), most):
         paths, part = images[start : start + most], data[start : start + most]
-        yield paths, _asked(partial(ask, url, address, name, part, _authorization(token)), url, paths)
+        yield paths, _asked(partial(ask, url, address, name, part, _authorization(token), test), url, paths)
 
 
 def read_files(images: Sequence[Path]) -> list[bytes]:
@@ -168,20 +175,29 @@ def _authorization(token: str) -> dict[str, str]:
     return {"authorization": f"Bearer {token}"} if token else {}
 
 
-def _ask_http(url: str, address: str, name: str, data: Sequence[bytes], headers: dict[str, str]) -> contract.Answer:
+def _parameters(test: bool) -> dict[str, bool] | None:
+    return {contract.TEST: True} if test else None
+
+
+def _ask_http(
+    url: str, address: str, name: str, data: Sequence[bytes], headers: dict[str, str], test: bool
+) -> contract.Answer:
     from tritonclient import http
 
     client = http.InferenceServerClient(
         address, ssl=url.startswith("https"), connection_timeout=_ANSWER_SECONDS, network_timeout=_ANSWER_SECONDS
     )
     try:
-        result = client.infer(name, [_tensor(http.InferInput, data)], headers=headers)
+        asked = [_tensor(http.InferInput, data)]
+        result = client.infer(name, asked, headers=headers, parameters=_parameters(test))
         return _answer(result, result.get_response()["parameters"])
     finally:
         client.close()
 
 
-def _ask_grpc(url: str, address: str, name: str, data: Sequence[bytes], headers: dict[str, str]) -> contract.Answer:
+def _ask_grpc(
+    url: str, address: str, name: str, data: Sequence[bytes], headers: dict[str, str], test: bool
+) -> contract.Answer:
     if "kserve" in sys.modules:
         raise DependencyError(
             f"{url}: this process has loaded the KServe SDK, whose gRPC messages have the same names as those of "
@@ -190,7 +206,10 @@ def _ask_grpc(url: str, address: str, name: str, data: Sequence[bytes], headers:
     from tritonclient import grpc
 
     with grpc.InferenceServerClient(address) as client:
-        result = client.infer(name, [_tensor(grpc.InferInput, data)], client_timeout=_ANSWER_SECONDS, headers=headers)
+        asked = [_tensor(grpc.InferInput, data)]
+        result = client.infer(
+            name, asked, client_timeout=_ANSWER_SECONDS, headers=headers, parameters=_parameters(test)
+        )
         given = result.get_response().parameters
         return _answer(
             result, {key: getattr(value, value.WhichOneof("parameter_choice")) for key, value in given.items()}

@@ -213,7 +213,7 @@ class Transformer(Model):  # type: ignore[misc]
             figures = served.predictor.infer(pixels, seconds=left)
         reading = interpret(figures["probabilities"], figures["ood_score"].ravel(), model.config)
         served.measures.reading(reading)
-        if served.drift:
+        if served.drift and not request.test:
             served.drift.add(reading.probabilities, figures[EMBEDDING])
         explanation: dict[str, contract.Tensor] = {}
         if SALIENCY in figures:

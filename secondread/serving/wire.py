@@ -53,12 +53,14 @@ def parse_request(body: bytes, json_length: str | None) -> RestRequest:
     if not isinstance(given, list) or len(given) != 1:
         raise InputError(f"the request has not exactly one input: send {_EXAMPLE}.")
     outputs, all_binary = _outputs(document)
+    test = _flag(document, "parameters", contract.TEST, default=False)
     images, urls = _asked(_mapping(given[0], "the input"), memoryview(body)[cut:])
     return RestRequest(
         images=images,
         urls=urls,
         id=_identifier(document),
         outputs=tuple(outputs),
+        test=test,
         binary=outputs,
         all_binary=all_binary,
     )

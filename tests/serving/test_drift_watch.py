@@ -24,6 +24,8 @@ from prometheus_client import REGISTRY
 from prometheus_client.parser import text_string_to_metric_families
 
 from secondread.config.environment import Environment
+from secondread.config.loadtest import LoadTestConfig
+from secondread.config.rollout import CHECKS
 from secondread.config.serve import ServeConfig
 from secondread.data.sources.phantom.source import PhantomSource
 from secondread.export.deliver import deliver
@@ -33,9 +35,13 @@ from secondread.model.folder import REFERENCE_FILE, ModelFolder
 from secondread.model.session import Outputs
 from secondread.monitoring.answers import Answers
 from secondread.monitoring.drift import find_drift
+from secondread.rollout.controller.checks import Check
+from secondread.rollout.controller.controller import Checked
+from secondread.rollout.splitters.splitter import Side
 from secondread.serving.drift_watch import DriftWatch
 from secondread.serving.metrics import DRIFT
 from secondread.serving.versions import Served, ServedVersion
+from secondread.tracking.registry import RegisteredVersion
 
 IMAGES = 120  # of the window
 
@@ -156,6 +162,41 @@ def test_a_server_shows_the_drift_of_what_it_was_asked_lately(
     finally:
         assert stop(server) == 0
     assert "Traceback" not in server.log.read_text()
+
+
+def test_what_the_checks_of_a_rollout_send_is_not_compared_and_counts_in_all_else(
+    referring: Path,
+    phantoms: list[bytes],
+    start: Callable[..., Any],
+    stop: Callable[[Any], int],
+    wait_until: Callable[..., None],
+    tmp_path: Path,
+) -> None:
+    digest = read_repository(referring, "secondread").digest
+    version = RegisteredVersion("secondread", 7, digest, str(referring), "", "")
+    load_test = LoadTestConfig(users=2, seconds=2.0, requests_at_least=10, p99_below_ms=5000.0)
+    server = start(serving=referring, drift_images=IMAGES, drift_seconds=0.1)
+    try:
+        side = Side(version.storage_uri, ready=True, url=server.url, grpc_url=server.grpc_url)
+        for kind in CHECKS:
+            check, found = Check(kind, tmp_path, load_test=load_test), list[Checked]()
+
+            def done(check: Check = check, found: list[Checked] = found) -> bool:
+                found.extend(each for each in [check(version, side)] if each)
+                return bool(found)
+
+            wait_until(done, seconds=120, what=kind)
+            assert found[0].passed, found[0].what
+        read(server, phantoms[:2])
+        # with any of theirs there would be more by now, and never fewer again
+        wait_until(lambda: shown(server)[("secondread", "7")]["images"] == 2, seconds=30, what="those two alone")
+        with urllib.request.urlopen(f"{server.url}/metrics", timeout=30) as response:
+            families = text_string_to_metric_families(response.read().decode())
+            counted = [each for family in families for each in family.samples]
+        for name in ("secondread_requests_total", "secondread_predictions_total", "secondread_request_seconds_count"):
+            assert sum(each.value for each in counted if each.name == name) > 10, name
+    finally:
+        assert stop(server) == 0
 
 
 def test_a_model_without_a_reference_has_no_drift(served: Any, film: Callable[..., bytes]) -> None:

@@ -246,6 +246,19 @@ def test_numbers_over_grpc_are_refused_as_what_they_are(served: Any) -> None:
     assert "'image' INT32: send one input 'image' of type BYTES" in caught.value.details()
 
 
+def test_what_says_that_it_is_a_test_in_another_word_than_true_is_refused_over_grpc(served: Any, film: Film) -> None:
+    packed = contract.to_packed([film(1)])
+    tensor = {"name": "image", "datatype": "BYTES", "shape": [1]}
+    request = messages.ModelInferRequest(model_name="secondread", inputs=[tensor], raw_input_contents=[packed])
+    with grpc.insecure_channel(served.grpc_url) as channel:
+        request.parameters["secondread_test"].bool_param = True
+        assert GRPCInferenceServiceStub(channel).ModelInfer(request).outputs
+        request.parameters["secondread_test"].string_param = "true"
+        with pytest.raises(grpc.RpcError, match="'secondread_test' is neither true nor false") as caught:
+            GRPCInferenceServiceStub(channel).ModelInfer(request)
+    assert caught.value.code() == grpc.StatusCode.INVALID_ARGUMENT
+
+
 def test_one_bad_image_over_grpc(served: Any, film: Film, run_python: Callable[..., str]) -> None:
     answer = json.loads(run_python(GRPC, served.grpc_url, film(1).hex(), b"text".hex()))
     assert answer["status"] == "StatusCode.INVALID_ARGUMENT"
@@ -270,6 +283,7 @@ def test_one_bad_image_over_grpc(served: Any, film: Film, run_python: Callable[.
         (document(b"x", shape=[1.5]), 400, "shape' is [1.5]"),
         (document(b"x", shape=[True]), 400, "shape' is [True]"),
         (b'{"inputs": [{}], "parameters": {"binary_data_output": "no"}}', 400, "neither true nor false"),
+        (b'{"inputs": [{}], "parameters": {"secondread_test": 1}}', 400, "'secondread_test' is neither true"),
         (b'{"inputs": [{}], "outputs": [{"parameters": {"binary_data": 1}}]}', 400, "neither true nor false"),
         (b'{"inputs": [{}], "parameters": []}', 400, "parameters is no JSON object"),
         (b'{"inputs": [' + b"[]," * 100_000 + b"[]]}", 400, "more than 10000 elements"),

@@ -63,7 +63,10 @@ def test_what_is_not_stated_has_its_default(tmp_path: Path) -> None:
         ("stages: [{name: a}]\n", "give it traffic, mirrored traffic or checks"),
         ("stages: [{name: a, traffic_percent: 10, mirror_percent: 100}]\n", "mirror_percent of stage a must be 0"),
         ("stages: [{name: a, mirror_percent: 50}]\n", "stage a must be 0 or 100, not 50: requests are mirrored all or"),
-        ("stages: [{name: a, checks: [loadtest]}]\n", "names loadtest, which is none: there are load_test,"),
+        (
+            "stages: [{name: a, checks: [loadtest]}]\n",
+            "names loadtest, which is none: there are load_test, conformance",
+        ),
         ("stages: [{name: a, traffic_percent: 101}]\n", "from 0 to 100, not 101"),
         ("stages: [{name: a, traffic_percent: 100, deadline_seconds: 5}]\n", "must not be above undecided_seconds"),
         ("stages: [{name: a, traffic_percent: 100, requests_at_least: 0}]\n", "requests_at_least of stage a"),

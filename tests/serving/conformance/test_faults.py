@@ -75,9 +75,9 @@ def test_what_is_wrong_with_an_answer_is_named(
 def test_what_has_to_be_refused_and_is_not_is_named(
     served: Served, expected: Expected, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def obliging(address: str, paths: Any, *, name: str, token: str) -> Iterator[tuple[Any, Answer]]:
+    def obliging(address: str, paths: Any, *, name: str, token: str, test: bool) -> Iterator[tuple[Any, Answer]]:
         readable = [conformance_image(path) for path in paths]
-        yield from predict.ask_server(address, readable, name=name.removesuffix("-x"), token=token)
+        yield from predict.ask_server(address, readable, name=name.removesuffix("-x"), token=token, test=test)
 
     def conformance_image(path: Path) -> Path:
         return path.with_name("0.img") if path.name == "no-image.jpg" else path
