@@ -27,7 +27,8 @@ Parse = Callable[[str, Document], Any]
 
 
 @cache
-def _render(root: Path, folder: str) -> str:
+def rendered(root: Path, folder: str) -> str:
+    """What `kubectl kustomize FOLDER` prints, run in a folder."""
     # The wheel puts kubectl beside this Python; whatever PATH has may be too old.
     kubectl = Path(sys.executable).with_name("kubectl")
     if not kubectl.exists():
@@ -55,7 +56,7 @@ def render(composed: Path) -> Render:
     """Documents that `kubectl kustomize FOLDER` prints; a fresh copy each time, so that a test may change it."""
 
     def documents(folder: str) -> list[Document]:
-        return list(yaml.safe_load_all(_render(composed if folder == COMPOSED else REPOSITORY, folder)))
+        return list(yaml.safe_load_all(rendered(composed if folder == COMPOSED else REPOSITORY, folder)))
 
     return documents
 

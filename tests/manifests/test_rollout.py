@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import subprocess
 import time
 from copy import deepcopy
@@ -25,6 +26,7 @@ from secondread.rollout.controller.lease import Lease
 from secondread.rollout.splitters.inference_service import InferenceService
 from secondread.rollout.splitters.kserve_canary import KServeCanarySplitter
 from secondread.tracking.registry import RegisteredVersion
+from tests.manifests.conftest import rendered
 from tests.rollout.splitters.kubernetes_api import (
     GATEWAY,
     ISVC,
@@ -178,6 +180,22 @@ def test_it_writes_its_record_to_the_volume_and_else_to_tmp_alone(pod, container
     ((path, volume),) = written.items()
     assert path == "/tmp"  # noqa: S108 - in the container
     assert "sizeLimit" in volume["emptyDir"]
+
+
+def test_the_claim_is_for_one_pod_and_for_those_of_a_pipeline_by_the_patch_that_is_written_down(documents, tmp_path):
+    def modes(of):
+        return of_kind(of, "PersistentVolumeClaim")["spec"]["accessModes"]
+
+    assert modes(documents) == ["ReadWriteOnce"]
+    text = (REPOSITORY / "docs/rollout-cluster.md").read_text(encoding="utf-8")
+    (block,) = re.findall(r"(?m)^      patches:\n((?:        .*\n)+)", text)
+    for folder in ("kserve", "manifests"):
+        shutil.copytree(REPOSITORY / folder, tmp_path / folder)
+    overlay = tmp_path / "manifests/overlays/production/kustomization.yaml"
+    written = yaml.safe_load(overlay.read_text(encoding="utf-8"))
+    written["patches"] += yaml.safe_load(block)
+    overlay.write_text(yaml.safe_dump(written), encoding="utf-8")
+    assert modes(list(yaml.safe_load_all(rendered(tmp_path, "manifests/overlays/production")))) == ["ReadWriteMany"]
 
 
 def test_what_it_reads_is_mounted_where_it_looks(pod, container, variables):
