@@ -217,7 +217,12 @@ class Machine:
     def _users_of(self, status: Status) -> None:
         self._times = self._home / "times.jsonl"
         config = LoadTestConfig(
-            url=status.url, grpc_url=status.grpc_url, users=self._users, seconds=36_000.0, think_seconds=0.1
+            url=status.url,
+            grpc_url=status.grpc_url,
+            users=self._users,
+            seconds=36_000.0,
+            think_seconds=0.1,
+            as_readings=True,  # they are the callers here
         )
         setting = LoadSetting(config=config, times=str(self._times), images=str(self._home / "films"))
         command = locust_command(config)

@@ -223,6 +223,9 @@ def loadtest(
     think_seconds: Annotated[
         float | None, typer.Option(help="Of each caller before it asks again, on average: 0.05.")
     ] = None,
+    as_readings: Annotated[
+        bool, typer.Option("--as-readings", help="Have the images count for drift, as real ones do.")
+    ] = False,
     p99_below_ms: Annotated[float, typer.Option(help="Exit 4 at or above this P99.")] = LoadTestConfig.p99_below_ms,
     failures_below: Annotated[
         float, typer.Option(help="Exit 4 at or above this share.")
@@ -254,6 +257,7 @@ def loadtest(
         users=users,
         seconds=seconds,
         think_seconds=LoadTestConfig.think_seconds if think_seconds is None else think_seconds,
+        as_readings=as_readings,
         p99_below_ms=p99_below_ms,
         failures_below=failures_below,
         requests_at_least=requests_at_least,

@@ -29,6 +29,7 @@ class LoadTestConfig:
     # Of each user between an answer and the next request: the mean, exponential, since callers do not keep step. The
     # pace of an archive that sends film after film; a physician has one every half minute, and 0 is none.
     think_seconds: float = 0.05
+    as_readings: bool = False  # the server is to compare the images with val, as it does those that come to be read
     p99_below_ms: float = 300.0  # milliseconds, exclusive; the seed's gate
     failures_below: float = 0.01  # share of requests, exclusive; the seed's gate
     # Inclusive. Where none of as many is too slow, P99 is below its limit with 95 % certainty: 0.99^300 = 0.05.

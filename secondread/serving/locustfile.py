@@ -30,6 +30,7 @@ grpc_gevent.init_gevent()
 
 SETTING = LoadSetting.from_environment()
 CONFIG = SETTING.config
+PARAMETERS = {contract.TEST: not CONFIG.as_readings}
 THINK = poisson(1 / CONFIG.think_seconds) if CONFIG.think_seconds else constant(0)
 
 
@@ -80,7 +81,7 @@ class GrpcUser(User):
                 [tensor],
                 headers=SETTING.headers,
                 client_timeout=ANSWER_SECONDS,
-                parameters={contract.TEST: True},
+                parameters=PARAMETERS,
             )
             if result.as_numpy("label") is None:
                 failure = ValueError("the answer has no label")
@@ -144,7 +145,7 @@ def _rest_body(data: bytes) -> tuple[dict[str, str], bytes]:
         "shape": [1],
         "parameters": {"binary_data_size": len(packed)},
     }
-    head = json.dumps({"inputs": [tensor], "parameters": {contract.TEST: True}}).encode()
+    head = json.dumps({"inputs": [tensor], "parameters": PARAMETERS}).encode()
     return {
         "Inference-Header-Content-Length": str(len(head)),
         "Content-Type": "application/octet-stream",

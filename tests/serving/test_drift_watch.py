@@ -39,6 +39,7 @@ from secondread.rollout.controller.checks import Check
 from secondread.rollout.controller.controller import Checked
 from secondread.rollout.splitters.splitter import Side
 from secondread.serving.drift_watch import DriftWatch
+from secondread.serving.loadtest import loadtest
 from secondread.serving.metrics import DRIFT
 from secondread.serving.versions import Served, ServedVersion
 from secondread.tracking.registry import RegisteredVersion
@@ -195,6 +196,22 @@ def test_what_the_checks_of_a_rollout_send_is_not_compared_and_counts_in_all_els
             counted = [each for family in families for each in family.samples]
         for name in ("secondread_requests_total", "secondread_predictions_total", "secondread_request_seconds_count"):
             assert sum(each.value for each in counted if each.name == name) > 10, name
+    finally:
+        assert stop(server) == 0
+
+
+def test_callers_who_are_played_count_as_real_ones(
+    referring: Path,
+    start: Callable[..., Any],
+    stop: Callable[[Any], int],
+    wait_until: Callable[..., None],
+    tmp_path: Path,
+) -> None:
+    server = start(serving=referring, drift_images=IMAGES, drift_seconds=0.1)
+    try:
+        users = LoadTestConfig(server.url, server.grpc_url, users=2, seconds=2.0, as_readings=True)
+        loadtest(users, images=None, report=tmp_path / "report.html")
+        wait_until(lambda: shown(server)[("secondread", "7")]["images"] > 2, seconds=30, what="them to be compared")
     finally:
         assert stop(server) == 0
 
