@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from secondread.config.loadtest import LoadTestConfig
 from secondread.config.observe import ObserveConfig
-from secondread.config.require import require
+from secondread.config.require import require, require_http
 
 SPLITTERS = ("envoy", "kserve-canary", "knative")
 
@@ -34,5 +34,4 @@ class ControlConfig:
         require(asked, "observe.prometheus_url is empty: name the cluster's Prometheus.")
         for name in ("interval_seconds", "webhook_seconds"):
             require(getattr(self, name) > 0, f"{name} must be above 0, not {getattr(self, name)}.")
-        known = not self.webhook_url or self.webhook_url.startswith(("http://", "https://"))
-        require(known, f"webhook_url must be http://... or https://..., not '{self.webhook_url}'.")
+        require_http("webhook_url", self.webhook_url, secret=True)

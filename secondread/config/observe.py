@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, fields
 from string import Template
 
-from secondread.config.require import require
+from secondread.config.require import require, require_http
 
 _OF = 'name="$name", version="$version", namespace=~"$namespace"'
 PLACEHOLDERS = ("name", "version", "namespace", "window")
@@ -62,7 +62,6 @@ class ObserveConfig:
     queries: QueriesConfig = field(default_factory=QueriesConfig)
 
     def __post_init__(self) -> None:
-        known = not self.prometheus_url or self.prometheus_url.startswith(("http://", "https://"))
-        require(known, f"prometheus_url must be http://host:port or https://host:port, not '{self.prometheus_url}'.")
+        require_http("prometheus_url", self.prometheus_url)
         for name in ("timeout_seconds", "stale_seconds"):
             require(getattr(self, name) > 0, f"{name} must be above 0, not {getattr(self, name)}.")

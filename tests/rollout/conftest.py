@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import socketserver
 import threading
 import urllib.parse
 from collections.abc import Iterator
@@ -62,4 +63,20 @@ def prometheus() -> Iterator[Answers]:
         threading.Thread(target=server.serve_forever).start()
         answers.url = f"http://127.0.0.1:{server.server_address[1]}"
         yield answers
+        server.shutdown()
+
+
+@pytest.fixture
+def no_http() -> Iterator[str]:
+    """The address of what speaks another protocol."""
+
+    class Handler(socketserver.StreamRequestHandler):
+        def handle(self) -> None:
+            while self.rfile.readline().strip():  # the head; what follows is not read
+                pass
+            self.wfile.write(b"SSH-2.0-OpenSSH_9.6\r\n")
+
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Handler) as server:
+        threading.Thread(target=server.serve_forever).start()
+        yield f"http://127.0.0.1:{server.server_address[1]}"
         server.shutdown()

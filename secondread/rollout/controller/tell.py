@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import urllib.request
 from dataclasses import asdict
+from http.client import HTTPException
 
 from secondread.errors import DependencyError
 from secondread.rollout.analysis.decision import Action
@@ -55,7 +56,7 @@ class Webhook:
         request = urllib.request.Request(self._url, body, headers)  # noqa: S310 - of the configuration
         try:
             urllib.request.urlopen(request, timeout=self._timeout_seconds).close()  # noqa: S310
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, HTTPException) as error:
             said = getattr(error, "code", type(error).__name__)
             raise DependencyError(
                 f"the webhook does not take an event ({said}): look at control.webhook_url."

@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from string import Template
+from typing import Any
 
 from secondread.config.observe import ObserveConfig
 from secondread.errors import DependencyError, InputError
@@ -29,7 +31,8 @@ def observe_side(config: ObserveConfig, name: str, version: str, *, start: float
         start: of the window, seconds since 1970.
         end: likewise.
     Returns:
-        None where nothing can be said: Prometheus does not answer, or has not read the version's servers lately.
+        None where nothing can be said: Prometheus does not answer, or with what cannot be, or has
+            not read the version's servers lately.
     Raises:
         InputError: the name, the version or the namespace cannot stand in a query.
     """
@@ -44,18 +47,28 @@ def observe_side(config: ObserveConfig, name: str, version: str, *, start: float
         return prometheus.query(Template(query).substitute(placed, window=window), at=end)
 
     queries = config.queries
+
+    def known(figure: str, read: Callable[[list[Sample]], Any]) -> Any:
+        query = getattr(queries, figure)
+        try:
+            return getattr(Side(**{figure: read(ask(query))}), figure)
+        except ValueError as error:
+            raise DependencyError(
+                f"what Prometheus says of observe.queries.{figure} cannot be, `{query}`: {error}"
+            ) from error
+
     try:
         scraped = _one(ask(queries.scraped))
         if scraped is None or not end - scraped <= config.stale_seconds:  # no number is no time either
             log.warning("version %s of %s was not scraped within %g s", version, name, config.stale_seconds)
             return None
         return Side(
-            requests=_by(ask(queries.requests), "code"),
-            seconds=_histogram(ask(queries.seconds)),
-            predictions=_by(ask(queries.predictions), "label"),
-            confidence=_histogram(ask(queries.confidence)),
-            out_of_distribution=_one(ask(queries.out_of_distribution)),
-            drift=_by(ask(queries.drift), "statistic"),
+            requests=known("requests", partial(_by, label="code")),
+            seconds=known("seconds", _histogram),
+            predictions=known("predictions", partial(_by, label="label")),
+            confidence=known("confidence", _histogram),
+            out_of_distribution=known("out_of_distribution", _one),
+            drift=known("drift", partial(_by, label="statistic")),
         )
     except DependencyError as error:
         log.error("%s", error)

@@ -11,6 +11,7 @@ import urllib.parse
 import urllib.request
 from collections.abc import Mapping
 from dataclasses import dataclass
+from http.client import HTTPException
 from typing import Any
 
 from secondread.errors import DependencyError
@@ -61,9 +62,9 @@ class Prometheus:
         except urllib.error.HTTPError as error:
             with error:
                 raise self._failed(f"{error.code}, {_reason(error.read(_MAX_BYTES))}", promql) from error
-        except OSError as error:
+        except (OSError, HTTPException) as error:
             reason = error.reason if isinstance(error, urllib.error.URLError) else error
-            raise self._failed(str(reason), promql) from error
+            raise self._failed(str(reason) or type(error).__name__, promql) from error
         except (ValueError, KeyError, TypeError) as error:
             raise self._failed("what it said is no instant vector", promql) from error
 

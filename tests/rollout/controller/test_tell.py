@@ -75,3 +75,8 @@ def test_a_webhook_that_fails_is_named_without_its_address(hook: tuple[str, list
         with pytest.raises(DependencyError, match=r"the webhook does not take an event \((500|URLError)\)") as refused:
             Webhook(address, timeout_seconds=5)(PLAN, event("advance"))
         assert "secret" not in str(refused.value)
+
+
+def test_what_speaks_no_http_is_no_webhook(no_http: str) -> None:
+    with pytest.raises(DependencyError, match=r"the webhook does not take an event \(BadStatusLine\)"):
+        Webhook(f"{no_http}/secret", timeout_seconds=5)(PLAN, event("advance"))

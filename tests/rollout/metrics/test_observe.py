@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from secondread.config.control import ControlConfig
 from secondread.config.observe import ObserveConfig, QueriesConfig
 from secondread.errors import DependencyError, InputError
 from secondread.rollout.analysis.observations import Histogram
@@ -95,6 +96,37 @@ def test_of_a_prometheus_that_is_gone_nothing_is_known() -> None:
     assert observe_side(gone, "chest", "4", start=END - 60, end=END) is None
 
 
+@pytest.mark.parametrize(
+    ("metric", "figure", "vector", "says"),
+    [
+        ("requests_total", "requests", [({"code": "OK"}, "3")], "requests are counted by HTTP status, such as 200"),
+        ("requests_total", "requests", [({"code": "200"}, "-3")], "a number that is not negative"),
+        ("out_of_distribution", "out_of_distribution", [({}, "-1")], "a number that is not negative"),
+        ("confidence", "confidence", [({"le": "0.5"}, "1"), ({"le": "0.5"}, "1"), ({"le": "+Inf"}, "1")], "ascend"),
+        ("request_seconds", "seconds", [({"le": "half"}, "1"), ({"le": "+Inf"}, "1")], "half"),
+    ],
+)
+def test_a_query_whose_answer_cannot_be_is_named_and_nothing_is_known(
+    observe: Callable[..., Any],
+    prometheus: Answers,
+    caplog: pytest.LogCaptureFixture,
+    metric: str,
+    figure: str,
+    vector: Vector,
+    says: str,
+) -> None:
+    prometheus.by_metric[metric] = vector
+    assert observe() is None
+    assert f"what Prometheus says of observe.queries.{figure} cannot be, `" in caplog.text
+    assert says in caplog.text
+
+
+def test_of_what_speaks_no_http_nothing_is_known(no_http: str) -> None:
+    with pytest.raises(DependencyError, match=r"did not answer `up` \(SSH-2\.0"):
+        Prometheus(no_http, timeout_seconds=5).query("up", at=END)
+    assert observe_side(ObserveConfig(prometheus_url=no_http), "chest", "4", start=END - 60, end=END) is None
+
+
 def test_a_query_that_it_does_not_understand_is_said_in_its_own_words(prometheus: Answers) -> None:
     prometheus.status, prometheus.body = 400, b'{"status": "error", "error": "parse error: unclosed left brace"}'
     with pytest.raises(DependencyError, match=r"`up\{` \(400, parse error: unclosed left brace\)"):
@@ -119,6 +151,37 @@ def test_the_queries_are_settings(observe: Callable[..., Any], prometheus: Answe
     queries = QueriesConfig(drift='max(secondread_drift{namespace="eyes", version="$version", x=~"a$$"})')
     observe(queries=queries)
     assert ('max(secondread_drift{namespace="eyes", version="4", x=~"a$"})', "1000060.000") in prometheus.asked
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "prometheus:9090",
+        "ftp://prometheus",
+        "http://",
+        "http://:9090",
+        "http://prometheus:90a0",
+        "http://prometheus:0",
+        "http://prometheus:99999",
+        "http://prometheus:9090 ",
+        "http://prometheus:9090/a\nb",
+        "http://ada:secret@prometheus:9090",
+        "http://[::1",
+    ],
+)
+def test_an_address_that_is_none_is_refused(url: str) -> None:
+    with pytest.raises(InputError, match="prometheus_url must be http://host:port or https://host:port, the port a"):
+        ObserveConfig(prometheus_url=url)
+    with pytest.raises(InputError, match="webhook_url must be http://host:port") as refused:
+        ControlConfig(webhook_url=url)
+    assert f"'{url}'" not in str(refused.value)  # it may be secret
+
+
+@pytest.mark.parametrize(
+    "url", ["", "http://prometheus", "https://prometheus:9090/proxy/", "http://[::1]:9090", "HTTP://x:1"]
+)
+def test_an_address_is_taken(url: str) -> None:
+    assert ControlConfig(observe=ObserveConfig(prometheus_url=url), webhook_url=url).webhook_url == url
 
 
 @pytest.mark.parametrize(
