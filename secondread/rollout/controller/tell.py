@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import math
+import re
 import urllib.request
 from dataclasses import asdict
 from http.client import HTTPException
@@ -12,9 +14,14 @@ from secondread.rollout.analysis.decision import Action
 from secondread.rollout.controller.controller import Tell
 from secondread.rollout.record.record import Event, Plan
 
+_NEW_AGAIN_SECONDS = 3600.0  # an alarm that was not there for as long is told once more
+_NUMBERS = re.compile(r"\d+(?:[.,]\d+)*")
+
 
 class News:
-    """Passes on what is new: not that it goes on as before, and an alarm once.
+    """Passes on what is new: not that it goes on as before, and an alarm that each look gives again once.
+
+    Two alarms are the same that say the same in the same stage but for the numbers.
 
     Args:
         tell: who is told.
@@ -22,16 +29,17 @@ class News:
 
     def __init__(self, tell: Tell) -> None:
         self._tell = tell
-        self._before: tuple[str, str, bool] | None = None
+        self._alarms: dict[tuple[str, str, str], float] = {}  # when each was there last
 
     def __call__(self, plan: Plan, event: Event) -> None:
         """See `Tell`."""
-        kind = (event.what, event.stage, event.alarm)
-        goes_on = event.what == Action.HOLD and not event.alarm
-        again = event.alarm and kind == self._before
-        if not goes_on and not again:
+        if event.what not in (Action.HOLD, "failed"):
             self._tell(plan, event)
-        self._before = kind
+        elif event.alarm:
+            alarm = (event.what, event.stage, _NUMBERS.sub("", event.reason))
+            if event.at - self._alarms.get(alarm, -math.inf) >= _NEW_AGAIN_SECONDS:
+                self._tell(plan, event)
+            self._alarms[alarm] = event.at  # not where nobody could be told: the next look tries again
 
 
 class Webhook:
