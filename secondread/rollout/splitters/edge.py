@@ -33,6 +33,7 @@ _TICK_SECONDS = 0.05
 _DRAIN_SECONDS = 60.0  # the longest that an answer may take (envoy_config)
 _LONGEST_PAUSE_SECONDS = 30.0  # between two starts of what ends again and again
 _STAYED_SECONDS = 60.0  # what ran as long is started again at once when it ends
+_SAID_SECONDS = 60.0  # after which what still cannot be done is said again
 
 log = get_logger(__name__)
 
@@ -92,7 +93,7 @@ class Edge:
         self._stopped = threading.Event()
         self._serving: dict[int, _Serving] = {}
         self._written: dict[Path, object] = {}
-        self._warned = ""
+        self._warned, self._warned_at = "", 0.0
 
     def run(self, stable: Deployed | None = None, *, on_ready: Callable[[Status], None]) -> None:
         """Be the edge, in the main thread, until SIGINT or SIGTERM; then finish what is in flight.
@@ -136,17 +137,25 @@ class Edge:
         said = False
         while not self._stopped.wait(_TICK_SECONDS):
             try:
-                if self._prometheus:
-                    self._prometheus.keep()
                 self._envoy.keep(self._stopped)
                 status = self._tick(monotonic())
                 if not said and self._is_known(self.files.wanted().stable):
                     said = True
                     on_ready(status)
-            except SecondReadError as error:  # Envoy is starting again, or the disk is full: the next tick is soon
-                if self._warned != str(error):
-                    self._warned = str(error)
-                    log.warning("%s", error)
+                if self._prometheus:
+                    self._prometheus.keep()
+            # Envoy is starting again, or the disk is full: who answers goes on answering, and the next tick is soon
+            except (SecondReadError, OSError) as error:
+                self._warn(error, monotonic())
+
+    def _warn(self, error: SecondReadError | OSError, now: float) -> None:
+        """Say what cannot be done, once a while: an `OSError` alone names a file, another one each time."""
+        what = str(error)
+        if isinstance(error, OSError):
+            what = f"the edge waits with what is to be done ({error.strerror}): look after {self.files.folder}."
+        if what != self._warned or now - self._warned_at >= _SAID_SECONDS:
+            self._warned, self._warned_at = what, now
+            log.warning("%s", what)
 
     def _tick(self, now: float) -> Status:
         """Do what is left to do."""

@@ -280,6 +280,28 @@ def test_what_cannot_be_done_is_refused(splitter: EnvoySplitter, versions: list[
         splitter.deploy(other)
 
 
+def test_where_the_disk_is_full_who_answers_goes_on_and_what_was_asked_is_done_once_there_is_room(
+    splitter: EnvoySplitter,
+    tried: RegisteredVersion,
+    edge: Status,
+    edge_process: EdgeProcess,
+    home: Path,
+    film: Callable[..., bytes],
+) -> None:
+    process = psutil.Process(edge_process.pid)
+    limits = process.rlimit(psutil.RLIMIT_FSIZE)
+    process.rlimit(psutil.RLIMIT_FSIZE, (0, limits[1]))  # no byte can be written, and each try ends as on a full disk
+    try:
+        with pytest.raises(DependencyError, match="Envoy has not done as told after 2 s; the edge goes on trying"):
+            EnvoySplitter(home, timeout_seconds=2).set_split(50)
+        assert edge_process.is_running()
+        assert ask(edge.url, film(1))[1]["model_version"] == "1"
+    finally:
+        process.rlimit(psutil.RLIMIT_FSIZE, limits)
+    splitter.set_split(50)
+    assert splitter.read().candidate_percent == 50
+
+
 def test_envoy_is_back_with_the_same_shares_when_it_is_killed(
     splitter: EnvoySplitter,
     tried: RegisteredVersion,
