@@ -74,7 +74,7 @@ def evaluate(
     from secondread.evaluation.labelled_images import LabelledImages
     from secondread.model.folder import ModelFolder
 
-    chosen = parse_settings(settings)
+    chosen = parse_settings(settings, ("evaluate", "gate"))
     named = {"known_failures": str(known_failures) if known_failures else "", "other_fields": other_field}
     config = from_mapping(
         EvaluateConfig, {**chosen["evaluate"], **{key: value for key, value in named.items() if value}}
@@ -113,7 +113,7 @@ def quantize(model: Folder, data: Dataset, output: Output, settings: Set = [], j
     from secondread.export.quantize import quantize as run
     from secondread.model.folder import ModelFolder
 
-    config = from_mapping(QuantizeConfig, parse_settings(settings)["quantize"])
+    config = from_mapping(QuantizeConfig, parse_settings(settings, ("quantize",))["quantize"])
     result = run(ModelFolder.open(model), DatasetVersion.open(data), output, config)
     if json:
         print_json(result.to_json())

@@ -24,10 +24,6 @@ if TYPE_CHECKING:
     from secondread.config.control import ControlConfig
     from secondread.rollout.record.record import RolloutRecord
 
-_WORD_SECONDS = 60.0  # for whoever carries the rollout on to obey; a look at a slow Prometheus takes some
-_START_SECONDS = 300.0  # and to start an earlier version, whose model may have to be fetched first
-_POLL_SECONDS = 0.2
-_AGAIN_SECONDS = 1.0  # between two tries of what was begun
 _SHOWN_SECONDS = 1.0  # between two pictures of a rollout that is watched
 
 app = typer.Typer(help="Let a new version in by stages, and out again if it does not earn it.", no_args_is_help=True)
@@ -254,49 +250,14 @@ def _say(
     *,
     to: int = 0,
 ) -> None:
-    """Ask for something, and have it done: by whoever carries the rollout on, or here where nobody does."""
-    from contextlib import ExitStack
-    from dataclasses import replace
-
-    from secondread.errors import DependencyError
-    from secondread.rollout.controller.carry_on import Carrier
+    """Ask for something, have it done, and say what happened."""
+    from secondread.rollout.controller.ask import ask
     from secondread.rollout.record.record import Word
 
-    record, environment = _rollout(name), Environment.read()
-    if record.read().state.ended and not to:
-        raise InputError(
-            f"rollout {record.folder.name} of '{name}' has ended: there is nothing to {action.replace('_', ' ')}."
-        )
-    known = len(record.events())
-    record.say(Word(action, actor, _said(reason), to))
-    patience = _START_SECONDS if to else _WORD_SECONDS
-    deadline, why = time.monotonic() + patience, ""
-    often = replace(config, interval_seconds=min(config.interval_seconds, _AGAIN_SECONDS))
-    carrier: Carrier | None = None
-    with ExitStack() as stack:
-        while _is_awaited(record):
-            try:
-                carrier = carrier or stack.enter_context(Carrier(often, environment))
-                carrier.look(record, time.time())
-            except DependencyError as error:  # somebody else carries it on, and obeys; or nobody can
-                stack.close()
-                carrier, why = None, str(error)
-            if time.monotonic() > deadline and _is_awaited(record):
-                failed = [event.reason for event in record.events()[known:] if event.what == "failed"]
-                why = failed[-1] if failed else why or "does `secondread rollout control` run?"
-                raise DependencyError(f"'{action}' is kept and not obeyed after {patience:.0f} s: {why}")
-            if _is_awaited(record):
-                time.sleep(_AGAIN_SECONDS if carrier else _POLL_SECONDS)
-    events = record.events()[known:]
-    if refused := [event.reason for event in events if event.what == "refused"]:
-        raise InputError(f"{refused[0]}.")
+    word = Word(action, actor, _said(reason), to)
+    events = ask(_rollout(name), word, config=config, environment=Environment.read())
     for line in dict.fromkeys(f"{event.what.replace('_', ' ')}: {event.reason}" for event in events):
         print_line(line)  # what is tried again while a server starts is said once
-
-
-def _is_awaited(record: RolloutRecord) -> bool:
-    """Whether what a person asked for is still to be done."""
-    return record.word() is not None or record.read().intent is not None
 
 
 def _show(record: RolloutRecord, *, json: bool) -> None:

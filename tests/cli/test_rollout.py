@@ -16,14 +16,14 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from secondread.cli import rollout
 from secondread.cli.main import app
 from secondread.config.environment import Environment
 from secondread.config.rollout import RolloutConfig
 from secondread.errors import DependencyError
 from secondread.model.folder import ModelFolder
+from secondread.rollout.controller import ask
 from secondread.rollout.record.home import Rollouts
-from secondread.rollout.record.record import Event, Plan, RolloutRecord
+from secondread.rollout.record.record import Plan, RolloutRecord
 from secondread.tracking.registry import Registry
 from tests.serving.conftest import model, models, wait_for  # noqa: F401 - fixtures
 from tests.serving.load import Load
@@ -159,55 +159,19 @@ def test_a_version_is_let_in_watched_paused_and_promoted_by_hand_and_gone_back_f
 def begun(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> RolloutRecord:
     """A rollout on a machine where nothing runs; whoever asks for something waits a moment for it."""
     monkeypatch.setenv("SECONDREAD_HOME", str(tmp_path / "home"))
-    for seconds in ("_WORD_SECONDS", "_POLL_SECONDS", "_AGAIN_SECONDS"):
-        monkeypatch.setattr(rollout, seconds, 0.01)
+    for seconds in ("_PATIENCE_SECONDS", "_POLL_SECONDS"):
+        monkeypatch.setattr(ask, seconds, 0.01)
     return Rollouts(tmp_path / "home").begin(Plan("secondread", 1, 2, RolloutConfig(), "Ada", "why", time.time()))
 
 
-def asked_back() -> str:
-    """What a rollback says that is not obeyed."""
+def test_a_word_that_nobody_can_obey_says_why(begun: RolloutRecord) -> None:
     done = CliRunner().invoke(app, ["rollout", "rollback", "--reason", "both are wrong"])
     assert isinstance(done.exception, DependencyError), done.output
-    return str(done.exception)
-
-
-def test_a_word_that_nobody_can_obey_says_why(begun: RolloutRecord) -> None:
+    said = str(done.exception)
     assert re.fullmatch(
-        r"'roll_back' is kept and not obeyed after 0 s: the edge of \S+ does not run: start it, .*", asked_back()
+        r"'roll back' is kept and not obeyed after 0 s: the edge of \S+ does not run: start it, .*", said
     )
     assert begun.word() is not None
-
-
-def test_a_word_that_fails_at_each_look_says_what_failed_last_and_is_tried_by_one_carrier_as_long_as_it_works(
-    begun: RolloutRecord, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    looks: list[int] = []  # the carrier of each
-
-    class Failing:
-        """Somebody else has the lock at its third look; at others the deed fails."""
-
-        made = 0
-
-        def __init__(self, *_: object) -> None:
-            Failing.made += 1
-
-        def __enter__(self) -> Failing:
-            return self
-
-        def __exit__(self, *_: object) -> None:
-            looks.append(0)
-
-        def look(self, record: RolloutRecord, now: float) -> None:
-            looks.append(Failing.made)
-            if len(looks) == 3:
-                raise DependencyError("another run is writing it.")
-            record.tell(Event(now, "failed", "staging", f"try {len(looks)} came to nothing.", alarm=True))
-
-    monkeypatch.setattr(rollout, "_WORD_SECONDS", 0.3)
-    monkeypatch.setattr("secondread.rollout.controller.carry_on.Carrier", Failing)
-    assert asked_back().endswith(f"after 0 s: try {len(looks) - 1} came to nothing.")
-    assert looks == [1, 1, 1, 0, *[2] * (len(looks) - 5), 0]
-    assert len(looks) > 6
 
 
 @pytest.mark.parametrize(
