@@ -175,7 +175,7 @@ def test_what_the_checks_of_a_rollout_send_is_not_compared_and_counts_in_all_els
 ) -> None:
     digest = read_repository(referring, "secondread").digest
     version = RegisteredVersion("secondread", 7, digest, str(referring), "", "")
-    load_test = LoadTestConfig(users=2, seconds=2.0, requests_at_least=10, p99_below_ms=5000.0)
+    load_test = LoadTestConfig(users=2, seconds=2.0, requests_at_least=10, p99_below_ms=5000.0, as_readings=True)
     server = start(serving=referring, drift_images=IMAGES, drift_seconds=0.1)
     try:
         side = Side(version.storage_uri, ready=True, url=server.url, grpc_url=server.grpc_url)

@@ -66,7 +66,12 @@ class Check:
         if not side.url:
             raise DependencyError("nobody knows where the candidate alone can be asked, so that it cannot be checked.")
         load_test = replace(
-            self._load_test, url=side.url, grpc_url=side.grpc_url, name=candidate.name, digest=candidate.digest
+            self._load_test,
+            url=side.url,
+            grpc_url=side.grpc_url,
+            name=candidate.name,
+            digest=candidate.digest,
+            as_readings=False,  # or the version would drift by what it was tested with
         )
         return {
             "kind": self._kind,
