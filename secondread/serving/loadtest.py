@@ -5,6 +5,7 @@ Locust's own page needs scripts, and shows over time the median and P95 of the l
 
 from __future__ import annotations
 
+import http.client
 import importlib.util
 import os
 import socket
@@ -71,7 +72,7 @@ def _check_server(config: LoadTestConfig) -> None:
             urllib.request.urlopen(address, timeout=_CONNECT_SECONDS).close()  # noqa: S310 - the server that the user named
         except urllib.error.HTTPError as error:
             raise DependencyError(f"{config.name} is not ready at {config.url} (status {error.code}).") from error
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, http.client.HTTPException) as error:
             raise _nobody(config.url) from error
     if config.grpc_url:
         host, _, port = config.grpc_url.rpartition(":")
