@@ -68,16 +68,24 @@ def test_every_output_is_what_onnxruntime_gives(triton: LocalTriton, model: Mode
 
 
 def test_requests_that_are_batched_together_each_get_their_own_answer(triton: LocalTriton, model: ModelFolder) -> None:
-    requests = [random_pixels(seed, 1 + seed % 3) for seed in range(40)]
-    before = counts(triton)
-    with ThreadPoolExecutor(8) as pool:
-        answers = list(pool.map(lambda pixels: ask(triton.http_address, pixels)[0], requests))
-    answered, _, runs = (now - was for now, was in zip(counts(triton), before, strict=True))
-    assert answered == 40
-    assert runs < 40  # what waited while the graph ran went together into its next run
+    requests = [random_pixels(seed, 8 + seed % 9) for seed in range(40)]  # whose runs take a while
     session = GraphSession(model.graph_path())
-    for pixels, answer in zip(requests, answers, strict=True):
-        np.testing.assert_allclose(answer, session.run(pixels).probabilities, atol=1e-4)
+    expected = [session.run(pixels).probabilities for pixels in requests]
+    before = counts(triton)
+
+    def together() -> bool:
+        """What waited while the graph ran went into its next run; where two requests have met."""
+        answered, _, runs = (now - was for now, was in zip(counts(triton), before, strict=True))
+        return runs < answered
+
+    with ThreadPoolExecutor(16) as pool:
+        for _ in range(50):
+            answers = list(pool.map(lambda pixels: ask(triton.http_address, pixels)[0], requests))
+            for answer, right in zip(answers, expected, strict=True):
+                np.testing.assert_allclose(answer, right, atol=1e-4)
+            if together():
+                return
+    pytest.fail("2,000 requests of 16 callers, and no two of them in one run")
 
 
 def test_it_listens_on_this_machine_only(triton: LocalTriton) -> None:
