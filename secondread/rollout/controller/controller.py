@@ -161,13 +161,15 @@ class Controller:
         """Tell of it. The time counts: a deadline ends a rollout at which nobody can look, too."""
         kept, policy = self._record.read(), self._record.plan.policy
         self._event(now, "failed", kept.state, str(error), alarm=True)
-        if kept.intent or kept.state.ended or self._record.word():
+        intent = kept.intent
+        settled = intent is not None and (bool(intent.actor) or intent.decision.action is Action.ROLL_BACK)
+        if settled or kept.state.ended or self._record.word():
             return kept
         decision = decide(policy, kept.state, self._record.observations(), now)
-        if decision.action is Action.ROLL_BACK:
-            kept = Kept(kept.state, Intent(decision))
+        if decision.action is Action.ROLL_BACK:  # of a promotion that may be half done, to the stable version by number
+            kept = Kept(kept.state, Intent(decision, self._record.plan.stable if intent else 0))
         else:
-            kept = Kept(kept.state.after(Decision(Action.HOLD, str(error)), policy, now))
+            kept = Kept(kept.state.after(Decision(Action.HOLD, str(error)), policy, now), intent)
         self._record.write(kept)
         return kept
 

@@ -502,6 +502,15 @@ def test_a_version_that_may_not_be_champion_never_takes_the_stable_ones_place(
     assert run(record, world, first=at_canary + 30).ended == "promote"
 
 
+def test_a_promotion_that_is_refused_until_the_deadline_is_rolled_back(tmp_path: Path, world: World) -> None:
+    policy = replace(POLICY, deadline_seconds=1500.0)
+    record = RolloutRecord.begin(tmp_path / "1", Plan("chest", 1, 2, policy, "Ada", "why", BEGUN))
+    world.refused = frozenset({2})
+    assert run(record, world).ended == "roll_back"
+    assert (world.stable, world.candidate, world.champion) == (1, None, 1)
+    assert "its deadline" in record.events()[-1].reason
+
+
 @pytest.mark.parametrize(("action", "to"), [("promote", 0), ("roll_back", 7)])
 def test_a_person_is_refused_a_version_that_may_not_be_champion_and_the_rollout_goes_on(
     record: RolloutRecord, world: World, at_canary: int, action: Any, to: int
