@@ -26,7 +26,7 @@ help: ## this list
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --requirement requirements-peers.txt
 	@touch $@
 
-TRITON := requirements-triton.txt scripts/setup-triton.sh secondread/serving/triton_backend/onnxruntime.cc
+TRITON := requirements-triton.txt scripts/setup-triton.sh secondread/serving/local/triton_backend/onnxruntime.cc
 .venv-triton/secondread-pins: $(TRITON)
 	@PYTHON=$(PYTHON) scripts/setup-triton.sh
 	@touch $@

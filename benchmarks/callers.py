@@ -17,7 +17,7 @@ import grpc
 import numpy as np
 
 from secondread.errors import DependencyError
-from secondread.serving import contract
+from secondread.serving.protocol import contract
 
 _BOUNDARY = "images-of-the-benchmark"
 _INFER = "/v2/models/secondread/infer"
@@ -114,7 +114,7 @@ class GrpcCaller:
 
     def __init__(self, address: str) -> None:
         # the KServe SDK's messages: those of tritonclient have the same names, and a process can load only one of both
-        from secondread.serving.sdk import GRPCInferenceServiceStub, messages
+        from secondread.serving.transformer.sdk import GRPCInferenceServiceStub, messages
 
         self._client = grpc.insecure_channel(address)
         self._infer = GRPCInferenceServiceStub(self._client).ModelInfer

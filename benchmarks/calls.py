@@ -15,8 +15,8 @@ from benchmarks.callers import Caller, Request
 from benchmarks.serve import Bare
 from benchmarks.servers import Server
 from secondread.model.folder import ModelFolder
-from secondread.serving.predictor import Predictor
-from secondread.serving.triton import LocalTriton
+from secondread.serving.local.triton import LocalTriton
+from secondread.serving.transformer.predictor import Predictor
 
 _TIMEOUT_SECONDS = 10.0
 
@@ -66,7 +66,7 @@ def _ways(
     stack: contextlib.ExitStack, server: Server, model: ModelFolder, repository: Path, image: bytes, home: Path
 ) -> Mapping[str, Callable[[], object]]:
     # as in callers.py: never with tritonclient's messages in one process
-    from secondread.serving.sdk import GRPCInferenceServiceStub, messages
+    from secondread.serving.transformer.sdk import GRPCInferenceServiceStub, messages
 
     triton = stack.enter_context(LocalTriton(repository, home=home))
     predictor = Predictor(triton.http_address, "secondread", "1", timeout_seconds=_TIMEOUT_SECONDS)

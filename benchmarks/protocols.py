@@ -39,7 +39,7 @@ from benchmarks.workplace import ROOT, Workplace
 from secondread import logging
 from secondread.config.environment import Environment
 from secondread.errors import SecondReadError
-from secondread.export.repository import write_repository
+from secondread.export.repository.layout import write_repository
 from secondread.model.folder import ModelFolder
 
 IMAGES = 64  # twice as many as the largest request has, so that each is in as many requests

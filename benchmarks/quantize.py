@@ -25,8 +25,8 @@ from secondread.logging import get_logger
 
 if TYPE_CHECKING:
     from secondread.data.versions.dataset import DatasetVersion
-    from secondread.export.choice import Candidate
-    from secondread.export.comparison import QuantizeResult
+    from secondread.export.quantization.choice import Candidate
+    from secondread.export.quantization.comparison import QuantizeResult
 
 CONFIG = QuantizeConfig(batch_sizes=(1, 8), timing_seconds=30.0)
 FRESH = SEED.source.replace("images=2400", "images=5000") + "&seed=5"  # other patients than it was trained on
@@ -52,8 +52,8 @@ def _with_threads(
     trained: Trained, output: Path, fresh: DatasetVersion, plain: npt.NDArray[np.float64], *, threads: int, kind: str
 ) -> Iterator[Measurement]:
     """What the rule's choice is worth with so many threads; `kind` is part of the keys."""
-    from secondread.export.candidates import FP32, FUSED
-    from secondread.export.quantize import quantize
+    from secondread.export.quantization.candidates import FP32, FUSED
+    from secondread.export.quantization.quantize import quantize
 
     result = quantize(trained.model, trained.dataset, output, replace(CONFIG, threads=threads))
     peer = f"plain fp32 export of {trained.name}, {threads} thread{'s' * (threads > 1)}"

@@ -23,8 +23,8 @@ import psutil
 from secondread.atomic import read_json
 from secondread.child import answer
 from secondread.rollout.splitters import edge, edge_process
-from secondread.serving import local_server
-from secondread.serving.predictor import Predictor
+from secondread.serving.local import local_server
+from secondread.serving.transformer.predictor import Predictor
 
 VARIABLE = "SECONDREAD_BENCH_FAULTS"
 SLOW_SECONDS = 0.6

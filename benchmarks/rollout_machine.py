@@ -32,8 +32,8 @@ from secondread.rollout.analysis.decision import Action
 from secondread.rollout.controller.carry_on import Carrier, begin
 from secondread.rollout.record.record import RolloutRecord, Word
 from secondread.rollout.splitters.edge_files import Deployed, Status
-from secondread.serving.load_setting import LoadSetting
-from secondread.serving.loadtest import locust_command
+from secondread.serving.load.loadtest import locust_command
+from secondread.serving.load.setting import LoadSetting
 from secondread.tracking.registry import RegisteredVersion, Registry
 
 NAME = "secondread"

@@ -13,7 +13,7 @@ from benchmarks.rollout_noise import RECORDED_RATE, recorded_seconds
 from secondread.config.rollout import StageConfig
 from secondread.rollout.analysis.observations import Histogram, Observation, Side, Split
 
-# As secondread/serving/metrics.py has them.
+# As secondread/serving/transformer/metrics.py has them.
 SECONDS = (0.005, 0.01, 0.02, 0.03, 0.05, 0.075, 0.1, 0.15, 0.2, 0.25, 0.3, 0.4, 0.5, 0.75, 1.0, 2.5, 5.0, 10.0)
 SHARES = (0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.75, 0.8, 0.85, 0.9, 0.95, 0.99, 1.0)
 # Of a reading room: mostly healthy, some classes rare.

@@ -28,7 +28,7 @@ from secondread.data.pixels.preprocess import preprocess
 from secondread.logging import get_logger
 from secondread.model.folder import FP32_GRAPH, ModelFolder
 from secondread.model.session import INPUT, OUTPUTS
-from secondread.serving.load_limit import find_limit
+from secondread.serving.load.limit import find_limit
 
 IMAGES = 48
 BLOCKS, BLOCK = 60, 12  # of requests one after the other

@@ -21,9 +21,9 @@ from secondread.child import END_WITH_PARENT
 from secondread.config.signing import SigningSettings
 from secondread.cpus import cpu_limit
 from secondread.errors import DependencyError
-from secondread.export.repository import write_repository
-from secondread.export.signing import sign_folder
-from secondread.export.signing_key import signing_key
+from secondread.export.repository.layout import write_repository
+from secondread.export.repository.signing import sign_folder
+from secondread.export.repository.signing_key import signing_key
 from secondread.model.folder import ModelFolder
 
 START_SECONDS = 120.0  # on a busy machine; 5 on an idle one

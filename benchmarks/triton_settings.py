@@ -12,11 +12,11 @@ from pathlib import Path
 
 from secondread.cpus import cpu_limit
 from secondread.errors import InputError
-from secondread.export.repository import GRAPH_FILE
-from secondread.export.triton_config import TRITON_CONFIG_FILE, renamed_triton_config, triton_config
+from secondread.export.repository.layout import GRAPH_FILE
+from secondread.export.repository.triton_config import TRITON_CONFIG_FILE, renamed_triton_config, triton_config
 from secondread.model.folder import ModelFolder
-from secondread.serving.model_control import ModelControl
-from secondread.serving.triton import LocalTriton
+from secondread.serving.local.model_control import ModelControl
+from secondread.serving.local.triton import LocalTriton
 
 NAME = "sweep"
 _LOAD_SECONDS = 120.0

@@ -37,7 +37,7 @@ from secondread.atomic import atomic_file
 from secondread.config.environment import Environment
 from secondread.errors import DependencyError, InputError, SecondReadError
 from secondread.model.folder import ModelFolder
-from secondread.serving.predictor import Predictor
+from secondread.serving.transformer.predictor import Predictor
 
 PAGE, GPU_PAGE = ROOT / "docs" / "triton-sweep.md", ROOT / "docs" / "triton-sweep-gpu.md"
 CALLERS = (1, 8, 32)  # at the same time; 32 is what a server lets in
@@ -186,7 +186,8 @@ def _about(model: ModelFolder, options: argparse.Namespace) -> str:
         f"Written by `python -m benchmarks.triton_sweep`: {images} over HTTP straight to Triton, {model.config.graph} "
         f"at {model.config.preprocessing.size} px; medians over {options.rounds} rounds of {options.seconds:g} s; the "
         f"callers are on the same CPUs.\n\nMeasured on {where}; commit `{commit(ROOT)}`. What `register` writes "
-        "(`secondread/export/triton_config.py`) is marked; served, it gets as many threads as the container has CPUs."
+        "(`secondread/export/repository/triton_config.py`) is marked; served, it gets as many threads as the container "
+        "has CPUs."
     )
 
 

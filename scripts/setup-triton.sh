@@ -1,13 +1,13 @@
 #!/bin/sh
 # Makes .venv-triton, the environment of the local Triton: the server from PyPI by requirements-triton.txt, and the
-# backend for ONNX, compiled from secondread/serving/triton_backend/. Does nothing when it is already there for the same
+# backend for ONNX, compiled from secondread/serving/local/triton_backend/. Does nothing when it is already there for the same
 # pins and source. PYTHON names another Python 3.11 than `python3.11`, CXX another compiler than `g++`.
 set -eu
 
 root=$(cd "$(dirname "$0")/.." && pwd)
 environment=$root/.venv-triton
 pins=$root/requirements-triton.txt
-source=$root/secondread/serving/triton_backend/onnxruntime.cc
+source=$root/secondread/serving/local/triton_backend/onnxruntime.cc
 python=${PYTHON:-python3.11}
 compiler=${CXX:-g++}
 

@@ -14,7 +14,7 @@ from secondread.cpus import cpu_limit
 from secondread.errors import DependencyError
 from secondread.rollout.splitters.envoy_process import envoy_program
 from secondread.rollout.splitters.prometheus_process import prometheus_program
-from secondread.serving.triton_installation import TritonInstallation
+from secondread.serving.local.triton_installation import TritonInstallation
 
 # scripts/setup-triton.sh writes it last
 _TRITON_DONE = "secondread-pins"

@@ -68,9 +68,9 @@ def evaluate(
     from secondread.data.sources.open import open_source
     from secondread.data.versions.dataset import DATASET_FILE, DatasetVersion
     from secondread.evaluation.evaluate import evaluate as run
-    from secondread.evaluation.external import read_source
-    from secondread.evaluation.external_classes import read_external_classes
-    from secondread.evaluation.gate import read_policy
+    from secondread.evaluation.external.classes import read_external_classes
+    from secondread.evaluation.external.images import read_source
+    from secondread.evaluation.gate.decide import read_policy
     from secondread.evaluation.labelled_images import LabelledImages
     from secondread.model.folder import ModelFolder
 
@@ -110,7 +110,7 @@ def evaluate(
 def quantize(model: Folder, data: Dataset, output: Output, settings: Set = [], json: Json = False) -> None:  # noqa: B006
     """Make INT8 graphs, compare them with fp32 on val, and choose the one to serve."""
     from secondread.data.versions.dataset import DatasetVersion
-    from secondread.export.quantize import quantize as run
+    from secondread.export.quantization.quantize import quantize as run
     from secondread.model.folder import ModelFolder
 
     config = from_mapping(QuantizeConfig, parse_settings(settings, ("quantize",))["quantize"])

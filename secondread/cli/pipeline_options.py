@@ -89,7 +89,7 @@ class Options:
             InputError: there is no such pipeline, an option is none of its own, or a setting is refused.
             DependencyError: a store or MLflow does not answer.
         """
-        from secondread.evaluation.gate import stated_in
+        from secondread.evaluation.gate.decide import stated_in
         from secondread.pipeline.compile import find_pipeline
 
         find_pipeline(pipeline)

@@ -158,7 +158,7 @@ def key(
     json: Json = False,
 ) -> None:
     """Make a key pair to sign models with: the private key for whoever registers, the public one for whoever serves."""
-    from secondread.export.signing_key import make_key_pair
+    from secondread.export.repository.signing_key import make_key_pair
 
     made = make_key_pair(output)
     facts = {

@@ -74,10 +74,10 @@ def serve(
 
     Nothing is served that a trusted key has not signed, as it lies there (SECONDREAD_TRUSTED_KEYS).
     """
-    from secondread.export.opened import opened_repository
-    from secondread.serving.follow import Follow
-    from secondread.serving.serve import serve as run
-    from secondread.serving.server import Endpoints
+    from secondread.export.repository.opened import opened_repository
+    from secondread.serving.front.server import Endpoints
+    from secondread.serving.local.follow import Follow
+    from secondread.serving.local.serve import serve as run
 
     given = {"name": name, "host": host, "http_port": http_port, "grpc_port": grpc_port}
     config = from_mapping(ServeConfig, {**given, **parse_settings(settings, ("serve",))["serve"]}, stage="serve")
@@ -136,9 +136,9 @@ def batch(
     json: Json = False,
 ) -> None:
     """Read very many images without a server. Called again after a cut, it goes on where it was."""
-    from secondread.export.opened import opened_repository
-    from secondread.export.signing import verify_folder
-    from secondread.serving.batch import Scorer, score
+    from secondread.export.repository.opened import opened_repository
+    from secondread.export.repository.signing import verify_folder
+    from secondread.serving.batch.read import Scorer, score
 
     environment, chosen = Environment.read(), chosen_engine(engine, ray_address)
     if model is not None:
@@ -162,7 +162,7 @@ def predict(
     json: Json = False,
 ) -> None:
     """Read images with a running server, or with a model folder and no server at all."""
-    from secondread.serving.reading import print_readings
+    from secondread.serving.protocol.reading import print_readings
 
     if model is not None:
         from secondread.serving.predict import predict_with_model
@@ -179,7 +179,7 @@ def predict(
 
 
 def _token(file: Path | None) -> str:
-    from secondread.serving.access import read_token
+    from secondread.serving.front.access import read_token
 
     return read_token(file) if file else ""
 
@@ -241,9 +241,9 @@ def loadtest(
     json: Json = False,
 ) -> None:
     """Put load on a running server over REST and gRPC, and say whether it bears it."""
-    from secondread.serving.load_limit import find_limit
-    from secondread.serving.load_result import refuse
-    from secondread.serving.loadtest import loadtest as run
+    from secondread.serving.load.limit import find_limit
+    from secondread.serving.load.loadtest import loadtest as run
+    from secondread.serving.load.result import refuse
 
     if images is not None and not images.is_dir():
         raise InputError(f"--images {images} is no folder. Name one that holds JPEG, PNG or DICOM files.")

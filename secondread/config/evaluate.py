@@ -30,8 +30,8 @@ class EvaluateConfig:
     other_fields: tuple[str, ...] = ()
     timed_runs: int = 200  # of one image; the 99th percentile is then that of two runs; 0: not timed
     shown_images: int = 12  # pictures in each of the report's two galleries; two rows on a desk, six on a phone
-    # folder of films that a model once read wrongly, as `secondread.evaluation.known_failures` reads it; empty: none,
-    # since each site has its own. On a cluster it must be there in the pod
+    # folder of films that a model once read wrongly, as `secondread.evaluation.stress.known_failures` reads it; empty:
+    # none, since each site has its own. On a cluster it must be there in the pod
     known_failures: str = ""
     # YAML of behaviour tests, as `secondread.config.behaviour` reads it; empty: those that come with the library. On a
     # cluster it must be there in the pod

@@ -13,19 +13,19 @@ from secondread.atomic import atomic_folder
 from secondread.config.evaluate import EvaluateConfig
 from secondread.config.external_classes import ExternalClassesConfig
 from secondread.config.gate import GateConfig
-from secondread.evaluation.apart import ClassApart, measure_apart
-from secondread.evaluation.behaviour import read_behaviour
-from secondread.evaluation.card import model_card
-from secondread.evaluation.drop import measure_drop, read_internal
 from secondread.evaluation.evidence import gather
-from secondread.evaluation.external_classes import Matched, match_classes
+from secondread.evaluation.external.apart import ClassApart, measure_apart
+from secondread.evaluation.external.classes import Matched, match_classes
+from secondread.evaluation.external.drop import measure_drop, read_internal
 from secondread.evaluation.folder import fill_folder
-from secondread.evaluation.known_failures import read_cases
 from secondread.evaluation.labelled_images import LabelledImages, labels_of_model
 from secondread.evaluation.measure import drawn, measure
-from secondread.evaluation.paired import check_comparable
-from secondread.evaluation.report import Gallery
+from secondread.evaluation.paired.difference import check_comparable
+from secondread.evaluation.report.card import model_card
+from secondread.evaluation.report.page import Gallery
 from secondread.evaluation.results import EVALUATION_FILE, Evaluation
+from secondread.evaluation.stress.behaviour import read_behaviour
+from secondread.evaluation.stress.known_failures import read_cases
 from secondread.logging import get_logger
 from secondread.model.folder import ModelFolder
 from secondread.model.session import GraphSession, open_graph

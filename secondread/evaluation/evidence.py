@@ -17,23 +17,23 @@ import pandas as pd
 from secondread.config.behaviour import BehaviourConfig
 from secondread.config.evaluate import EvaluateConfig
 from secondread.config.robustness import RobustnessConfig
-from secondread.evaluation import sample
-from secondread.evaluation.arrays import FloatArray, IntArray
-from secondread.evaluation.behaviour import run_behaviour
-from secondread.evaluation.behaviour_results import Behaviour, Films
-from secondread.evaluation.known_failures import Case, KnownFailures, run_known_failures
 from secondread.evaluation.labelled_images import LabelledImages
 from secondread.evaluation.latency import Latency, measure_latency
-from secondread.evaluation.not_my_field import NotMyField, assemble, not_my_field
+from secondread.evaluation.metrics.arrays import FloatArray, IntArray
 from secondread.evaluation.nulls import null_for_nan
-from secondread.evaluation.paired import BesideChampion, differences, mcnemar
-from secondread.evaluation.risk_dial import Readings, RiskDial, risk_dial
-from secondread.evaluation.robustness import Robustness, measure_robustness
-from secondread.evaluation.second_reader import SecondReader, second_reader
-from secondread.evaluation.selective import Selective, selective
-from secondread.evaluation.subgroup_results import Subgroups
-from secondread.evaluation.subgroups import measure_subgroups
-from secondread.evaluation.workload import Workload, workload
+from secondread.evaluation.paired.difference import BesideChampion, differences, mcnemar
+from secondread.evaluation.reading_room.risk_dial import Readings, RiskDial, risk_dial
+from secondread.evaluation.reading_room.second_reader import SecondReader, second_reader
+from secondread.evaluation.reading_room.selective import Selective, selective
+from secondread.evaluation.reading_room.workload import Workload, workload
+from secondread.evaluation.stress import sample
+from secondread.evaluation.stress.behaviour import run_behaviour
+from secondread.evaluation.stress.behaviour_results import Behaviour, Films
+from secondread.evaluation.stress.known_failures import Case, KnownFailures, run_known_failures
+from secondread.evaluation.stress.not_my_field import NotMyField, assemble, not_my_field
+from secondread.evaluation.stress.robustness import Robustness, measure_robustness
+from secondread.evaluation.subgroups.gaps import measure_subgroups
+from secondread.evaluation.subgroups.results import Subgroups
 from secondread.logging import get_logger
 from secondread.model.folder import REFERENCE_FILE, ModelFolder
 from secondread.model.session import GraphSession, open_graph

@@ -17,7 +17,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from secondread.atomic import write_json
-from secondread.evaluation.report import Gallery, render_html, summary_markdown
+from secondread.evaluation.report.page import Gallery, render_html, summary_markdown
 from secondread.evaluation.results import EVALUATION_FILE, PREDICTIONS_FILE, Evaluation
 from secondread.model.folder import CARD_FILE
 

@@ -12,7 +12,7 @@ import numpy.typing as npt
 from secondread.data.pixels.preprocess import Preprocessing
 from secondread.data.versions.dataset import DatasetVersion
 from secondread.errors import InputError
-from secondread.evaluation.subgroups import factors_of
+from secondread.evaluation.subgroups.gaps import factors_of
 from secondread.model.folder import ModelFolder
 
 

@@ -10,13 +10,16 @@ import numpy.typing as npt
 
 from secondread.config.evaluate import EvaluateConfig
 from secondread.config.gate import GateConfig
-from secondread.evaluation import bootstrap, calibration, curves, metrics, thresholds
-from secondread.evaluation.arrays import FloatArray, IntArray, check, once
-from secondread.evaluation.estimate import Estimate
 from secondread.evaluation.evidence import Evidence
-from secondread.evaluation.gate import Findings, decide
-from secondread.evaluation.interval import Interval
+from secondread.evaluation.gate.decide import Findings, decide
+from secondread.evaluation.intervals import bootstrap
+from secondread.evaluation.intervals.bounds import Interval
+from secondread.evaluation.intervals.estimate import Estimate
 from secondread.evaluation.labelled_images import LabelledImages
+from secondread.evaluation.metrics import by_name as metrics
+from secondread.evaluation.metrics import calibration, curves
+from secondread.evaluation.metrics.arrays import FloatArray, IntArray, check, once
+from secondread.evaluation.reading_room import thresholds
 from secondread.evaluation.results import Calibration, ClassFigures, ClassThreshold, Evaluation
 from secondread.model.folder import ModelConfigFile, ModelFolder
 

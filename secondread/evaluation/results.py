@@ -6,13 +6,13 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
-from secondread.evaluation.apart import ClassApart
-from secondread.evaluation.calibration import ReliabilityBin
-from secondread.evaluation.curves import PrCurve, RocCurve
-from secondread.evaluation.drop_results import Drop
-from secondread.evaluation.estimate import Estimate
 from secondread.evaluation.evidence import Evidence
-from secondread.evaluation.interval import Interval
+from secondread.evaluation.external.apart import ClassApart
+from secondread.evaluation.external.drop_results import Drop
+from secondread.evaluation.intervals.bounds import Interval
+from secondread.evaluation.intervals.estimate import Estimate
+from secondread.evaluation.metrics.calibration import ReliabilityBin
+from secondread.evaluation.metrics.curves import PrCurve, RocCurve
 from secondread.evaluation.nulls import null_for_nan
 from secondread.evaluation.verdict import GateResult
 

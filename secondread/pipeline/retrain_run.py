@@ -9,7 +9,7 @@ from typing import Any
 
 from secondread.errors import SecondReadError
 from secondread.evaluation.folder import REPORT_FILE
-from secondread.evaluation.paired_report import PAGE_FILE
+from secondread.evaluation.paired.report import PAGE_FILE
 from secondread.pipeline.run import cached_of, run_steps, seconds_of
 
 

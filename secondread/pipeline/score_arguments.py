@@ -14,8 +14,8 @@ from secondread.config.require import require
 from secondread.config.score import ScoreConfig
 from secondread.data.sources.unlabelled import identify_images
 from secondread.data.store.open import is_stored
-from secondread.export.opened import opened_repository
-from secondread.export.repository import read_repository
+from secondread.export.repository.layout import read_repository
+from secondread.export.repository.opened import opened_repository
 from secondread.pipeline.arguments import plain
 from secondread.pipeline.code import cached_code
 from secondread.pipeline.reach import check_reached, check_stored, store_root

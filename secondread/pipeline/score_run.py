@@ -10,7 +10,7 @@ from typing import Any
 from secondread.config.score import ScoreConfig
 from secondread.errors import SecondReadError
 from secondread.pipeline.run import cached_of, run_steps, seconds_of
-from secondread.serving.batch_deliver import PAGE_FILE, TABLE_FILE
+from secondread.serving.batch.deliver import PAGE_FILE, TABLE_FILE
 
 
 @dataclass(frozen=True)

@@ -11,15 +11,15 @@ from typing import Any
 from secondread.atomic import write_json
 from secondread.data.audit.report import HTML_FILE
 from secondread.evaluation.folder import REPORT_FILE, SUMMARY_FILE
-from secondread.evaluation.paired import PairedComparison
-from secondread.evaluation.paired_report import COMPARISON_SUMMARY_FILE, PAGE_FILE
+from secondread.evaluation.paired.difference import PairedComparison
+from secondread.evaluation.paired.report import COMPARISON_SUMMARY_FILE, PAGE_FILE
 from secondread.evaluation.results import Evaluation
 from secondread.logging import configure, get_logger
 from secondread.model.folder import CARD_FILE
 from secondread.pipeline.show_metrics import show_metrics
 from secondread.pipeline.steps.load_test import PAGE_FILE as LOAD_PAGE_FILE
 from secondread.pipeline.steps.load_test import SUMMARY_FILE as LOAD_SUMMARY_FILE
-from secondread.serving.batch_deliver import PAGE_FILE as READINGS_PAGE_FILE
+from secondread.serving.batch.deliver import PAGE_FILE as READINGS_PAGE_FILE
 
 log = get_logger(__name__)
 

@@ -12,7 +12,7 @@ from secondread.config.mapping import from_mapping
 from secondread.config.serve import ServeConfig
 from secondread.config.settings import parse_settings
 from secondread.errors import SecondReadError, exit_code_of
-from secondread.serving.server import Endpoints, open_tracing, run_transformer
+from secondread.serving.front.server import Endpoints, open_tracing, run_transformer
 
 
 def main(arguments: list[str]) -> int:

@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 
 from secondread.errors import InputError
-from secondread.serving import contract
-from secondread.serving.load_setting import encoded_images
+from secondread.serving.load.setting import encoded_images
 from secondread.serving.predict import ask_server
+from secondread.serving.protocol import contract
 
 _ALIKE = 1e-6  # of probabilities, whoever asks and however
 _MOST_IMAGES = 2

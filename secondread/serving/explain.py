@@ -18,14 +18,14 @@ from rich.console import Console
 from secondread.atomic import atomic_file
 from secondread.errors import InputError
 from secondread.evaluation.saliency import Region, colours, overlay, strongest_regions
-from secondread.export.repository import EXPLAIN_SUFFIX, RepositoryModel
-from secondread.export.triton_config import MAX_EXPLAINED
+from secondread.export.repository.layout import EXPLAIN_SUFFIX, RepositoryModel
+from secondread.export.repository.triton_config import MAX_EXPLAINED
 from secondread.model.folder import ModelFolder
 from secondread.model.session import SALIENCY, GraphSession
-from secondread.serving import contract
-from secondread.serving.interpret import interpret
 from secondread.serving.predict import ask_server, pixels_of, read_files
-from secondread.serving.reading import Reading, print_readings, readings_of
+from secondread.serving.protocol import contract
+from secondread.serving.protocol.interpret import interpret
+from secondread.serving.protocol.reading import Reading, print_readings, readings_of
 
 ByteImage = npt.NDArray[np.uint8]
 

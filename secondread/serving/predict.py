@@ -14,12 +14,12 @@ import numpy.typing as npt
 
 from secondread.data.pixels.preprocess import Preprocessing, preprocess
 from secondread.errors import DependencyError, ImageError, InputError, OverloadedError, TooLargeError
-from secondread.export.repository import RepositoryModel
+from secondread.export.repository.layout import RepositoryModel
 from secondread.model.folder import ModelFolder
 from secondread.model.session import open_graph
-from secondread.serving import contract
-from secondread.serving.interpret import interpret
-from secondread.serving.reading import Reading, readings_of
+from secondread.serving.protocol import contract
+from secondread.serving.protocol.interpret import interpret
+from secondread.serving.protocol.reading import Reading, readings_of
 
 _ANSWER_SECONDS = 60.0  # patience for one request of up to 32 images
 _MESSAGE_TOO_LARGE = "larger than max"  # in gRPC's words

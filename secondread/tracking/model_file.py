@@ -7,7 +7,7 @@ from mlflow.models import Model
 from mlflow.models.signature import ModelSignature
 from mlflow.types import Schema, TensorSpec
 
-from secondread.export.repository import GRAPH_FILE
+from secondread.export.repository.layout import GRAPH_FILE
 from secondread.model.folder import ModelFolder
 from secondread.model.session import open_graph
 

@@ -13,9 +13,9 @@ from sqlalchemy.exc import SQLAlchemyError
 from secondread.config.environment import Environment
 from secondread.config.registry import RegistryConfig
 from secondread.errors import GateRefused, IntegrityError, SecondReadError
-from secondread.export.opened import opened_repository
-from secondread.export.repository import read_repository
-from secondread.export.signing import verify_folder
+from secondread.export.repository.layout import read_repository
+from secondread.export.repository.opened import opened_repository
+from secondread.export.repository.signing import verify_folder
 from secondread.logging import get_logger
 from secondread.tracking.aliases import CHALLENGER, Aliases, Moves, moves
 from secondread.tracking.registry import RegisteredVersion, Registry, VersionRecord

@@ -24,8 +24,8 @@ from mlflow.exceptions import MlflowException
 
 from secondread.config.environment import Environment
 from secondread.errors import InputError, IntegrityError
-from secondread.export.deliver import deliver, repository_uri
-from secondread.export.signing_key import signing_key
+from secondread.export.repository.deliver import deliver, repository_uri
+from secondread.export.repository.signing_key import signing_key
 from secondread.model.folder import ModelFolder
 from secondread.tracking.aliases import CHALLENGER, CHAMPION, Aliases
 from secondread.tracking.gate_tags import GATE, MODEL_CARD, PASSED

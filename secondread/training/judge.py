@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from secondread.data.versions.dataset import SplitData
-from secondread.evaluation.metrics import overall
+from secondread.evaluation.metrics.by_name import overall
 from secondread.model.folder import ModelFolder
 from secondread.model.session import open_graph
 

@@ -22,9 +22,9 @@ from secondread.atomic import resumable_folder, room_in, write_json
 from secondread.config.train import TrainConfig
 from secondread.data.versions.dataset import DatasetVersion, SplitData
 from secondread.errors import DependencyError, IntegrityError
-from secondread.evaluation.card import model_card
-from secondread.evaluation.metrics import overall
-from secondread.evaluation.thresholds import fit_thresholds
+from secondread.evaluation.metrics.by_name import overall
+from secondread.evaluation.reading_room.thresholds import fit_thresholds
+from secondread.evaluation.report.card import model_card
 from secondread.export.onnx import ExplainingGraph, ServedGraph, export_onnx
 from secondread.logging import get_logger
 from secondread.model.folder import (

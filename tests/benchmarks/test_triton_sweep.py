@@ -9,7 +9,7 @@ import pytest
 from benchmarks import triton_sweep
 from benchmarks.triton_settings import AS_SERVED, BATCHINGS, Setting, on_a_triton, settings
 from secondread.errors import DependencyError
-from secondread.export.triton_config import triton_config
+from secondread.export.repository.triton_config import triton_config
 from secondread.model.folder import ModelFolder
 
 

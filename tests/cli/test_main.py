@@ -18,7 +18,7 @@ from secondread.config.preprocess import PreprocessConfig
 from secondread.doctor import diagnose
 from secondread.errors import InputError
 from secondread.model.folder import ModelFolder
-from secondread.serving.triton_installation import TritonInstallation
+from secondread.serving.local.triton_installation import TritonInstallation
 from secondread.tracking.origin import Origin
 from secondread.tracking.runs import open_client
 

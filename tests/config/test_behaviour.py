@@ -7,7 +7,7 @@ import pytest
 from secondread.config.behaviour import BehaviourConfig, Direction, Invariance, Minimum
 from secondread.config.changes import AsDicom, AsPng, Opacity
 from secondread.errors import InputError
-from secondread.evaluation.behaviour import read_behaviour
+from secondread.evaluation.stress.behaviour import read_behaviour
 
 INVARIANCE = "invariance:\n  - {name: a, asks: Same., change: as_png"
 

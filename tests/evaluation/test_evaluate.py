@@ -23,10 +23,10 @@ from secondread.data.pixels.preprocess import Preprocessing
 from secondread.data.versions.dataset import DatasetVersion
 from secondread.data.versions.version import write_dataset_version
 from secondread.errors import InputError
-from secondread.evaluation.calibration import ece
 from secondread.evaluation.evaluate import evaluate
 from secondread.evaluation.labelled_images import LabelledImages
-from secondread.evaluation.metrics import BY_CLASS, COUNTS, OVERALL
+from secondread.evaluation.metrics.by_name import BY_CLASS, COUNTS, OVERALL
+from secondread.evaluation.metrics.calibration import ece
 from secondread.model.folder import EXPLAIN_GRAPH, FP32_GRAPH, ModelFolder, Thresholds
 from secondread.model.session import GraphSession
 

@@ -17,20 +17,22 @@ from secondread.config.behaviour import behaviour_from
 from secondread.config.evaluate import EvaluateConfig
 from secondread.config.gate import GateConfig
 from secondread.data.pixels.preprocess import Preprocessing
-from secondread.evaluation import bootstrap, metrics, selective
-from secondread.evaluation.arrays import once
-from secondread.evaluation.behaviour import run_behaviour
-from secondread.evaluation.behaviour_results import Films
 from secondread.evaluation.evidence import Evidence
-from secondread.evaluation.gate import Findings, decide
-from secondread.evaluation.known_failures import COULD_NOT_RUN, MENDED, STILL_FAILS, CaseResult, KnownFailures
+from secondread.evaluation.gate.decide import Findings, decide
+from secondread.evaluation.intervals import bootstrap
 from secondread.evaluation.latency import Latency
-from secondread.evaluation.not_my_field import Kind, not_my_field
-from secondread.evaluation.paired import BesideChampion, differences, mcnemar
-from secondread.evaluation.second_reader import second_reader
-from secondread.evaluation.subgroups import measure_subgroups
+from secondread.evaluation.metrics import by_name as metrics
+from secondread.evaluation.metrics.arrays import once
+from secondread.evaluation.paired.difference import BesideChampion, differences, mcnemar
+from secondread.evaluation.reading_room import selective
+from secondread.evaluation.reading_room.second_reader import second_reader
+from secondread.evaluation.reading_room.workload import workload
+from secondread.evaluation.stress.behaviour import run_behaviour
+from secondread.evaluation.stress.behaviour_results import Films
+from secondread.evaluation.stress.known_failures import COULD_NOT_RUN, MENDED, STILL_FAILS, CaseResult, KnownFailures
+from secondread.evaluation.stress.not_my_field import Kind, not_my_field
+from secondread.evaluation.subgroups.gaps import measure_subgroups
 from secondread.evaluation.verdict import GateResult
-from secondread.evaluation.workload import workload
 from secondread.machine import this_machine
 from secondread.taxonomy import ClassInfo, Taxonomy
 

@@ -15,9 +15,9 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from secondread.data.pixels.preprocess import Preprocessing
-from secondread.export.repository import write_repository
-from secondread.export.signing import sign_folder
-from secondread.export.signing_key import SigningKey, make_key_pair
+from secondread.export.repository.layout import write_repository
+from secondread.export.repository.signing import sign_folder
+from secondread.export.repository.signing_key import SigningKey, make_key_pair
 from secondread.model.folder import ModelConfigFile, ModelFolder, Thresholds
 from secondread.taxonomy import ClassInfo, Taxonomy
 

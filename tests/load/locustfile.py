@@ -3,6 +3,6 @@
 The users are the library's, so that the command works outside a checkout too.
 """
 
-from secondread.serving.locustfile import GrpcUser, RestUser, Shape, leave, record
+from secondread.serving.load.locustfile import GrpcUser, RestUser, Shape, leave, record
 
 __all__ = ["GrpcUser", "RestUser", "Shape", "leave", "record"]

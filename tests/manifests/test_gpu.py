@@ -6,7 +6,7 @@ from pathlib import PurePath
 
 import pytest
 
-from secondread.export.triton_config import GPU_CONFIG_FILE
+from secondread.export.repository.triton_config import GPU_CONFIG_FILE
 
 GPU = "nvidia.com/gpu"
 

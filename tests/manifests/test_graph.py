@@ -8,8 +8,8 @@ from urllib.parse import urlsplit
 import pytest
 
 from secondread.config.serve import ServeConfig
-from secondread.export.repository import EXPLAIN_SUFFIX
-from secondread.serving import contract
+from secondread.export.repository.layout import EXPLAIN_SUFFIX
+from secondread.serving.protocol import contract
 from secondread.taxonomy import URGENCIES
 
 

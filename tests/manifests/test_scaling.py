@@ -7,8 +7,8 @@ import re
 import pytest
 
 from secondread.config.serve import ServeConfig
-from secondread.serving import metrics
-from secondread.serving.admission import Admission
+from secondread.serving.transformer import metrics
+from secondread.serving.transformer.admission import Admission
 
 OVERLAY = "manifests/overlays/gpu"
 

@@ -17,9 +17,9 @@ import pytest
 import tritonclient.http
 from onnx import TensorProto, helper
 
-from secondread.export.triton_config import GPU_CONFIG_FILE, TRITON_CONFIG_FILE, on_gpu
-from secondread.serving import triton
-from secondread.serving.triton_installation import TritonInstallation
+from secondread.export.repository.triton_config import GPU_CONFIG_FILE, TRITON_CONFIG_FILE, on_gpu
+from secondread.serving.local import triton
+from secondread.serving.local.triton_installation import TritonInstallation
 
 CONFIG = """
 name: "secondread"

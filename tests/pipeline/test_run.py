@@ -14,7 +14,7 @@ import pytest
 
 from secondread.data.versions.dataset import DatasetVersion
 from secondread.errors import InputError
-from secondread.export.repository import read_repository, verify_repository
+from secondread.export.repository.layout import read_repository, verify_repository
 from secondread.model.folder import ModelFolder
 from secondread.pipeline.run import run_steps
 from secondread.pipeline.steps.ingest import ingest

@@ -21,7 +21,7 @@ from secondread.model.folder import ModelFolder
 from secondread.pipeline.score_arguments import ScorePipelineSettings, score_arguments
 from secondread.pipeline.score_run import ScoreRun, run_scoring
 from secondread.pipeline.success import verify_success
-from secondread.serving.batch import METADATA_KEY, Scorer, score
+from secondread.serving.batch.read import METADATA_KEY, Scorer, score
 from secondread.tracking import registry
 from secondread.tracking.registry import RegisteredVersion, Registry
 

@@ -14,7 +14,7 @@ ROOT = Path(__file__).resolve().parents[2]
 def checkout(tmp_path: Path) -> Path:
     """A folder with the Makefile, whose scripts and interpreters write down how they were called."""
     shutil.copy(ROOT / "Makefile", tmp_path)
-    backend = "secondread/serving/triton_backend/onnxruntime.cc"
+    backend = "secondread/serving/local/triton_backend/onnxruntime.cc"
     (tmp_path / backend).parent.mkdir(parents=True)
     pins = ("constraints.txt", "requirements-mlserver.txt", "requirements-peers.txt", "requirements-triton.txt")
     for name in ("setup.cfg", "pyproject.toml", *pins, backend):

@@ -12,7 +12,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 SCRIPT = ROOT / "scripts" / "setup-triton.sh"
 PINS = ROOT / "requirements-triton.txt"
-SOURCE = ROOT / "secondread/serving/triton_backend/onnxruntime.cc"
+SOURCE = ROOT / "secondread/serving/local/triton_backend/onnxruntime.cc"
 
 
 def run(script: Path, **variables: str) -> subprocess.CompletedProcess[str]:

@@ -23,12 +23,12 @@ import pytest
 from PIL import Image
 
 from secondread.data.pixels.preprocess import Preprocessing, preprocess
-from secondread.export.repository import write_repository
-from secondread.export.signing import sign_folder
-from secondread.export.signing_key import SigningKey, make_key_pair
+from secondread.export.repository.layout import write_repository
+from secondread.export.repository.signing import sign_folder
+from secondread.export.repository.signing_key import SigningKey, make_key_pair
 from secondread.model.folder import ModelFolder
 from secondread.model.session import GraphSession, Outputs
-from secondread.serving.triton import LocalTriton
+from secondread.serving.local.triton import LocalTriton
 from secondread.taxonomy import ClassInfo, Taxonomy
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -41,8 +41,8 @@ from secondread import logging
 from secondread.atomic import write_json
 from secondread.config.environment import Environment
 from secondread.config.serve import ServeConfig
-from secondread.serving.serve import serve
-from secondread.serving.server import open_tracing, run_transformer
+from secondread.serving.local.serve import serve
+from secondread.serving.front.server import open_tracing, run_transformer
 environment = Environment.read()
 logging.configure(as_json=environment.log_json)
 options = json.loads(sys.argv[1])

@@ -15,7 +15,7 @@ from typing import Any
 import grpc
 import numpy as np
 
-from secondread.serving.sdk import GRPCInferenceServiceStub, messages
+from secondread.serving.transformer.sdk import GRPCInferenceServiceStub, messages
 
 CUT = "cut"  # status of a request over REST whose connection was refused, reset or closed
 _PATIENCE_SECONDS = 30.0

@@ -19,10 +19,10 @@ from PIL import Image
 from secondread.data.pixels.preprocess import preprocess
 from secondread.errors import InputError, TooLargeError
 from secondread.evaluation.saliency import overlay
-from secondread.export.triton_config import MAX_EXPLAINED
+from secondread.export.repository.triton_config import MAX_EXPLAINED
 from secondread.model.folder import ModelFolder
-from secondread.serving import contract
 from secondread.serving.explain import Explained, explain_with_model, explain_with_server, write_picture
+from secondread.serving.protocol import contract
 
 OVER_GRPC = """
 import json, sys

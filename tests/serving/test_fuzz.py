@@ -20,7 +20,7 @@ import grpc
 import psutil
 import pytest
 
-from secondread.serving.sdk import messages
+from secondread.serving.transformer.sdk import messages
 
 MIB = 1 << 20
 LIMIT = MIB  # of the server's requests

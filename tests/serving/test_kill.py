@@ -10,7 +10,7 @@ import numpy as np
 import psutil
 
 from secondread.model.session import Outputs
-from secondread.serving.triton import _free_ports
+from secondread.serving.local.triton import _free_ports
 from tests.serving.load import CUT, Load
 
 BACK_SECONDS = 10.0  # promised

@@ -21,7 +21,7 @@ from secondread.errors import DependencyError, ImageError, InputError, Integrity
 from secondread.model.folder import ModelFolder
 from secondread.model.session import GraphSession
 from secondread.serving.predict import predict_with_model, predict_with_server
-from secondread.serving.reading import Reading, print_readings
+from secondread.serving.protocol.reading import Reading, print_readings
 
 OVER_GRPC = """
 import json, sys
@@ -101,7 +101,7 @@ def test_a_server_that_is_not_there(files: list[Path]) -> None:
 
 def test_grpc_from_a_process_with_the_sdk_is_refused_in_words(files: list[Path]) -> None:
     """Loading both would end in protobuf's own error, thousands of characters of it."""
-    importlib.import_module("secondread.serving.sdk")
+    importlib.import_module("secondread.serving.transformer.sdk")
     with pytest.raises(DependencyError, match="Use the http:// address"):
         predict_with_server("grpc://127.0.0.1:1", files[:1])
 

@@ -13,9 +13,9 @@ import pytest
 
 from secondread.config.serve import ServeConfig
 from secondread.errors import InputError, IntegrityError
-from secondread.export.signing_key import make_key_pair
-from secondread.serving.serve import serve
-from secondread.serving.server import run_transformer
+from secondread.export.repository.signing_key import make_key_pair
+from secondread.serving.front.server import run_transformer
+from secondread.serving.local.serve import serve
 
 ROOT = Path(__file__).resolve().parents[2]
 

@@ -20,7 +20,7 @@ from secondread.atomic import read_json
 from secondread.config.environment import Environment
 from secondread.model.folder import ModelFolder
 from secondread.model.session import Outputs
-from secondread.serving.server import Endpoints
+from secondread.serving.front.server import Endpoints
 from secondread.tracking.promotion import Decision, promote, rollback
 from secondread.tracking.registry import Registry
 from tests.serving.load import Load

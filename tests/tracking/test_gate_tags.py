@@ -6,7 +6,7 @@ from dataclasses import fields
 
 from secondread.config.gate import GateConfig
 from secondread.config.paired import PairedConfig
-from secondread.evaluation.metrics import OVERALL
+from secondread.evaluation.metrics.by_name import OVERALL
 from secondread.tracking.gate_tags import GateTags, gate_tags, line_tags
 
 VERDICT = {

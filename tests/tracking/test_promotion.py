@@ -13,7 +13,7 @@ import pytest
 from secondread.config.environment import Environment
 from secondread.config.registry import RegistryConfig
 from secondread.errors import GateRefused, InputError, IntegrityError
-from secondread.export.signing_key import make_key_pair, signing_key
+from secondread.export.repository.signing_key import make_key_pair, signing_key
 from secondread.model.folder import ModelFolder
 from secondread.tracking.promotion import Change, Decision, events, promote, rollback
 from secondread.tracking.registry import Registry

@@ -7,8 +7,8 @@ import pytest
 
 from secondread.config.environment import Environment
 from secondread.errors import DependencyError, InputError, IntegrityError
-from secondread.export.repository import read_repository
-from secondread.export.signing import verify_folder
+from secondread.export.repository.layout import read_repository
+from secondread.export.repository.signing import verify_folder
 from secondread.model.folder import ModelFolder
 from secondread.tracking.registry import RegisteredVersion, Registry
 from secondread.tracking.runs import TrackingConfig, open_client, open_run

@@ -11,10 +11,10 @@ from mlflow import MlflowClient
 
 from secondread.config.environment import Environment
 from secondread.errors import DependencyError
-from secondread.export.opened import opened_repository
-from secondread.export.repository import write_repository
-from secondread.export.signing import sign_folder, verify_folder
-from secondread.export.signing_key import signing_key
+from secondread.export.repository.layout import write_repository
+from secondread.export.repository.opened import opened_repository
+from secondread.export.repository.signing import sign_folder, verify_folder
+from secondread.export.repository.signing_key import signing_key
 from secondread.model.folder import ModelFolder
 from secondread.tracking.aliases import Aliases
 from secondread.tracking.promotion import Decision, promote, rollback

@@ -10,8 +10,8 @@ from typing import Any
 from secondread.atomic import atomic_folder, read_json, write_json
 from secondread.config.environment import Environment
 from secondread.errors import InputError, IntegrityError
-from secondread.export.opened import opened_repository
-from secondread.export.repository import EXPLAIN_SUFFIX, GRAPH_FILE, read_repository
+from secondread.export.repository.layout import EXPLAIN_SUFFIX, GRAPH_FILE, read_repository
+from secondread.export.repository.opened import opened_repository
 from secondread.model.folder import CONFIG_FILE, EXPLAIN_GRAPH, WEIGHTS_FILE, ModelConfigFile, ModelFolder
 from secondread.pipeline.steps.begin import begin
 from secondread.pipeline.success import recorded, verify_success, write_success

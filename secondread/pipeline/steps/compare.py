@@ -11,8 +11,8 @@ from secondread.config.mapping import from_mapping
 from secondread.config.paired import PairedConfig
 from secondread.data.versions.dataset import DatasetVersion
 from secondread.evaluation.labelled_images import LabelledImages
-from secondread.evaluation.paired import PairedComparison, compare_models
-from secondread.evaluation.paired_report import write_comparison
+from secondread.evaluation.paired.difference import PairedComparison, compare_models
+from secondread.evaluation.paired.report import write_comparison
 from secondread.model.folder import ModelFolder
 from secondread.pipeline.steps.begin import Settings, begin
 from secondread.pipeline.success import recorded, verify_success, write_success

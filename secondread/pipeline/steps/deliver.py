@@ -11,7 +11,7 @@ from secondread.data.store.open import open_store
 from secondread.errors import GateRefused
 from secondread.pipeline.steps.begin import begin
 from secondread.pipeline.success import recorded, verify_success, write_success
-from secondread.serving.batch_deliver import deliver_readings
+from secondread.serving.batch.deliver import deliver_readings
 
 
 def deliver(readings: str, output: str, *, publish_to: str, unreadable_at_most: float) -> dict[str, Any]:

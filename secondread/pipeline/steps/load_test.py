@@ -18,7 +18,7 @@ from secondread.pipeline.steps.begin import Settings, begin
 from secondread.pipeline.success import recorded, verify_success, write_success
 
 if TYPE_CHECKING:
-    from secondread.serving.server import Endpoints
+    from secondread.serving.front.server import Endpoints
 
 FIGURES_FILE = "loadtest.json"
 PAGE_FILE = "loadtest.html"
@@ -55,9 +55,9 @@ def load_test(
     Raises:
         SystemExit: with the exit code of the error that ended the step.
     """
-    from secondread.serving.access import read_token
-    from secondread.serving.load_page import load_test_markdown
-    from secondread.serving.loadtest import loadtest
+    from secondread.serving.front.access import read_token
+    from secondread.serving.load.loadtest import loadtest
+    from secondread.serving.load.page import load_test_markdown
 
     environment, folder = begin(), Path(output)
     inputs = {"images": Path(images)} if images else {}
@@ -97,8 +97,8 @@ def load_test(
 @contextlib.contextmanager
 def _served(repository: str, name: str, environment: Environment) -> Iterator[Endpoints]:
     """A repository behind a server of this machine."""
-    from secondread.export.opened import opened_repository
-    from secondread.serving.local_server import local_server
+    from secondread.export.repository.opened import opened_repository
+    from secondread.serving.local.local_server import local_server
 
     trusted = environment.signing.trusted
     with (

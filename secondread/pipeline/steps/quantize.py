@@ -15,7 +15,7 @@ from secondread.pipeline.success import recorded, verify_success, write_success
 from secondread.tracking.origin import Origin
 
 if TYPE_CHECKING:
-    from secondread.export.comparison import QuantizeResult
+    from secondread.export.quantization.comparison import QuantizeResult
 
 
 def quantize(model: str, dataset: str, output: str, *, settings: Settings) -> dict[str, Any]:
@@ -24,8 +24,8 @@ def quantize(model: str, dataset: str, output: str, *, settings: Settings) -> di
     Returns:
         `graph`, the file name of the chosen one, `reason`, and `table`, as Markdown.
     """
-    from secondread.export.quantize import QUANTIZE_FILE, QUANTIZE_PAGE
-    from secondread.export.quantize import quantize as run_quantize
+    from secondread.export.quantization.quantize import QUANTIZE_FILE, QUANTIZE_PAGE
+    from secondread.export.quantization.quantize import quantize as run_quantize
 
     environment = begin()
     source, data, folder = Path(model), Path(dataset), Path(output)

@@ -13,15 +13,15 @@ from secondread.config.environment import Environment
 from secondread.config.mapping import from_mapping
 from secondread.data.sources.unlabelled import identify_images
 from secondread.errors import IntegrityError
-from secondread.export.opened import opened_repository
-from secondread.export.repository import RepositoryModel
-from secondread.export.signing import verify_folder
+from secondread.export.repository.layout import RepositoryModel
+from secondread.export.repository.opened import opened_repository
+from secondread.export.repository.signing import verify_folder
 from secondread.pipeline.code import check_code
 from secondread.pipeline.steps.begin import Settings, begin, split_engine
 from secondread.pipeline.success import recorded, write_success
-from secondread.serving.batch import Scored, Scorer
-from secondread.serving.batch import score as run_score
-from secondread.serving.batch_deliver import PAGE_FILE, TABLE_FILE
+from secondread.serving.batch.deliver import PAGE_FILE, TABLE_FILE
+from secondread.serving.batch.read import Scored, Scorer
+from secondread.serving.batch.read import score as run_score
 
 
 def score(
@@ -56,7 +56,7 @@ def score(
     """
     environment, folder = begin(), Path(output)
     with recorded("score", folder):
-        from secondread.serving.batch_page import render_scored  # jinja2, which predicting does not need
+        from secondread.serving.batch.page import render_scored  # jinja2, which predicting does not need
 
         check_code(client_code)
         from_mapping(EngineConfig, settings, stage="score")

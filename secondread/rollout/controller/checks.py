@@ -89,7 +89,7 @@ def _run(job: Mapping[str, Any], folder: Path) -> dict[str, Any]:
 
 
 def _load_test(config: LoadTestConfig, images: Path | None, folder: Path) -> Checked:
-    from secondread.serving.loadtest import loadtest
+    from secondread.serving.load.loadtest import loadtest
 
     result = loadtest(config, images=images, report=folder / PAGE_FILE)
     gate = result.gate(config)

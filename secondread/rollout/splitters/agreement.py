@@ -10,7 +10,7 @@ from pathlib import Path
 
 from secondread.logging import get_logger
 from secondread.rollout.analysis.observations import Agreement
-from secondread.serving import answer_log
+from secondread.serving.transformer import answer_log
 
 # Between the two answers to one request, and until both are written. A version that takes longer has other faults.
 SLACK_SECONDS = 5.0

@@ -26,8 +26,8 @@ from secondread.rollout.splitters.edge_files import Deployed, EdgeFiles, Server,
 from secondread.rollout.splitters.envoy_config import PROTOCOLS, Document, Ports, cluster_name
 from secondread.rollout.splitters.envoy_process import EnvoyProcess
 from secondread.rollout.splitters.prometheus_process import PrometheusProcess, targets_of
-from secondread.serving.answer_log import older
-from secondread.serving.local_server import LocalServer
+from secondread.serving.local.local_server import LocalServer
+from secondread.serving.transformer.answer_log import older
 
 _TICK_SECONDS = 0.05
 _DRAIN_SECONDS = 60.0  # the longest that an answer may take (envoy_config)

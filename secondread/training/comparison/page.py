@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from secondread.evaluation.report import NOTICE
+from secondread.evaluation.report.page import NOTICE
 from secondread.page.page import render_page
 from secondread.training.comparison.picture import accuracy_against_time, mark_svg
 

@@ -29,7 +29,7 @@ from secondread.config.train import TrainConfig
 from secondread.data.versions.dataset import DATASET_FILE, DatasetVersion, SplitData
 from secondread.data.versions.folds import deal_folds, fold_splits
 from secondread.data.versions.resplit import resplit
-from secondread.export.quantize import quantize
+from secondread.export.quantization.quantize import quantize
 from secondread.training.cross_validation.summary import PREDICTIONS_FILE
 from secondread.training.judge import judge
 from secondread.training.train import train

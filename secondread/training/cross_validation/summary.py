@@ -11,10 +11,10 @@ import numpy.typing as npt
 import pandas as pd
 
 from secondread.config.evaluate import EvaluateConfig
-from secondread.evaluation.bootstrap import intervals
-from secondread.evaluation.calibration import ece
-from secondread.evaluation.metrics import confusion, overall
-from secondread.evaluation.paired import differences
+from secondread.evaluation.intervals.bootstrap import intervals
+from secondread.evaluation.metrics.by_name import confusion, overall
+from secondread.evaluation.metrics.calibration import ece
+from secondread.evaluation.paired.difference import differences
 from secondread.training.interval import LEVEL, bounds_of, mean_with_interval
 
 PREDICTIONS_FILE = "predictions.parquet"

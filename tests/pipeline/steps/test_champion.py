@@ -10,7 +10,7 @@ import pytest
 from secondread.config.environment import Environment
 from secondread.data.store.open import open_object_store
 from secondread.errors import IntegrityError
-from secondread.export.repository import write_repository
+from secondread.export.repository.layout import write_repository
 from secondread.model.folder import ModelFolder
 from secondread.pipeline.steps.champion import _served
 

@@ -10,15 +10,15 @@ from kfp import dsl, local
 from kfp.local import config as kfp_config
 
 from secondread.data.sources.phantom.source import PhantomSource
-from secondread.export.repository import read_repository, write_repository
-from secondread.export.signing import sign_folder
-from secondread.export.signing_key import make_key_pair
+from secondread.export.repository.layout import read_repository, write_repository
+from secondread.export.repository.signing import sign_folder
+from secondread.export.repository.signing_key import make_key_pair
 from secondread.model.folder import ModelFolder
 from secondread.pipeline.steps.ingest import ingest
 from secondread.pipeline.steps.load_test import load_test
 from secondread.pipeline.success import SUCCESS_FILE, verify_success
-from secondread.serving.local_server import local_server
-from secondread.serving.server import Endpoints
+from secondread.serving.front.server import Endpoints
+from secondread.serving.local.local_server import local_server
 from secondread_components.image import BASE_IMAGE
 from secondread_components.load_test.component import load_test as component
 

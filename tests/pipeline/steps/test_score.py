@@ -17,13 +17,13 @@ import pytest
 from secondread.config.environment import Environment
 from secondread.data.sources.unlabelled import identify_images
 from secondread.errors import InputError
-from secondread.export.repository import write_repository
-from secondread.export.signing import sign_folder
-from secondread.export.signing_key import make_key_pair
+from secondread.export.repository.layout import write_repository
+from secondread.export.repository.signing import sign_folder
+from secondread.export.repository.signing_key import make_key_pair
 from secondread.model.folder import ModelFolder
 from secondread.pipeline.steps.score import score
 from secondread.pipeline.success import failures, verify_success
-from secondread.serving import batch
+from secondread.serving.batch import read as batch
 from secondread.tracking.registry import Registry
 
 IMAGES = 24
@@ -127,7 +127,7 @@ _KILLED = """
 import json, os, signal, sys
 from secondread.data.engines.journal import Journal
 from secondread.pipeline.steps.score import score
-from secondread.serving import batch
+from secondread.serving.batch import read as batch
 batch.BATCH_IMAGES = 8
 write = Journal.write
 def write_and_die(self, number, document):

@@ -10,7 +10,7 @@ import pytest
 from secondread.config.rollout import CompareConfig, EvidenceConfig, RolloutConfig, StageConfig, TriggerConfig
 from secondread.errors import InputError
 from secondread.rollout.analysis.policy import read_policy
-from secondread.serving import metrics
+from secondread.serving.transformer import metrics
 
 SHIPPED = Path(__file__).parents[3] / "docs" / "rollout.yaml"
 

@@ -13,7 +13,7 @@ import pytest
 
 from secondread.rollout.analysis.observations import Agreement
 from secondread.rollout.splitters.agreement import SLACK_SECONDS, agreement
-from secondread.serving.answer_log import AnswerLog, older
+from secondread.serving.transformer.answer_log import AnswerLog, older
 
 START = 1_767_225_600.0
 END = START + 60

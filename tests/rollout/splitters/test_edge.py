@@ -26,8 +26,8 @@ from secondread.rollout.splitters.agreement import SLACK_SECONDS
 from secondread.rollout.splitters.edge_files import Status
 from secondread.rollout.splitters.edge_process import EdgeProcess
 from secondread.rollout.splitters.envoy import EnvoySplitter
-from secondread.serving import answer_log
-from secondread.serving.contract import image_id
+from secondread.serving.protocol.contract import image_id
+from secondread.serving.transformer import answer_log
 from secondread.tracking.registry import RegisteredVersion
 from tests.serving.load import CUT, Load
 

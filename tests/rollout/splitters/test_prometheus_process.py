@@ -22,8 +22,8 @@ from secondread.errors import DependencyError, InputError
 from secondread.rollout.metrics.observe import observe_side
 from secondread.rollout.metrics.prometheus import Prometheus
 from secondread.rollout.splitters.prometheus_process import PrometheusProcess
-from secondread.serving.admission import Admission
-from secondread.serving.metrics import REQUESTS, Measures, watch_queue
+from secondread.serving.transformer.admission import Admission
+from secondread.serving.transformer.metrics import REQUESTS, Measures, watch_queue
 from tests.serving.conftest import wait_for
 
 SCRAPE_SECONDS = 0.2

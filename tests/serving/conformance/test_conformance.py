@@ -20,8 +20,8 @@ import pytest
 
 from secondread.model.folder import ModelFolder
 from secondread.model.session import GraphSession, Outputs
-from secondread.serving import contract
-from secondread.serving.triton import LocalTriton
+from secondread.serving.local.triton import LocalTriton
+from secondread.serving.protocol import contract
 
 HERE = Path(__file__).parent
 METADATA_AND_VERSIONS = runpy.run_path(str(HERE / "suite.py"))["METADATA_AND_VERSIONS"]

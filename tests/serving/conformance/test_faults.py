@@ -13,7 +13,7 @@ from secondread.errors import DependencyError
 from secondread.model.folder import ModelFolder
 from secondread.serving import conformance, predict
 from secondread.serving.conformance import Expected, faults
-from secondread.serving.contract import Answer
+from secondread.serving.protocol.contract import Answer
 from tests.serving.conftest import Served
 
 

@@ -1,0 +1,1 @@
+"""Whether a model may go on, with a reason for each line."""

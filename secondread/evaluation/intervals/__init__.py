@@ -1,0 +1,1 @@
+"""How sure a figure is: bounds by resampling patients, and those of many comparisons at once."""

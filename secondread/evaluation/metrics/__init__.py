@@ -1,0 +1,1 @@
+"""What a classifier is judged by: each figure, of one draw of the images or of many."""

@@ -1,0 +1,1 @@
+"""An evaluation for people: the page, its pictures, and the model card."""

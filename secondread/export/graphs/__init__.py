@@ -1,0 +1,1 @@
+"""Graphs out of graphs: fused attention, 16 bits, 8 bits."""

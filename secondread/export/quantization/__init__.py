@@ -1,0 +1,1 @@
+"""Which graph is served: all that may be, compared with fp32, and a rule."""

@@ -1,0 +1,1 @@
+"""What a model server loads: the folder, its configuration, its signature, and where it lies."""

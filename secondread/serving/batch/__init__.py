@@ -1,0 +1,1 @@
+"""Readings of very many images, without a server."""

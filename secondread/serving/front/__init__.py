@@ -1,0 +1,1 @@
+"""The ports: REST and gRPC in one process, and the document that describes them."""

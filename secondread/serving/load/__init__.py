@@ -1,0 +1,1 @@
+"""Load on a running server, a verdict, and how much it bears."""

@@ -1,0 +1,1 @@
+"""A model served on this machine, Triton included."""
