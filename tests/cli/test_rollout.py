@@ -26,7 +26,7 @@ from secondread.rollout.record.home import Rollouts
 from secondread.rollout.record.record import Plan, RolloutRecord
 from secondread.tracking.registry import Registry
 from tests.serving.conftest import model, models, wait_for  # noqa: F401 - fixtures
-from tests.serving.load import Load
+from tests.serving.steady_load import Load
 
 ROOT = Path(__file__).resolve().parents[2]
 POLICY = """

@@ -39,7 +39,7 @@ from secondread.rollout.splitters.edge_process import EdgeProcess
 from secondread.rollout.splitters.envoy import EnvoySplitter
 from secondread.tracking.registry import Registry
 from tests.pipeline.conftest import TINY, Pipeline
-from tests.serving.load import Load
+from tests.serving.steady_load import Load
 
 # Quick, and with margins that some requests of a busy machine can show: what is decided is tested elsewhere.
 SHARED = {"seconds_at_least": 3, "requests_at_least": 40}

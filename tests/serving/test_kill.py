@@ -11,7 +11,7 @@ import psutil
 
 from secondread.model.session import Outputs
 from secondread.serving.local.triton import _free_ports
-from tests.serving.load import CUT, Load
+from tests.serving.steady_load import CUT, Load
 
 BACK_SECONDS = 10.0  # promised
 

@@ -20,8 +20,8 @@ import psutil
 import pytest
 
 from secondread.model.session import Outputs
-from tests.serving.load import Load
 from tests.serving.slow_clients import SlowClients
+from tests.serving.steady_load import Load
 
 SECONDS = float(os.environ.get("SECONDREAD_SOAK_SECONDS", "1800"))
 SAMPLES = 120

@@ -23,7 +23,7 @@ from secondread.model.session import Outputs
 from secondread.serving.front.server import Endpoints
 from secondread.tracking.promotion import Decision, promote, rollback
 from secondread.tracking.registry import Registry
-from tests.serving.load import Load
+from tests.serving.steady_load import Load
 
 ROOT = Path(__file__).resolve().parents[2]
 LOOK_SECONDS = 0.2

@@ -1,4 +1,4 @@
-"""Pictures of what the model may be trusted with: risk by coverage, and the risk dial. As `evaluation.report.pictures`."""
+"""Pictures of what the model may be trusted with: risk by coverage, and the risk dial. As `report.pictures`."""
 
 from __future__ import annotations
 

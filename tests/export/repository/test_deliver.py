@@ -13,8 +13,8 @@ import pytest
 from secondread.config.environment import Environment
 from secondread.data.store.open import open_object_store
 from secondread.errors import DependencyError, IntegrityError
+from secondread.export.repository import deliver as module
 from secondread.export.repository.deliver import Delivered, deliver
-from secondread.export.repository.layout import deliver as module
 from secondread.export.repository.layout import read_repository
 from secondread.export.repository.opened import opened_repository
 from secondread.export.repository.signing import SIGNATURE_FILE, verify_folder

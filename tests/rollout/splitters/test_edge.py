@@ -29,7 +29,7 @@ from secondread.rollout.splitters.envoy import EnvoySplitter
 from secondread.serving.protocol.contract import image_id
 from secondread.serving.transformer import answer_log
 from secondread.tracking.registry import RegisteredVersion
-from tests.serving.load import CUT, Load
+from tests.serving.steady_load import CUT, Load
 
 START_SECONDS = 240  # in which a busy machine starts a server
 SURE = 0.9999

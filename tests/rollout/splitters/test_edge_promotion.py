@@ -17,7 +17,7 @@ from secondread.rollout.splitters.edge_files import Status
 from secondread.rollout.splitters.edge_process import EdgeProcess
 from secondread.rollout.splitters.envoy import EnvoySplitter
 from secondread.tracking.registry import RegisteredVersion
-from tests.serving.load import Load
+from tests.serving.steady_load import Load
 
 START_SECONDS = 240  # in which a busy machine starts a server
 
