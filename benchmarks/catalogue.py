@@ -15,6 +15,7 @@ from benchmarks import (
     rollout_live,
     scale,
     serve,
+    serve_parts,
     train,
     train_accuracy,
     train_gpu,
@@ -165,6 +166,14 @@ BENCHMARKS = (
             "serve.cpu_per_request_over_bare": "Processor time of an answer under load over that of the bare work",
             "serve.seed.cpu_per_request_over_bare": "The same of the seed's network",
         },
+    ),
+    Benchmark(
+        serve_parts.p50_over_parts,
+        {"serve.p50_over_parts": "Median time of a request over that of its parts: decoding, Triton, gRPC in Python"},
+    ),
+    Benchmark(
+        serve_parts.cpu_over_parts,
+        {"serve.cpu_per_request_over_parts": "Processor time of an answer under load over that of its parts"},
     ),
     Benchmark(
         serve.rate_vs_fastapi,

@@ -82,6 +82,16 @@ def fastapi_server(graph: Path, work: Path, *, threads: int = 0) -> Iterator[Ser
         yield Server(address, "", process)
 
 
+@contextlib.contextmanager
+def grpc_alone(work: Path) -> Iterator[Server]:
+    """gRPC in Python that answers without any work."""
+    (port,) = _free_ports(1)
+    address = f"127.0.0.1:{port}"
+    command = [sys.executable, "-m", "benchmarks.peers.grpc_alone", str(port)]
+    with _running(command, work / "grpc.log", lambda: _listens(port), {}) as process:
+        yield Server("", address, process)
+
+
 @dataclass(frozen=True)
 class MlServerSetting:
     """What MLServer's documentation leaves to whoever serves a model.
@@ -168,6 +178,14 @@ def _running(
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
+
+
+def _listens(port: int) -> bool:
+    try:
+        socket.create_connection(("127.0.0.1", port), timeout=5).close()
+    except OSError:
+        return False
+    return True
 
 
 def _answers(url: str) -> bool:

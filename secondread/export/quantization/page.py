@@ -14,7 +14,7 @@ from secondread.export.quantization.comparison import QuantizeResult, format_lat
 from secondread.page.drawing import draw, upright
 from secondread.page.page import render_page
 
-_TEMPLATE = Path(__file__).parent / "page.html"
+_TEMPLATE = Path(__file__).parent / "quantize.html"
 _LEFT, _TOP, _WIDTH, _HEIGHT = 64.0, 14.0, 380.0, 250.0
 _LETTER = 7.4  # width of a letter of a name, at most
 _STEPS = (1, 2, 5)  # between the ticks of an axis, times a power of ten

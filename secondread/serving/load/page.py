@@ -9,7 +9,7 @@ from secondread.page.over_time import Line, over_time_svg, swatch_svg
 from secondread.page.page import render_page
 from secondread.serving.load.result import FULL, LoadTestResult
 
-_TEMPLATE = Path(__file__).parent / "page.html"
+_TEMPLATE = Path(__file__).parent / "load.html"
 
 
 def render_load_test(result: LoadTestResult, config: LoadTestConfig, *, own_images: bool) -> str:
