@@ -3,9 +3,11 @@
 # packages, the Dockerfile is built on it unchanged, and its container runs as in the cluster: no root, a read-only
 # root file system, no capabilities, no network. Apart from the normal build, and minutes long.
 #
-#     sudo images/check.sh            # serving
+#     sudo images/check.sh                              # serving
+#     sudo images/check.sh serving var/model film.png   # it also reads films, with a Triton of this machine beside it
 #     sudo images/check.sh pipeline   # needs torch's wheel, gigabytes of it unless pip is told of a CPU build
 #
+# Reading needs what `make setup` installs: .venv and the local Triton.
 # Needs root and Debian's docker.io and debootstrap. An engine of its own is started and stopped again; everything it
 # writes is under var/images/ (removed by `make clean`).
 # Exit codes: 0 the image holds, 1 it does not, 3 something to check it with is missing.
@@ -15,6 +17,8 @@ cd "$(dirname "$0")/.."
 work=$PWD/var/images
 stand_in=secondread-stand-in-python:bookworm
 image=${1:-serving}
+model=${2:-}
+[ $# -lt 2 ] && films=() || films=("${@:3}")
 case $image in
     pipeline) name=pipeline-python modules="kfp lightning mlflow torch" absent="" ;;
     serving) name=serving modules="kserve onnxruntime opentelemetry.sdk tritonclient" absent="lightning mlflow torch" ;;
@@ -92,4 +96,10 @@ print(f"secondread {secondread.__version__} as user {os.getuid()}, {size / 1e6:.
 [ "$image" = pipeline ] && start=(secondread --help) || start=(--help)
 run "$tag" "${start[@]}" >/dev/null
 echo "check: '${start[*]}' answers"
+if [ -n "$model" ]; then
+    [ "$image" = serving ] || missing "only the serving image reads films."
+    [ ${#films[@]} -gt 0 ] || missing "name films to read: images/check.sh serving $model film.png"
+    .venv/bin/python images/answer.py "$tag" "$model" "${films[@]}"
+    echo "check: it reads as the model folder does"
+fi
 echo "check: $image holds"
