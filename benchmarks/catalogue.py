@@ -187,7 +187,7 @@ BENCHMARKS = (
     ),
     Benchmark(
         serve.limit_rps,
-        {"serve.limit_rps": "The highest rate of answers with a P99 below 300 ms"},
+        {"serve.limit_rps": "The highest rate of answers with a P99 below 300 ms, and none above 500 ms"},
     ),
     Benchmark(
         edge.base_install,

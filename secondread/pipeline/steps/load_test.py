@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 FIGURES_FILE = "loadtest.json"
 PAGE_FILE = "loadtest.html"
 SUMMARY_FILE = "summary.md"
-_SHOWN = ("requests", "failures", "failure_share", "p50_ms", "p95_ms", "p99_ms", "rate_per_second")
+_SHOWN = ("requests", "failures", "failure_share", "p50_ms", "p95_ms", "p99_ms", "slowest_ms", "rate_per_second")
 
 
 def load_test(

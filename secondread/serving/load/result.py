@@ -28,6 +28,7 @@ class Figures:
         requests: sent and ended.
         failures: of these, without a reading.
         p50_ms, p95_ms, p99_ms: milliseconds of the answered requests, nearest rank; None when there are none.
+        slowest_ms: of the answered requests; None likewise.
     """
 
     requests: int
@@ -35,6 +36,7 @@ class Figures:
     p50_ms: float | None
     p95_ms: float | None
     p99_ms: float | None
+    slowest_ms: float | None
 
     @property
     def failure_share(self) -> float:
@@ -94,9 +96,9 @@ class LoadTestResult(Figures):
 
     def table(self) -> str:
         """For people."""
+        shown = {"p50": self.p50_ms, "p95": self.p95_ms, "p99": self.p99_ms, "slowest": self.slowest_ms}
         times = "  ".join(
-            f"{name} {value:.1f} ms" if value is not None else f"{name} -"
-            for name, value in (("p50", self.p50_ms), ("p95", self.p95_ms), ("p99", self.p99_ms))
+            f"{name} {value:.1f} ms" if value is not None else f"{name} -" for name, value in shown.items()
         )
         busy = "\nthe callers had not enough processor: part of these times is theirs" if self.callers_busy else ""
         return (
@@ -178,8 +180,11 @@ def summarise(times: Times, *, report: str) -> LoadTestResult:
 
 def _figures(times: Times, chosen: npt.NDArray[np.bool_]) -> Figures:
     answered = times.milliseconds[chosen & ~times.failed]
-    p50, p95, p99 = (_percentile(answered, share) for share in (50, 95, 99))
-    return Figures(int(chosen.sum()), int((chosen & times.failed).sum()), p50, p95, p99)
+    return Figures(
+        int(chosen.sum()),
+        int((chosen & times.failed).sum()),
+        *(_percentile(answered, share) for share in (50, 95, 99, 100)),
+    )
 
 
 def _percentile(milliseconds: npt.NDArray[np.float64], share: float) -> float | None:

@@ -23,9 +23,8 @@ def server(capacity: int, *, rate: float = 100.0, fails_above: int = 10**6) -> A
         assert (config.shape, config.think_seconds) == ("constant", 0)
         p99 = 20.0 if callers <= capacity else 20.0 + 300.0 * (callers - capacity)
         failures = 0 if callers <= fails_above else 100
-        return LoadTestResult(
-            1000, failures, 10.0, 15.0, p99, min(rate, 10.0 * callers), "503" if failures else "", str(rest["report"])
-        )
+        reached, told = min(rate, 10.0 * callers), "503" if failures else ""
+        return LoadTestResult(1000, failures, 10.0, 15.0, p99, p99, reached, told, str(rest["report"]))
 
     return run
 

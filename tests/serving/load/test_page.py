@@ -10,7 +10,7 @@ from secondread.serving.load.result import Figures, Interval, LoadTestResult
 
 CONFIG = LoadTestConfig(shape="spike", users=8)
 PARTS = tuple(
-    Interval(200, failures, p50, p50 and 2 * p50, p99, 2.0 * place, 2.0, users)
+    Interval(200, failures, p50, p50 and 2 * p50, p99, p99 and p99 + 1, 2.0 * place, 2.0, users)
     for place, (p50, p99, failures, users) in enumerate(
         [(10.0, 40.0, 0, 2), (30.0, 600.0, 50, 8), (None, None, 200, 8), (11.0, 45.0, 0, 2)]
     )
@@ -21,11 +21,15 @@ RESULT = LoadTestResult(
     12.0,
     30.0,
     600.0,
+    650.0,
     100.0,
     "<script>503</script>",
     "page.html",
     users=8,
-    by_protocol={"REST": Figures(400, 125, 12.0, 30.0, 500.0), "gRPC": Figures(400, 125, 11.0, 29.0, 600.0)},
+    by_protocol={
+        "REST": Figures(400, 125, 12.0, 30.0, 500.0, 520.0),
+        "gRPC": Figures(400, 125, 11.0, 29.0, 600.0, 650.0),
+    },
     intervals=PARTS,
     failure_counts={"<script>503</script>": 250},
 )
@@ -66,7 +70,7 @@ def test_it_says_what_was_sent_and_never_a_file_name() -> None:
 
 
 def test_without_a_request_there_is_still_a_page() -> None:
-    text = page(LoadTestResult(0, 0, None, None, None, 0.0, "", "page.html"))
+    text = page(LoadTestResult(0, 0, None, None, None, None, 0.0, "", "page.html"))
     assert "gate refused" in text
     assert "there was no request at all" in text
 
