@@ -162,8 +162,8 @@ def limit_rps(place: Workplace) -> Sequence[Measurement]:
     callers = max(quick, key=lambda number: found.steps[number].rate_per_second)
     best = found.steps[callers]
     about = (
-        f"none; P99 {best.p99_ms:.0f} ms, slowest {best.slowest_ms:.0f} ms, failures {best.failure_share:.2%}; REST and "
-        f"gRPC by turns, {callers} callers on the same CPUs; {setting(place, place.trained_served)}"
+        f"none; P99 {best.p99_ms:.0f} ms, slowest {best.slowest_ms:.0f} ms, failures {best.failure_share:.2%}; REST "
+        f"and gRPC by turns, {callers} callers on the same CPUs; {setting(place, place.trained_served)}"
     )
     return [Measurement("serve.limit_rps", best.rate_per_second, "requests/s", about, best.requests)]
 
