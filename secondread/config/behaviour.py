@@ -78,6 +78,9 @@ class Minimum(BehaviourTest):
     cases: str
     confidence: float = 0.95  # of the reference, from which on a film is easy
     folder: str = ""  # of class folders; relative to the file that names it
+    # of `confident`: without a reference, or with one that is sure of too few films, the test could not be run, which
+    # is no pass; false: it is not asked then, as of a first model, or after a champion that is sure of nothing
+    reference_needed: bool = True
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -85,6 +88,8 @@ class Minimum(BehaviourTest):
         require(0 < self.confidence <= 1, f"confidence must be in (0, 1], not {self.confidence}.")
         named = (self.cases == FOLDER) == bool(self.folder)
         require(named, "folder must be named where cases is 'folder', and nowhere else.")
+        spared = self.reference_needed or self.cases == CONFIDENT
+        require(spared, "reference_needed may be false only where cases is 'confident': no other test has a reference.")
 
 
 KINDS: tuple[type[Invariance] | type[Direction] | type[Minimum], ...] = (Invariance, Direction, Minimum)

@@ -26,6 +26,9 @@ def test_the_tests_that_come_with_the_library_ask_what_the_design_names() -> Non
     assert isinstance(tests["added-opacity"], Direction)
     assert isinstance(tests["added-opacity"].change, Opacity)
     assert isinstance(tests["typical-phantoms"], Minimum)
+    champion = tests["what-the-champion-is-sure-of"]
+    assert isinstance(champion, Minimum)
+    assert (champion.cases, champion.reference_needed) == ("confident", False)
 
 
 def test_a_file_of_ones_own_is_read(tmp_path: Path) -> None:
@@ -58,6 +61,7 @@ def test_a_folder_of_films_is_relative_to_the_file(tmp_path: Path) -> None:
         (f"{INVARIANCE}}}\ndirection:\n  - {{name: a, asks: Up., change: opacity}}\n", "two tests are called 'a'"),
         ("minimum: [{name: a, asks: b, cases: all}]\n", "cases must be one of phantoms, confident, folder"),
         ("minimum: [{name: a, asks: b, cases: folder}]\n", "folder must be named where cases is 'folder'"),
+        ("minimum: [{name: a, asks: b, cases: phantoms, reference_needed: false}]\n", "where cases is 'confident'"),
         (f"{INVARIANCE}}}\nlevel: 95\n", r"level must be in \[0.5, 1\)"),
     ],
 )

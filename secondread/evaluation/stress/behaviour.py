@@ -105,15 +105,14 @@ class _Run:
     def result(self, test: BehaviourTest) -> BehaviourResult:
         if not_asked := self._not_asked(test):
             return self._without(test, NOT_ASKED, not_asked)
+        lacking = NOT_ASKED if isinstance(test, Minimum) and not test.reference_needed else COULD_NOT_RUN
         try:
             tried = self._tried(test)
         except _CouldNotRunError as reason:
-            return self._without(test, COULD_NOT_RUN, str(reason))
+            return self._without(test, lacking, str(reason))
         n, failed = len(tried.beyond), tried.beyond > 0
         if n < test.images_at_least:
-            return self._without(
-                test, COULD_NOT_RUN, f"{n} films, one a patient, at least {test.images_at_least} asked"
-            )
+            return self._without(test, lacking, f"{n} films, one a patient, at least {test.images_at_least} asked")
         failures, bounds = int(failed.sum()), clopper_pearson(int(failed.sum()), n, self.config.level)
         holds = failures / n <= test.allowed_share
         order = np.argsort(-tried.beyond, kind="stable")[: min(failures, self.config.shown_images)]
@@ -200,6 +199,8 @@ class _Run:
         if reference is None:
             raise _CouldNotRunError("there is no reference model that says which films are easy")
         sure = (reference.max(axis=1) >= test.confidence) & (reference.argmax(axis=1) == self.films.labels)
+        if not sure.any():
+            raise _CouldNotRunError("there is no film that the reference is sure of and right about")
         chosen = self._chosen(test, among=sure)
         return EasyFilms(self.films.images[chosen], self.films.labels[chosen], self.films.image_ids[chosen])
 

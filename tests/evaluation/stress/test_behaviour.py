@@ -95,7 +95,10 @@ def asking(*tests: Invariance | Direction | Minimum, **settings: object) -> Beha
 def test_a_sound_reader_passes_every_test_that_comes_with_the_library() -> None:
     found = run_behaviour(reader, films())
     assert set(verdicts(found).values()) == {"pass", "not asked"}
-    assert verdicts(found)["typical-phantoms"] == "not asked"
+    assert {name for name, verdict in verdicts(found).items() if verdict == "not asked"} == {
+        "typical-phantoms",
+        "what-the-champion-is-sure-of",
+    }
     assert found.passed
     assert {result.n for result in found.results if result.verdict == "pass"} == {60}  # one film a patient
 
@@ -234,6 +237,31 @@ def test_what_the_reference_is_sure_of_and_right_about_must_be_right() -> None:
         run_behaviour(lambda batch: 1 - reader(batch), replace(given, reference=reference), config=asking(test))
     )
     assert (healthy_only.verdict, healthy_only.failures) == ("fail", 30)
+
+
+def test_what_comes_with_the_library_asks_for_the_champions_sure_films_where_there_are_enough_of_them() -> None:
+    """Without a champion, or after one that is sure of nothing, it is not asked, with a reason, and fails nobody."""
+    name, given = "what-the-champion-is-sure-of", films(80)
+    champion, unsure = reader(given.images), reader(given.images)
+    unsure[58:] = 0.5  # 29 patients are left
+
+    def asked(predict: Reader, reference: np.ndarray | None) -> Behaviour:
+        return run_behaviour(predict, replace(given, reference=reference))
+
+    def told(found: Behaviour) -> tuple[str, str]:
+        return next((each.verdict, each.reason) for each in found.results if each.name == name)
+
+    for reference, reason in (
+        (None, "there is no reference model that says which films are easy"),
+        (np.full_like(champion, 0.5), "there is no film that the reference is sure of and right about"),
+        (unsure, "29 films, one a patient, at least 30 asked"),
+    ):
+        found = asked(reader, reference)
+        assert (told(found), found.passed) == (("not asked", reason), True)
+    assert told(asked(reader, champion))[0] == "pass"
+    forgetful = asked(lambda batch: 1 - reader(batch), champion)
+    assert told(forgetful) == ("fail", "80 of 80 films fail, 5.0% may")
+    assert not forgetful.passed
 
 
 def test_easy_films_of_a_folder_must_be_right(tmp_path: Path) -> None:
