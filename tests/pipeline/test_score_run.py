@@ -21,7 +21,8 @@ from secondread.model.folder import ModelFolder
 from secondread.pipeline.score_arguments import ScorePipelineSettings, score_arguments
 from secondread.pipeline.score_run import ScoreRun, run_scoring
 from secondread.pipeline.success import verify_success
-from secondread.serving.batch.read import METADATA_KEY, Scorer, score
+from secondread.serving.batch.read import Scorer, score
+from secondread.serving.batch.table import METADATA_KEY
 from secondread.tracking import registry
 from secondread.tracking.registry import RegisteredVersion, Registry
 

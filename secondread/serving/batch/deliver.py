@@ -1,6 +1,6 @@
 """Readings of many images where others find them: in a folder or a store, whole or not at all.
 
-    <root>/<SHA-256 of the table>/readings.parquet     see `secondread.serving.batch.read`
+    <root>/<SHA-256 of the table>/readings.parquet     see `secondread.serving.batch.table`
     <root>/<SHA-256 of the table>/readings.html        what they come to
     <root>/<SHA-256 of the table>/_COMPLETE.json       stored last: sizes, SHA-256, and whose readings they are
 

@@ -1,18 +1,7 @@
-"""Readings of very many images, without a server: a table in Parquet, a row an image.
-
-    path                   inside the input
-    image_id               SHA-256 of the bytes, hex; empty where they could not be read
-    label, confidence, urgency, out_of_distribution, ood_score
-                           as the inference API says them; of an image that could not be read, empty
-    p_<class>              probability of each class
-    error                  why an image could not be read; empty where it could
-
-What the table's metadata say under the key `secondread`, as JSON: model, version, digest, classes and the notice.
-"""
+"""Readings of very many images, without a server: a table as `secondread.serving.batch.table` has it."""
 
 from __future__ import annotations
 
-import json
 import re
 import shutil
 from collections import Counter
@@ -36,14 +25,13 @@ from secondread.errors import ImageError, InputError, TooLargeError
 from secondread.export.repository.layout import GRAPH_FILE, RepositoryModel, read_repository
 from secondread.model.folder import ModelConfigFile, ModelFolder
 from secondread.model.session import GraphSession
+from secondread.serving.batch.table import PROBABILITY, columns_of, write_table
 from secondread.serving.protocol import contract
 from secondread.serving.protocol.interpret import interpret
 
 BATCH_IMAGES = 256  # read at a time: enough that handing them out costs nothing, and little is lost with a worker
-METADATA_KEY = b"secondread"
 _RUN_IMAGES = 32  # of one run of the graph, as a server's largest
 _READINGS = "readings.parquet"
-_PROBABILITY = "p_"
 
 
 @dataclass(frozen=True)
@@ -144,7 +132,7 @@ def score(
     images = opened.images
     key = resume_key("batch", opened.state, model.digest, model.version)
     batches = [images[start : start + BATCH_IMAGES] for start in range(0, len(images), BATCH_IMAGES)]
-    columns: dict[str, list[Any]] = {name: [] for name in _columns(model.config)}
+    columns: dict[str, list[Any]] = {name: [] for name in columns_of(model.config)}
     work = work or output.with_name(f".{output.name}.work")
     with _removed(work), resumable_folder(work, marker=_READINGS, key=key) as folder, open_engine(engine) as running:
         documents = work_through(
@@ -159,7 +147,7 @@ def score(
         for document in documents:
             for name, values in columns.items():
                 values += document[name]
-        _write(columns, model, folder / _READINGS)
+        write_table(columns, model, folder / _READINGS)
         _put(folder / _READINGS, output)
     outside = columns["out_of_distribution"]
     return Scored(
@@ -182,16 +170,11 @@ def _reason(error: str) -> str:
     return re.sub(r"\d+", "#", re.sub(r"\s*(\(.*\)|'[^']*')", "", error))
 
 
-def _columns(config: ModelConfigFile) -> list[str]:
-    reading = ("path", "image_id", "label", "confidence", "urgency", "out_of_distribution", "ood_score")
-    return [*reading, *(f"{_PROBABILITY}{name}" for name in config.taxonomy.names), "error"]
-
-
 def _read(images: Sequence[SourceImage], *, graph: str, config: dict[str, Any]) -> dict[str, list[Any]]:
     """What is said of some images, by column. Runs in a worker, which may be on another machine."""
     model = ModelConfigFile.from_dict(config)
     rows: list[dict[str, Any]] = [
-        dict.fromkeys(_columns(model)) | {"path": image.name, "image_id": "", "error": ""} for image in images
+        dict.fromkeys(columns_of(model)) | {"path": image.name, "image_id": "", "error": ""} for image in images
     ]
     pixels, readable = [], []
     for row, image in zip(rows, images, strict=True):
@@ -215,26 +198,13 @@ def _read(images: Sequence[SourceImage], *, graph: str, config: dict[str, Any]) 
                 "ood_score": float(outputs.ood_score[index]),
             }
             for name, share in zip(model.taxonomy.names, outputs.probabilities[index], strict=True):
-                row[f"{_PROBABILITY}{name}"] = float(share)
-    return {name: [row[name] for row in rows] for name in _columns(model)}
+                row[f"{PROBABILITY}{name}"] = float(share)
+    return {name: [row[name] for row in rows] for name in columns_of(model)}
 
 
 @lru_cache(maxsize=2)
 def _session(graph: str) -> GraphSession:
     return GraphSession(graph, threads=1)
-
-
-def _write(columns: dict[str, list[Any]], model: RepositoryModel, file: Path) -> None:
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    kinds = {"confidence": pa.float32(), "ood_score": pa.float32(), "out_of_distribution": pa.bool_()}
-    probabilities = {name: pa.float32() for name in columns if name.startswith(_PROBABILITY)}
-    schema = pa.schema([(name, (kinds | probabilities).get(name, pa.string())) for name in columns])
-    about = {"model": model.name, **contract.answer_parameters(model)}
-    table = pa.table(columns, schema=schema.with_metadata({METADATA_KEY: json.dumps(about).encode()}))
-    with atomic_file(file) as aside:
-        pq.write_table(table, aside)
 
 
 def _put(made: Path, output: Path) -> None:

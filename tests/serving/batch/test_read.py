@@ -24,7 +24,8 @@ from secondread.data.store.open import open_object_store
 from secondread.errors import InputError, IntegrityError
 from secondread.model.folder import ModelFolder
 from secondread.serving.batch import read as batch
-from secondread.serving.batch.read import METADATA_KEY, Scored, Scorer, score
+from secondread.serving.batch.read import Scored, Scorer, score
+from secondread.serving.batch.table import METADATA_KEY
 from secondread.serving.predict import predict_with_model, predict_with_server
 from secondread.serving.protocol import contract
 
