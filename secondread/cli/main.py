@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.table import Table
 
 from secondread import __version__
-from secondread.cli import data, model, pipeline, register, rollout, serving, train
+from secondread.cli import data, model, pipeline, register, rollout, second_read, serving, train
 from secondread.cli.output import Json, example, print_json
 from secondread.config.environment import Environment
 from secondread.errors import DependencyError, SecondReadError
@@ -34,6 +34,7 @@ app.add_typer(train.app, name="train")
 model.add_to(app)
 app.add_typer(register.app, name="register")
 serving.add_to(app)
+app.add_typer(second_read.app, name="second-read")
 app.add_typer(rollout.app, name="rollout")
 
 

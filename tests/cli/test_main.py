@@ -51,6 +51,8 @@ COMMANDS = [
     ["explain"],
     ["batch"],
     ["loadtest"],
+    ["second-read", "close"],
+    ["second-read", "audit"],
     *(
         ["rollout", each]
         for each in ("edge", "start", "control", "status", "pause", "resume", "promote", "rollback", "history")
@@ -86,7 +88,7 @@ def test_only_ingested_images_are_preprocessed(tmp_path: Path) -> None:
 
 def test_every_command_is_tested() -> None:
     text = CliRunner().invoke(app, ["--help"]).output
-    named = set(re.findall(r"^│ (\w+) ", text, re.MULTILINE)) - {"data", "pipeline", "rollout"}
+    named = set(re.findall(r"^│ (\w[\w-]*) ", text, re.MULTILINE)) - {"data", "pipeline", "second-read", "rollout"}
     assert named == {command[0] for command in COMMANDS if len(command) == 1}
 
 

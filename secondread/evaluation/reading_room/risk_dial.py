@@ -13,8 +13,8 @@ of one patient are alike, so that patients are exchangeable and films are not. n
 patient's loss is the share of their own studies that is closed wrongly. Each patient counts once in every rate here,
 however many studies they have.
 
-Agreement is not correctness: both may be wrong, and nobody would know. So a share of the closed studies is read again,
-and `audit_size` says how many it takes to see that the promise is broken.
+Agreement is not correctness: both may be wrong, and nobody would know. So a share of the closed studies is read again:
+see `audit`.
 """
 
 from __future__ import annotations
@@ -25,7 +25,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from scipy.special import bdtrc
 
 from secondread.config.evaluate import EvaluateConfig
 from secondread.config.risk_dial import RiskDialConfig
@@ -34,9 +33,9 @@ from secondread.evaluation.intervals import bootstrap
 from secondread.evaluation.intervals.estimate import Estimate, resampled, resampled_share
 from secondread.evaluation.metrics.arrays import FloatArray, IntArray, check
 from secondread.evaluation.nulls import null_for_nan
+from secondread.evaluation.reading_room.audit import Audit, sized_audit
 
 _ROUNDING = 1e-9  # 0.07 * 100 is not quite 7, and sums of thirds not quite 1
-_MOST_ALARMS = 2_000  # wrong closures that an audit would count; more are asked for by no useful setting
 
 
 @dataclass(frozen=True)
@@ -113,31 +112,6 @@ class DialSetting:
 
 
 @dataclass(frozen=True)
-class Audit:
-    """How the promise is watched, by a binomial test on closed studies that a physician reads again.
-
-    Attributes:
-        share: of the closed studies, drawn by lot.
-        rate: of wrong closures among the closed ones, while the promise is just kept; NaN where none is closed.
-        factor: times that rate, which the audit must see.
-        power: chance that it does.
-        false_alarm: chance of an alarm while the promise is kept, at most.
-        cases: closed studies to read again; NaN where none is closed, or the rate times the factor is above 1.
-        alarm_from: wrong closures among them that are an alarm; NaN likewise.
-        studies: that come in until the share has given so many cases; NaN likewise.
-    """
-
-    share: float
-    rate: float
-    factor: float
-    power: float
-    false_alarm: float
-    cases: float
-    alarm_from: float
-    studies: float
-
-
-@dataclass(frozen=True)
 class RiskDial:
     """The dial's positions, and what the chosen one promises.
 
@@ -205,7 +179,7 @@ def risk_dial(
         level=config.level,
         chosen=chosen,
         settings=settings,
-        audit=_audit(chosen, policy),
+        audit=sized_audit(policy, closed=1 - chosen.escalated.value),
         promise=_promise(chosen, calibration),
     )
 
@@ -235,38 +209,6 @@ def closing_threshold(readings: Readings, accepted: float) -> float:
     return float(np.nextafter(refused, np.float32(np.inf)))
 
 
-def audit_size(rate: float, *, factor: float, power: float, false_alarm: float) -> tuple[int, int] | None:
-    """The fewest cases whose exact binomial test tells `factor` times a rate from that rate.
-
-    Args:
-        rate: while the promise is kept, in (0, 1).
-        factor: times that rate, above 1.
-        power: chance of an alarm at `factor * rate`, at least.
-        false_alarm: chance of an alarm at `rate`, at most.
-    Returns:
-        Cases, and how many bad ones among them are an alarm; None where `factor * rate` is 1 or more, or where it would
-        take more than 2,000 bad ones.
-    """
-    if not 0 < rate < factor * rate < 1:
-        return None
-    for alarm_from in range(1, _MOST_ALARMS):
-        cases = _fewest_cases(alarm_from, factor * rate, power)
-        if bdtrc(alarm_from - 1, cases, rate) <= false_alarm:
-            return cases, alarm_from
-    return None
-
-
-def _fewest_cases(alarm_from: int, rate: float, power: float) -> int:
-    """The fewest cases of which `alarm_from` or more are bad with a chance of at least `power`."""
-    low, high = alarm_from - 1, alarm_from
-    while bdtrc(alarm_from - 1, high, rate) < power:
-        low, high = high, 2 * high
-    while high - low > 1:
-        middle = (low + high) // 2
-        low, high = (low, middle) if bdtrc(alarm_from - 1, middle, rate) >= power else (middle, high)
-    return high
-
-
 def _on_test(
     accepted: list[float], thresholds: list[float], test: Readings, config: EvaluateConfig
 ) -> tuple[DialSetting, ...]:
@@ -291,24 +233,6 @@ def _on_test(
         wrong = resampled_share(float(values[other]), drawn[:, other], patients=patients, level=config.level)
         settings.append(DialSetting(share, threshold, escalated, wrong))
     return tuple(settings)
-
-
-def _audit(chosen: DialSetting, policy: RiskDialConfig) -> Audit:
-    """The audit of the chosen position; the promise is of all studies, so that among the closed ones it is more."""
-    closed = 1 - chosen.escalated.value
-    rate = chosen.accepted / closed if closed > 0 else math.nan
-    size = audit_size(rate, factor=policy.audit_factor, power=policy.audit_power, false_alarm=policy.audit_false_alarm)
-    cases, alarm_from = (math.nan, math.nan) if size is None else map(float, size)
-    return Audit(
-        share=policy.audit_share,
-        rate=rate,
-        factor=policy.audit_factor,
-        power=policy.audit_power,
-        false_alarm=policy.audit_false_alarm,
-        cases=cases,
-        alarm_from=alarm_from,
-        studies=math.nan if size is None else float(math.ceil(cases / (policy.audit_share * closed))),
-    )
 
 
 def _promise(chosen: DialSetting, calibration: Readings) -> str:
