@@ -117,7 +117,7 @@ def audit(
                 "read again": f"{result.read:,}"
                 + (f"; {others:,} others were not drawn, and do not count" if others else ""),
                 "closed wrongly": f"{result.wrong:,}",
-                "verdict": result.sentence,
+                "verdict": ALARM if result.verdict == ALARM else result.sentence,
             }
         )
     if result.verdict == ALARM:
