@@ -21,10 +21,10 @@ from secondread.evaluation.saliency import Region, colours, overlay, strongest_r
 from secondread.export.repository.layout import EXPLAIN_SUFFIX, RepositoryModel
 from secondread.export.repository.triton_config import MAX_EXPLAINED
 from secondread.model.folder import ModelFolder
-from secondread.model.session import SALIENCY, GraphSession
+from secondread.model.session import SALIENCY, GraphSession, open_graph
 from secondread.serving.predict import ask_server, pixels_of, read_files
 from secondread.serving.protocol import contract
-from secondread.serving.protocol.interpret import interpret
+from secondread.serving.protocol.interpret import interpret, map_of_read_class
 from secondread.serving.protocol.reading import Reading, print_readings, readings_of
 
 ByteImage = npt.NDArray[np.uint8]
@@ -76,10 +76,12 @@ def explain_with_model(model_dir: Path, images: Sequence[Path]) -> list[Explaine
     model = RepositoryModel(folder.config.name + EXPLAIN_SUFFIX, "", folder.digest(), folder.config)
     data = read_files(images)
     pixels = pixels_of(images, data, folder.config.preprocessing)
-    found = GraphSession(graph).explain(pixels)
-    reading = interpret(found.outputs.probabilities, found.outputs.ood_score, folder.config)
+    found, read = GraphSession(graph).explain(pixels), open_graph(folder).run(pixels)
+    reading = interpret(read.probabilities, read.ood_score, folder.config)
     readings = readings_of(images, contract.answer(data, reading, model), model=folder.config.name)
-    return [_explained(*each) for each in zip(readings, pixels[:, 0], found.saliency, strict=True)]
+    told = {"explained": found.outputs.probabilities, "read": read.probabilities}
+    maps = map_of_read_class(found.saliency, **told)
+    return [_explained(*each) for each in zip(readings, pixels[:, 0], maps, strict=True)]
 
 
 def explain_with_server(

@@ -19,10 +19,15 @@ from PIL import Image
 from secondread.data.pixels.preprocess import preprocess
 from secondread.errors import InputError, TooLargeError
 from secondread.evaluation.saliency import overlay
+from secondread.export.repository.layout import write_repository
+from secondread.export.repository.signing import sign_folder
+from secondread.export.repository.signing_key import SigningKey
 from secondread.export.repository.triton_config import MAX_EXPLAINED
 from secondread.model.folder import ModelFolder
 from secondread.serving.explain import Explained, explain_with_model, explain_with_server, write_picture
+from secondread.serving.predict import predict_with_model
 from secondread.serving.protocol import contract
+from tests.serving.conftest import start_server, stop_server
 
 OVER_GRPC = """
 import json, sys
@@ -90,6 +95,37 @@ def test_it_answers_as_the_fast_model_does(served: Any, film: Any, expected: Cal
     (output,) = answer["outputs"]
     np.testing.assert_allclose(output["data"], expected(film(1)).probabilities[0], atol=1e-6)
     assert (answer["model_name"], answer["model_version"]) == ("secondread-explain", "3")
+
+
+def test_what_is_explained_was_read_by_the_graph_that_reads(
+    model: ModelFolder,
+    tiny_graph: Callable[..., None],
+    signer: SigningKey,
+    trusted: Path,
+    files: list[Path],
+    tmp_path: Path,
+) -> None:
+    """It names another class than the graph that explains, as one in 8 bits does now and then."""
+    faster = ModelFolder.open(shutil.copytree(model.root, tmp_path / "faster"))
+    tiny_graph(faster.graph_path(), seed=4)
+    repository = write_repository(faster, tmp_path / "models", name="secondread", version=1)
+    sign_folder(repository, signer)
+    server = start_server(tmp_path, repository, trusted=trusted)
+    try:
+        served = explain_with_server(server.url, files)
+    finally:
+        assert stop_server(server) == 0
+    alone, read = explain_with_model(faster.root, files), predict_with_model(faster.root, files)
+    other = explain_with_model(model.root, files)
+    for mine, its, *found in zip(read, other, alone, served, strict=True):
+        assert its.reading.label != mine.label
+        for each in found:
+            assert each.reading.label == mine.label
+            assert each.reading.probabilities == pytest.approx(mine.probabilities, abs=1e-6)
+            # a map for another class is no reason of this reading
+            assert its.saliency.max() > 0.5
+            assert not each.saliency.any()
+            assert each.regions == ()
 
 
 def test_it_is_a_model_beside_the_other(served: Any) -> None:

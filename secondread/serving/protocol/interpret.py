@@ -49,3 +49,25 @@ def interpret(
         urgency=["unknown" if out else info.urgency for info, out in zip(classes, outside, strict=True)],
         out_of_distribution=outside,
     )
+
+
+def map_of_read_class(
+    saliency: npt.NDArray[np.float32],
+    *,
+    explained: npt.NDArray[np.float32],
+    read: npt.NDArray[np.float32],
+) -> npt.NDArray[np.float32]:
+    """Where the model looked for the class that was read.
+
+    The graph that explains is the exported one, and what reads may have been made faster: they name another class for
+    few images, and a map for that one would be taken for a reason of the reading.
+
+    Args:
+        saliency: float32 (images, size, size), of the graph that explains.
+        explained: float32 (images, classes), its probabilities.
+        read: float32 (images, classes), those of the reading.
+    Returns:
+        The same; 0 everywhere for an image of which the two name another class.
+    """
+    same = (explained.argmax(axis=1) == read.argmax(axis=1))[:, np.newaxis, np.newaxis]
+    return np.where(same, saliency, np.float32(0))

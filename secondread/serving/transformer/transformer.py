@@ -30,7 +30,7 @@ from secondread.model.session import SALIENCY
 from secondread.serving.observe.observed import note, stage
 from secondread.serving.protocol import contract
 from secondread.serving.protocol.contract import Answer, Request
-from secondread.serving.protocol.interpret import interpret
+from secondread.serving.protocol.interpret import interpret, map_of_read_class
 from secondread.serving.transformer.admission import Admission, ClientGoneError, HeldBytes
 from secondread.serving.transformer.answer_log import AnswerLog
 from secondread.serving.transformer.metrics import watch_queue
@@ -209,8 +209,11 @@ class Transformer(Model):  # type: ignore[misc]
         with served.measures.stage("decode"), stage("decode", {"secondread.images": count}):
             pixels = self._pixels(model, images)
         with served.measures.stage("predict"):
-            left = None if seconds is None else max(0.0, seconds - (time.perf_counter() - started))
-            figures = served.predictor.infer(pixels, seconds=left)
+            figures = served.predictor.infer(pixels, seconds=_left(seconds, started))
+            if served.reader:
+                read = served.reader.infer(pixels, seconds=_left(seconds, started))
+                told = {"explained": figures["probabilities"], "read": read["probabilities"]}
+                figures |= {**read, SALIENCY: map_of_read_class(figures[SALIENCY], **told)}
         reading = interpret(figures["probabilities"], figures["ood_score"].ravel(), model.config)
         served.measures.reading(reading)
         if served.drift and not request.test:
@@ -272,3 +275,8 @@ class Transformer(Model):  # type: ignore[misc]
             self._answer_log.close()
         for version in self.versions.all():
             version.close()
+
+
+def _left(seconds: float | None, started: float) -> float | None:
+    """Of the time that whoever asked will wait."""
+    return None if seconds is None else max(0.0, seconds - (time.perf_counter() - started))

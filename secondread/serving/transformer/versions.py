@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from secondread.config.serve import ServeConfig
 from secondread.export.repository.layout import RepositoryModel
@@ -28,6 +28,7 @@ class Served:
         measures: of its requests.
         max_images: of one request.
         drift: watches what it is asked; None where nothing is known of val, or nobody wants it.
+        reader: the line to the graph that reads, where the model only says where it looked; else None.
     """
 
     model: RepositoryModel
@@ -35,6 +36,7 @@ class Served:
     measures: Measures
     max_images: int
     drift: DriftWatch | None = None
+    reader: Predictor | None = None
 
     @classmethod
     def at(cls, address: str, model: RepositoryModel, config: ServeConfig, *, named: str = "") -> Served:
@@ -71,7 +73,8 @@ class ServedVersion:
     """One version of a model, and of the one that explains it.
 
     Args:
-        models: the model, and the one that explains it where there is one.
+        models: the model, and the one that explains it where there is one. That is another graph where the first was
+            made faster, so that what it explains is read by the first.
     Attributes:
         first: the model.
         models: by name.
@@ -80,7 +83,8 @@ class ServedVersion:
 
     def __init__(self, models: Sequence[Served]) -> None:
         self.first = models[0]
-        self.models = {served.model.name: served for served in models}
+        others = (replace(served, reader=self.first.predictor) for served in models[1:])
+        self.models = {served.model.name: served for served in (self.first, *others)}
         self.in_use = 0
 
     @property
