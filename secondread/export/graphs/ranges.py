@@ -2,13 +2,15 @@
 
 Three ways to choose: all that was seen (`minmax`); all but a small share of the values (`percentile`); and the range
 whose 128 levels lose least of the distribution (`entropy`; Migacz 2017, "8-bit Inference with TensorRT", GTC). One pass
-over the images serves all three: extremes are exact, the distribution is that of evenly spaced values.
+over the images serves all three: extremes are exact, the distribution is that of values drawn by lot, since any even
+spacing falls in step with the rows of some layout and sees few of its channels.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -48,7 +50,7 @@ class Seen:
 
     Attributes:
         low, high: its extremes.
-        values: float32 (values,), evenly spaced among all.
+        values: float32 (values,), drawn among all.
         length: its second axis; tokens or rows of (batch, token, dim).
     """
 
@@ -85,7 +87,7 @@ def observe(graph: Path, tensors: Sequence[str], pixels: npt.NDArray[np.uint8], 
         for name, array in zip(tensors, session.run(list(tensors), {INPUT: np.ascontiguousarray(batch)}), strict=True):
             low, high = extremes[name]
             extremes[name] = (min(low, float(array.min())), max(high, float(array.max())))
-            values[name].append(array.reshape(-1)[:: max(1, array.size // _SAMPLED)].copy())
+            values[name].append(_some(array))
             lengths[name] = array.shape[1] if array.ndim > 1 else 0
     for name, (low, high) in extremes.items():
         if not np.isfinite([low, high]).all():
@@ -94,6 +96,18 @@ def observe(graph: Path, tensors: Sequence[str], pixels: npt.NDArray[np.uint8], 
                 "its weights are damaged. Train or fetch the model again."
             )
     return {name: Seen(*extremes[name], np.concatenate(values[name]), lengths[name]) for name in tensors}
+
+
+def _some(array: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    """`_SAMPLED` of its values, the same places of each array of that size; all where there are fewer."""
+    if array.size <= _SAMPLED:
+        return array.flatten()
+    return array.reshape(-1)[_places(array.size)]
+
+
+@lru_cache
+def _places(size: int) -> npt.NDArray[np.int64]:
+    return np.sort(np.random.default_rng(size).integers(0, size, _SAMPLED))
 
 
 def ranges(seen: Mapping[str, Seen], method: str, *, percentile: float) -> dict[str, Range]:

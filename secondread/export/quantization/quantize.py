@@ -8,6 +8,7 @@ fp32 stays: a folder holds only graphs worth serving. `fp16.onnx` is for GPUs, c
 
 from __future__ import annotations
 
+import math
 import shutil
 import tempfile
 from collections.abc import Mapping
@@ -18,12 +19,14 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from secondread.atomic import atomic_folder, write_json
+from secondread.atomic import atomic_folder, read_json, write_json
 from secondread.config.quantize import QuantizeConfig
 from secondread.data.versions.dataset import DatasetVersion, SplitData
 from secondread.errors import InputError, IntegrityError
+from secondread.evaluation.metrics.by_name import overall
 from secondread.evaluation.metrics.calibration import ece
 from secondread.evaluation.reading_room.thresholds import carried_over
+from secondread.evaluation.report.card import model_card
 from secondread.export.graphs.calibration_images import calibration_images, check_calibration
 from secondread.export.quantization.candidates import FP32, Written, write_candidates
 from secondread.export.quantization.choice import Candidate, choose, choose_for_gpu
@@ -40,8 +43,19 @@ from secondread.export.quantization.page import render_quantization
 from secondread.export.quantization.parity import compare
 from secondread.logging import get_logger
 from secondread.machine import this_machine
-from secondread.model.folder import CONFIG_FILE, FP32_GRAPH, INT8_GRAPH, REFERENCE_FILE, ModelFolder, Thresholds
+from secondread.model.folder import (
+    CARD_FILE,
+    CONFIG_FILE,
+    FP32_GRAPH,
+    INT8_GRAPH,
+    METRICS_FILE,
+    REFERENCE_FILE,
+    ModelConfigFile,
+    ModelFolder,
+    Thresholds,
+)
 from secondread.model.session import GraphSession, Outputs
+from secondread.model.training_record import TrainingRecord
 from secondread.progress import track
 
 QUANTIZE_FILE = "quantize.json"
@@ -77,7 +91,7 @@ def quantize(
     ):
         log.info("quantizing %s, ranges from %d train images", fp32.name, len(calibration))
         written = write_candidates(fp32, calibration, Path(temporary), config)
-        outputs, batch_dependence = _answers(written.graphs, val.images, config)
+        outputs, batch_dependence, notes = _answers(written.graphs, val.images, config)
         thresholds = _thresholds(outputs, val, model)
         candidates = _measure(written, outputs, batch_dependence, val, thresholds, config)
         choices = Choices(choose(candidates, config), choose_for_gpu(candidates, config))
@@ -91,7 +105,7 @@ def quantize(
             n=len(val.labels),
             calibration_images=len(calibration),
             machine=this_machine(threads=config.threads),
-            notes=written.notes,
+            notes=(*written.notes, *notes),
             in_float=written.in_float,
         )
         _fill(folder, model, result, config, graphs=written.graphs, outputs=outputs[choices.cpu.name], val=val)
@@ -101,16 +115,22 @@ def quantize(
 
 def _answers(
     graphs: Mapping[str, Path], pixels: npt.NDArray[np.uint8], config: QuantizeConfig
-) -> tuple[dict[str, Outputs], dict[str, float]]:
-    """What every graph says of val, and how far its answer hangs on the other images of a batch."""
-    answers, batch_dependence = {}, {}
+) -> tuple[dict[str, Outputs], dict[str, float], list[str]]:
+    """What every graph says of val, how far its answer hangs on the other images of a batch, and what was left out."""
+    answers, batch_dependence, notes = {}, {}, []
     for name, path in track(graphs.items(), f"comparing graphs on {len(pixels)} val images", total=len(graphs)):
         session = GraphSession(path, threads=config.threads or None)
-        answers[name] = session.run(pixels)
+        found = session.run(pixels)
+        if not all(np.isfinite(each).all() for each in (found.probabilities, found.ood_score, found.embedding)):
+            if name == FP32:
+                raise InputError(f"{path.name} gives figures that are no numbers: train or fetch the model again.")
+            notes.append(f"{name} is left out: it gives figures that are no numbers.")
+            continue
+        answers[name] = found
         some = pixels[:: max(1, len(pixels) // _BATCH)][:_BATCH]
         together, alone = (session.run(some, batch_size=size).probabilities for size in (len(some), 1))
         batch_dependence[name] = float(np.abs(together - alone).max())
-    return answers, batch_dependence
+    return answers, batch_dependence, notes
 
 
 def _thresholds(outputs: Mapping[str, Outputs], val: SplitData, model: ModelFolder) -> dict[str, Thresholds]:
@@ -159,7 +179,12 @@ def _calibration_error(probabilities: npt.NDArray[np.float32], labels: npt.NDArr
 
 
 def _check(model: ModelFolder, dataset: DatasetVersion) -> None:
-    """Another version's val may hold images that the model was trained on, which would judge it too kindly."""
+    """Another version's val may hold images that the model was trained on, which would judge it too kindly.
+
+    And what is carried over to a faster graph are the exported one's thresholds, which a quantized model has no more.
+    """
+    if model.config.graph != FP32_GRAPH:
+        raise InputError(f"{model.root} is quantized already ({model.config.graph}): name the model that train wrote.")
     if dataset.content_hash != model.config.dataset_version or dataset.preprocessing != model.config.preprocessing:
         raise InputError(
             f"dataset version {dataset.name} is not the one that model '{model.config.name}' was trained on "
@@ -187,8 +212,23 @@ def _fill(
         frame = _reference(model.root / REFERENCE_FILE, outputs, val, result.model.config.taxonomy.names)
         frame.to_parquet(folder / REFERENCE_FILE, index=False, compression="zstd")
     result.model.config.write(folder)
+    if result.graph != FP32_GRAPH:
+        _tell_again(folder, result.model.config, outputs, val)
     write_json(folder / QUANTIZE_FILE, result.to_json())
     (folder / QUANTIZE_PAGE).write_text(render_quantization(result, config), encoding="utf-8")
+
+
+def _tell_again(folder: Path, config: ModelConfigFile, outputs: Outputs, val: SplitData) -> None:
+    """Figures of val and the card are those of the graph that is served, as the thresholds are."""
+    metrics = read_json(folder / METRICS_FILE) if (folder / METRICS_FILE).is_file() else {}
+    known = overall(outputs.probabilities, val.labels)
+    fresh = {"loss": known.pop("nll"), **known}
+    metrics |= {name: value if math.isfinite(value) else None for name, value in fresh.items() if name in metrics}
+    if metrics:
+        write_json(folder / METRICS_FILE, metrics)
+    if (folder / CARD_FILE).is_file():
+        card = model_card(config, TrainingRecord.read(folder), metrics)
+        (folder / CARD_FILE).write_text(card, encoding="utf-8")
 
 
 def _reference(path: Path, outputs: Outputs, val: SplitData, classes: tuple[str, ...]) -> pd.DataFrame:

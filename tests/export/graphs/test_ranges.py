@@ -77,6 +77,16 @@ def test_extremes_are_exact_over_all_images(
     assert found["embedding"].length == 8
 
 
+def test_the_values_that_are_kept_of_many_are_of_every_channel(tiny_graph: Callable[..., None], tmp_path: Path) -> None:
+    """Of 73,728 values a batch 16,384 are kept: every fourth would be of every fourth column."""
+    tiny_graph(tmp_path / "graph.onnx", size=48)
+    columns = np.tile(np.arange(48, dtype=np.uint8) * 5, (64, 1, 48, 1))
+    found = observe(tmp_path / "graph.onnx", ["scaled"], columns, threads=1)["scaled"].values
+    kept = np.bincount((found * 255 / 5).round().astype(int), minlength=48)
+    assert found.size == 2 * 16_384
+    assert kept.min() > 0.8 * kept.mean()
+
+
 def test_damaged_weights_are_named(transformer: Callable[..., Path], noise: np.ndarray, tmp_path: Path) -> None:
     graph = transformer(tmp_path / "graph.onnx", dim=8, heads=2, head_dim=8)
     model = onnx.load(graph)

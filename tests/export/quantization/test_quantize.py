@@ -5,12 +5,14 @@ import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
 import pandas as pd
 import pytest
 import torch
+from sklearn.metrics import log_loss
 from torch.nn import functional
 
 from secondread.config.ingest import IngestConfig
@@ -26,8 +28,17 @@ from secondread.export.onnx import ServedGraph, export_onnx
 from secondread.export.quantization import quantize as module
 from secondread.export.quantization.latency import Latency
 from secondread.export.quantization.quantize import quantize
-from secondread.model.folder import FP32_GRAPH, INT8_GRAPH, REFERENCE_FILE, ModelConfigFile, ModelFolder, Thresholds
-from secondread.model.session import GraphSession
+from secondread.model.folder import (
+    CARD_FILE,
+    FP32_GRAPH,
+    INT8_GRAPH,
+    METRICS_FILE,
+    REFERENCE_FILE,
+    ModelConfigFile,
+    ModelFolder,
+    Thresholds,
+)
+from secondread.model.session import GraphSession, Outputs
 from secondread.model.vit import ViT, ViTConfig
 from secondread.training.out_of_distribution import fit_strangeness
 
@@ -247,6 +258,55 @@ def test_a_damaged_train_split_is_refused_before_anything_is_written(
     with pytest.raises(InputError, match="calibration images have one grey value"):
         quantize(model, DatasetVersion.open(tmp_path / "dataset"), tmp_path / "quantized", QUICK)
     assert not (tmp_path / "quantized").exists()
+
+
+def test_a_graph_that_gives_no_numbers_is_left_out_and_said_to_be(
+    trained: tuple[ModelFolder, DatasetVersion], tmp_path: Path, int8_wins: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As 16 bits do where a sum in them overflows: the largest of no numbers is the first class, which may be right."""
+
+    class Session(GraphSession):
+        def __init__(self, path: Path, **rest: Any) -> None:
+            super().__init__(path, **rest)
+            self.factor = np.float32("nan" if path.stem == "fp16" else 1)
+
+        def run(self, pixels: np.ndarray, **rest: Any) -> Outputs:
+            found = super().run(pixels, **rest)
+            return replace(found, probabilities=found.probabilities * self.factor)
+
+    monkeypatch.setattr(module, "GraphSession", Session)
+    result = quantize(*trained, tmp_path / "quantized", QUICK)
+    assert "fp16" not in [item.name for item in result.candidates]
+    assert result.notes == ("fp16 is left out: it gives figures that are no numbers.",)
+    assert result.choices.gpu.name == "fp32"
+
+
+def test_figures_and_card_are_those_of_the_graph_that_is_served(
+    trained: tuple[ModelFolder, DatasetVersion], tmp_path: Path, int8_wins: None
+) -> None:
+    model, dataset = trained
+    source = shutil.copytree(model.root, tmp_path / "model")
+    (source / METRICS_FILE).write_text(json.dumps({"loss": 9.0, "accuracy": 0.0, "images": 24}), encoding="utf-8")
+    (source / CARD_FILE).write_text("of fp32", encoding="utf-8")
+    quantize(ModelFolder.open(source), dataset, tmp_path / "quantized", QUICK)
+    val = dataset.split("val")
+    found = GraphSession(tmp_path / "quantized" / INT8_GRAPH).run(val.images).probabilities
+    metrics = json.loads((tmp_path / "quantized" / METRICS_FILE).read_text(encoding="utf-8"))
+    assert metrics == {
+        "loss": pytest.approx(log_loss(val.labels, found, labels=[0, 1]), abs=1e-6),
+        "accuracy": (found.argmax(axis=1) == val.labels).mean(),
+        "images": 24,
+    }
+    limit = ModelFolder.open(tmp_path / "quantized").config.thresholds.out_of_distribution
+    assert f"{limit:.3g}" in (tmp_path / "quantized" / CARD_FILE).read_text(encoding="utf-8")
+
+
+def test_what_is_quantized_is_not_quantized_again(
+    trained: tuple[ModelFolder, DatasetVersion], tmp_path: Path, int8_wins: None
+) -> None:
+    quantize(*trained, tmp_path / "quantized", QUICK)
+    with pytest.raises(InputError, match=r"is quantized already \(int8.onnx\): name the model that train wrote"):
+        quantize(ModelFolder.open(tmp_path / "quantized"), trained[1], tmp_path / "again", QUICK)
 
 
 def test_the_drift_reference_is_that_of_the_served_graph(
