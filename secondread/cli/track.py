@@ -18,11 +18,11 @@ def add_to(app: typer.Typer) -> None:
 
 def track(
     complete: Annotated[
-        Path, typer.Option(help="Folder that a training or evaluation named when MLflow did not answer.")
+        Path, typer.Option(help="Folder that a training, evaluation or quantization named when MLflow did not answer.")
     ],
     json: Json = False,
 ) -> None:
-    """Send MLflow what it lacks of a training run. Doing it twice changes nothing."""
+    """Send MLflow what it lacks of a run. Doing it twice changes nothing."""
     from secondread.tracking.training_run import complete as send
 
     sent = send(complete, Environment.read().mlflow_tracking_uri)

@@ -20,7 +20,9 @@ from secondread.errors import DependencyError
 from secondread.logging import get_logger
 from secondread.tracking.journal import Entry
 from secondread.tracking.record import RunRecord
-from secondread.tracking.runs import without_password
+from secondread.tracking.runs import TrackingConfig, experiment_id, without_password
+
+KEY_TAG = "record"  # by which the run of a record is found again
 
 log = get_logger(__name__)
 
@@ -41,12 +43,27 @@ def deliver(client: MlflowClient, record: RunRecord, *, wait: bool = False) -> b
     with _alone(record, wait=wait) as alone:
         if not alone:
             return False
+        record = _with_run(client, record)
         _send_figures(client, record)
         _send_files(client, record)
         ended = record.ended()
         if ended:
             client.set_terminated(record.run_id, status=ended[0], end_time=ended[1])
     return True
+
+
+def _with_run(client: MlflowClient, record: RunRecord) -> RunRecord:
+    """The record with its run, begun where MLflow has none: once, even if a process was killed before it noted that."""
+    if record.new:
+        record = RunRecord.open(record.root)  # an earlier try may have begun it
+    new = record.new
+    if new is None:
+        return record
+    experiment = experiment_id(client, TrackingConfig(client.tracking_uri, new.experiment, {}))
+    found = client.search_runs([experiment], f"tags.{KEY_TAG} = '{new.key}'", max_results=1)
+    tags = {**new.tags, KEY_TAG: new.key}
+    run = found[0] if found else client.create_run(experiment, start_time=new.start, tags=tags)
+    return record.begun(str(run.info.run_id))
 
 
 @dataclass

@@ -1,6 +1,6 @@
 """What there is to say of a run to MLflow, kept in a folder until MLflow has it.
 
-    run.json         which run, where, and how it ended
+    run.json         which run, or how to begin it; where, and how it ended
     figures.jsonl    parameters and figures, in order, with the time and step that they are of
     files.jsonl      which folders below `files/` belong where among the run's artifacts
     *.sent.json      how far each list has been sent
@@ -16,8 +16,9 @@ import shutil
 import time
 import uuid
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 from secondread.atomic import read_json, write_json
 from secondread.errors import InputError
@@ -27,33 +28,56 @@ RUN_FILE = "run.json"
 
 
 @dataclass(frozen=True)
+class NewRun:
+    """A run that MLflow does not have yet: it is begun when the record is sent.
+
+    Attributes:
+        experiment: name that it belongs under.
+        tags: of the run, `mlflow.runName` among them.
+        key: that no other run has; by it the run is found where it was begun and nobody noted its id.
+        start: milliseconds since 1970.
+    """
+
+    experiment: str
+    tags: Mapping[str, str]
+    key: str
+    start: int
+
+
+@dataclass(frozen=True)
 class RunRecord:
     """The record of one run.
 
     Attributes:
         root: its folder.
-        run_id: of the run in MLflow.
+        run_id: of the run in MLflow; empty of one that is to be begun there.
         place: address of that MLflow, without a password.
+        new: how it is to be begun; None where it was.
     """
 
     root: Path
     run_id: str
     place: str
+    new: NewRun | None = None
 
     @classmethod
-    def create(cls, root: Path, *, run_id: str, place: str, addition: bool = False) -> RunRecord:
+    def create(
+        cls, root: Path, *, run_id: str = "", place: str, addition: bool = False, new: NewRun | None = None
+    ) -> RunRecord:
         """Begin a record; what another run left in the folder is removed.
 
         Args:
             root: its folder.
-            run_id: of the run in MLflow.
+            run_id: of the run in MLflow; empty of a new one.
             place: address of that MLflow, without a password.
             addition: it is added to a run that has ended, whose status and times stay as they are.
+            new: the run is to be begun like this.
         """
         shutil.rmtree(root, ignore_errors=True)
         root.mkdir(parents=True)
-        write_json(root / RUN_FILE, {"run_id": run_id, "place": place, **({"addition": True} if addition else {})})
-        return cls(root, run_id, place)
+        record = cls(root, run_id, place, new)
+        write_json(root / RUN_FILE, {**record._known(), **({"addition": True} if addition else {})})
+        return record
 
     @classmethod
     def open(cls, root: Path) -> RunRecord:
@@ -64,11 +88,12 @@ class RunRecord:
         """
         if not (root / RUN_FILE).is_file():
             raise InputError(
-                f"{root} holds no record of a run (no {RUN_FILE}). Name the folder that the training named at its end; "
+                f"{root} holds no record of a run (no {RUN_FILE}). Name the folder that was told when MLflow was away; "
                 "it is removed when the record is complete."
             )
         document = read_json(root / RUN_FILE)
-        return cls(root, document["run_id"], document["place"])
+        new = document.get("new")
+        return cls(root, document["run_id"], document["place"], NewRun(**new) if new else None)
 
     @property
     def figures(self) -> Journal:
@@ -111,7 +136,15 @@ class RunRecord:
     def end(self, status: str) -> None:
         """Note how the run ended, and when: MLflow is told after everything else."""
         now = time.time_ns() // 1_000_000
-        write_json(self.root / RUN_FILE, {"run_id": self.run_id, "place": self.place, "status": status, "time": now})
+        write_json(self.root / RUN_FILE, {**self._known(), "status": status, "time": now})
+
+    def begun(self, run_id: str) -> RunRecord:
+        """Note that MLflow has the run."""
+        write_json(self.root / RUN_FILE, {**read_json(self.root / RUN_FILE), "run_id": run_id, "new": None})
+        return replace(self, run_id=run_id, new=None)
+
+    def _known(self) -> dict[str, Any]:
+        return {"run_id": self.run_id, "place": self.place, **({"new": asdict(self.new)} if self.new else {})}
 
     def reopen(self) -> None:
         """Note that the run goes on."""

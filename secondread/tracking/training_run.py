@@ -188,21 +188,22 @@ def complete(folder: Path, uri: str) -> Sent:
     """Send MLflow what it lacks of a run.
 
     Args:
-        folder: that a training or an evaluation left.
-        uri: of the MLflow that the run was begun in.
+        folder: that a training, an evaluation or a quantization left.
+        uri: of the MLflow that the run was begun in, or is to be begun in.
     Raises:
         InputError: the folder holds no record, or the run is not in this MLflow.
         DependencyError: MLflow does not answer.
     """
     record = RunRecord.open(folder)
     client = open_client(uri)
-    if not has_run(uri, record.run_id):
+    if record.run_id and not has_run(uri, record.run_id):
         raise InputError(
             f"MLflow at {without_password(uri)} has no run {record.run_id}, which was begun at {record.place}. "
             "Set MLFLOW_TRACKING_URI to that one."
         )
     with mlflow_errors(client):
         deliver(client, record, wait=True)
+    record = RunRecord.open(folder)  # it has its run by now
     ended = record.ended() is not None or record.is_addition()
     if ended:
         shutil.rmtree(folder)
@@ -243,8 +244,8 @@ def _leave(record: RunRecord, left: Path, *, whole: bool) -> None:
 def tell_how_to_complete(record: RunRecord, folder: Path) -> None:
     """Say what to do with a record that MLflow lacks some of."""
     log.warning(
-        "MLflow at %s lacks some of run %s. When it answers, complete it with `secondread train track --complete %s`.",
+        "MLflow at %s lacks %s. When it answers, complete it with `secondread train track --complete %s`.",
         record.place,
-        record.run_id,
+        f"some of run {record.run_id}" if record.run_id else "this run",
         folder,
     )
