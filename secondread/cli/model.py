@@ -1,19 +1,31 @@
-"""`secondread evaluate | quantize`: the pipeline's steps one by one, on folders."""
+"""`secondread evaluate | quantize`: the pipeline's steps one by one, on folders. Each is a run in MLflow, as there."""
 
 from __future__ import annotations
 
+import importlib.util
+import tempfile
+from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from secondread.cli.output import Json, example, print_facts, print_json, print_line
+from secondread.config.environment import Environment
 from secondread.config.evaluate import EvaluateConfig
 from secondread.config.gate import GateConfig
 from secondread.config.mapping import from_mapping
 from secondread.config.quantize import QuantizeConfig
 from secondread.config.settings import parse_settings
 from secondread.errors import GateRefused
+from secondread.logging import get_logger
+
+if TYPE_CHECKING:
+    # what a command does not need it does not load
+    from secondread.tracking.asked import Asked
+    from secondread.tracking.origin import Origin
+
+log = get_logger(__name__)
 
 Set = Annotated[list[str], typer.Option("--set", help="Any setting of the stage, such as train.epochs=12.")]
 Dataset = Annotated[Path, typer.Option("--data", help="Dataset version: a folder that `data preprocess` wrote.")]
@@ -64,7 +76,10 @@ def evaluate(
     settings: Set = [],  # noqa: B006
     json: Json = False,
 ) -> None:
-    """Judge a model by the graph that will be served."""
+    """Judge a model by the graph that will be served.
+
+    It is a run in MLflow, below that of the training: at MLFLOW_TRACKING_URI, else in a file under SECONDREAD_HOME.
+    """
     from secondread.data.sources.open import open_source
     from secondread.data.versions.dataset import DATASET_FILE, DatasetVersion
     from secondread.evaluation.evaluate import evaluate as run
@@ -73,6 +88,9 @@ def evaluate(
     from secondread.evaluation.gate.decide import read_policy
     from secondread.evaluation.labelled_images import LabelledImages
     from secondread.model.folder import ModelFolder
+    from secondread.pipeline.tags import code_tags
+    from secondread.tracking.asked import Asked, flat
+    from secondread.tracking.origin import Origin
 
     chosen = parse_settings(settings, ("evaluate", "gate"))
     named = {"known_failures": str(known_failures) if known_failures else "", "other_fields": other_field}
@@ -86,39 +104,83 @@ def evaluate(
         images = LabelledImages.from_version(DatasetVersion.open(data), split)
     else:
         images = read_source(open_source(data), opened.config.preprocessing)
-    result = run(
-        opened,
-        images,
-        output=output,
-        policy=policy,
-        config=config,
-        classes=names,
-        against=against,
-        champion=ModelFolder.open(champion) if champion else None,
-    )
+    environment, origin = Environment.read(), Origin.read(model)
+    settings_of_all = flat({"evaluate": asdict(config), "gate": asdict(policy)})
+    asked = Asked(images.version, settings_of_all, code_tags(environment))
+    with tempfile.TemporaryDirectory(prefix="secondread-evaluate-") as temporary:
+        folder = output or Path(temporary) / "evaluation"  # MLflow has the report where nobody else wants it
+        result = run(
+            opened,
+            images,
+            output=folder,
+            policy=policy,
+            config=config,
+            classes=names,
+            against=against,
+            champion=ModelFolder.open(champion) if champion else None,
+        )
+        mlflow_run = _log_evaluation(folder, asked, origin, beside=output or environment.home / "evaluation")
     document = result.to_json()
     if json:
-        print_json(document)
+        print_json({**document, "mlflow_run": mlflow_run})
     else:
         figures = {key: _interval(figure) for key, figure in document["metrics"].items()}
         facts = {"images": result.n, **figures, **_of_external(document)}
-        print_facts({**facts, "gate": str(result.gate), "report": output or "none (--output)"})
+        written = {"report": output or "with the run (--output: in a folder)", "MLflow run": mlflow_run or "none"}
+        print_facts({**facts, "gate": str(result.gate), **written})
     if (gate or chosen["gate"]) and not result.gate.passed:
         raise GateRefused(f"{result.gate}.")
 
 
 def quantize(model: Folder, data: Dataset, output: Output, settings: Set = [], json: Json = False) -> None:  # noqa: B006
-    """Make INT8 graphs, compare them with fp32 on val, and choose the one to serve."""
+    """Make INT8 graphs, compare them with fp32 on val, and choose the one to serve.
+
+    It is a run in MLflow, below that of the training: at MLFLOW_TRACKING_URI, else in a file under SECONDREAD_HOME.
+    """
     from secondread.data.versions.dataset import DatasetVersion
     from secondread.export.quantization.quantize import quantize as run
     from secondread.model.folder import ModelFolder
+    from secondread.pipeline.tags import code_tags
+    from secondread.tracking.asked import Asked, flat
+    from secondread.tracking.origin import Origin
 
     config = from_mapping(QuantizeConfig, parse_settings(settings, ("quantize",))["quantize"])
-    result = run(ModelFolder.open(model), DatasetVersion.open(data), output, config)
+    version = DatasetVersion.open(data)
+    asked = Asked(version.content_hash, flat({"quantize": asdict(config)}), code_tags(Environment.read()))
+    origin = Origin.read(model)
+    result = run(ModelFolder.open(model), version, output, config)
+    mlflow_run = _log_quantization(output, asked, origin)
     if json:
-        print_json(result.to_json())
+        print_json({**result.to_json(), "mlflow_run": mlflow_run})
     else:
         print_line(result.table_markdown())
+        print_facts({"MLflow run": mlflow_run or "none"})
+
+
+def _log_evaluation(folder: Path, asked: Asked, origin: Origin, *, beside: Path) -> str:
+    """Id of the run; empty where MLflow does not have it."""
+    if not _has_mlflow():
+        return ""
+    from secondread.tracking.evaluated import log_evaluation
+
+    return log_evaluation(Environment.read().mlflow_tracking_uri, folder, asked, origin=origin, beside=beside)
+
+
+def _log_quantization(folder: Path, asked: Asked, origin: Origin) -> str:
+    """Likewise."""
+    if not _has_mlflow():
+        return ""
+    from secondread.tracking.quantized import log_quantization
+
+    return log_quantization(Environment.read().mlflow_tracking_uri, folder, asked, origin=origin, beside=folder)
+
+
+def _has_mlflow() -> bool:
+    """Whether what was found can be written down; where not, a line says why."""
+    if importlib.util.find_spec("mlflow"):
+        return True
+    log.warning("no run is written down: MLflow is not installed. `secondread doctor` says how to get it.")
+    return False
 
 
 def _of_external(document: dict[str, Any]) -> dict[str, str]:

@@ -152,19 +152,6 @@ class Evaluation:
         """A perfectly calibrated model of as many images would show no less than this calibration error, by chance."""
         return self.metrics["ece"].value <= self.calibration.ece_if_calibrated.high
 
-    def figures(self) -> dict[str, Estimate]:
-        """All that is one number, by name, as a tracker draws it: over all classes, of each, and beyond the figures."""
-        found = dict(self.metrics)
-        for name, item in self.per_class.items():
-            found |= {f"{figure}/{name}": estimate for figure, estimate in item.figures.items()}
-        if self.evidence and self.evidence.not_my_field:
-            field = self.evidence.not_my_field
-            for name, flagged in (("these", field.own), ("other_fields", field.together)):
-                found[f"turned_away/{name}"] = Estimate(flagged.share, flagged.low, flagged.high)
-        if self.evidence and self.evidence.latency:
-            found["latency_p99_ms"] = Estimate(self.evidence.latency.p99_ms)
-        return found
-
     def to_json(self) -> dict[str, Any]:
         """As JSON: every figure as `{"value", "low", "high"}`; what cannot be known is null."""
         document = asdict(replace(self, evidence=None))

@@ -27,14 +27,16 @@ def model_tags(model: ModelFolder, environment: Environment) -> dict[str, str]:
 
 
 def run_tags(version: DatasetVersion, environment: Environment) -> dict[str, str]:
-    """Tags of a training run: what it is made of. Code that no git knows is named by the library's version."""
-    tags = {
-        "dataset_version": version.content_hash,
-        "synthetic": str(version.synthetic).lower(),
-        "git_revision": git_revision(environment) or f"secondread {secondread.__version__}",
-        "pipeline_run": environment.pipeline_run,
-    }
-    return {name: value for name, value in tags.items() if value}
+    """Tags of a training run: what it is made of."""
+    data = {"dataset_version": version.content_hash, "synthetic": str(version.synthetic).lower()}
+    return data | code_tags(environment)
+
+
+def code_tags(environment: Environment) -> dict[str, str]:
+    """Tags of any run: which code. What no git knows is named by the library's version."""
+    revision = git_revision(environment) or f"secondread {secondread.__version__}"
+    run = {"pipeline_run": environment.pipeline_run} if environment.pipeline_run else {}
+    return {"git_revision": revision, **run}
 
 
 def verdict_tags(verdict: Mapping[str, Any], *, card: str = "") -> dict[str, str]:

@@ -15,16 +15,13 @@ from secondread.tracking.sender import Sender
 from secondread.tracking.training_run import tell_how_to_complete
 
 
-def add_to_run(
-    uri: str, run_id: str, *, metrics: Mapping[str, float], files: Mapping[str, bytes] | None = None, left: Path
-) -> bool:
-    """Add figures and files to a run. Doing it again changes nothing but when the figures were told.
+def add_to_run(uri: str, run_id: str, *, metrics: Mapping[str, float], left: Path) -> bool:
+    """Add figures to a run. Doing it again changes nothing but when the figures were told.
 
     Args:
         uri: of MLflow.
         run_id: of a run that has ended.
         metrics: by name.
-        files: by name, which may hold folders.
         left: folder for the record; it is there afterwards only where MLflow lacks some of it, to be sent with
             `secondread train track --complete`.
     Returns:
@@ -32,8 +29,6 @@ def add_to_run(
     """
     record = RunRecord.create(left, run_id=run_id, place=without_password(uri), addition=True)
     record.add_metrics(metrics, step=0)
-    for name, content in (files or {}).items():
-        record.add_file(name, content)
     whole = Sender(lambda: open_client(uri), record).close(patient=True)
     if whole and record.is_sent():
         shutil.rmtree(left)

@@ -1,58 +1,70 @@
-"""An evaluation, added to the run that trained the model: figures with their bounds, and the pages for people."""
+"""An evaluation as a run in MLflow, by hand and in a pipeline: figures with their bounds, the gate's lines, the pages.
+
+Nothing in the files names a patient. `predictions.parquet` names an image by the hash of its content, and has no
+patient or group; the groups that intervals are drawn by, keyed hashes of patients, stay with the dataset version.
+"""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping
 from pathlib import Path
 
+from secondread.atomic import read_json
 from secondread.evaluation.folder import REPORT_FILE, SUMMARY_FILE
-from secondread.evaluation.results import EVALUATION_FILE
+from secondread.evaluation.results import EVALUATION_FILE, PREDICTIONS_FILE
 from secondread.model.folder import CARD_FILE
-from secondread.tracking.addition import add_to_run
+from secondread.tracking.asked import Asked
+from secondread.tracking.evaluation_figures import curves_of, figures_of
+from secondread.tracking.finished_run import FinishedRun, log_finished
+from secondread.tracking.gate_tags import PASSED, line_tags
+from secondread.tracking.origin import Origin
 
-FILES = (EVALUATION_FILE, REPORT_FILE, SUMMARY_FILE, CARD_FILE)
-# The verdict of record has the plain names; on val, training has told the values under these already
-_PREFIXES = {"test": "", "val": "served_val_"}
-
-Figures = Mapping[str, Mapping[str, float | None]]
-
-
-def artifact_folder(split: str) -> str:
-    """Where the files of an evaluation lie among a run's artifacts."""
-    return f"evaluation/{split}"
+FILES = (EVALUATION_FILE, REPORT_FILE, SUMMARY_FILE, CARD_FILE, PREDICTIONS_FILE)
+KIND_TAG, KIND = "kind", "evaluation"
+_PARAMS = ("model", "digest", "graph", "trained_on", "dataset", "split", "own_version", "classes", "level")
 
 
-def metrics_of(figures: Figures, split: str) -> dict[str, float]:
-    """Figures as MLflow has them: `accuracy`, `accuracy_low`, `accuracy_high`; of val `served_val_accuracy` and so on.
-
-    Args:
-        figures: by name, each `{"value", "low", "high"}`; what cannot be known is null, and left out.
-        split: that they are of; of another than test and val, its name stands before.
-    """
-    prefix = _PREFIXES.get(split, f"{split}_")
-    ends = {"value": "", "low": "_low", "high": "_high"}
-    return {
-        re.sub(r"[^\w.\- :/]", "_", f"{prefix}{name}{ends[end]}"): value  # what MLflow takes in a name
-        for name, figure in figures.items()
-        for end, value in figure.items()
-        if value is not None
-    }
-
-
-def add_evaluation(uri: str, run_id: str, folder: Path, *, figures: Figures, split: str, left: Path) -> bool:
-    """Add an evaluation to a run. Doing it again changes nothing but when the figures were told.
+def log_evaluation(uri: str, folder: Path, asked: Asked, *, origin: Origin, beside: Path) -> str:
+    """Write an evaluation down in MLflow; with the same `asked` again it is the same run.
 
     Args:
         uri: of MLflow.
-        run_id: of the run that trained the model.
         folder: that the evaluation wrote.
-        figures: as in `metrics_of`.
-        split: that was evaluated.
-        left: folder for the record; it is there afterwards only where MLflow lacks some of it, to be sent with
-            `secondread train track --complete`.
+        asked: what was asked for.
+        origin: the run that trained the model, which this one is shown below.
+        beside: folder beside which a record is left where MLflow lacks something.
     Returns:
-        Whether MLflow has everything. It is asked three times, for some seconds.
+        Id of the run; empty where MLflow does not have all of it.
     """
-    files = {f"{artifact_folder(split)}/{name}": (folder / name).read_bytes() for name in FILES}
-    return add_to_run(uri, run_id, metrics=metrics_of(figures, split), files=files, left=left)
+    document = read_json(folder / EVALUATION_FILE)
+    gate = document["gate"]
+    timed = (document["evidence"] or {}).get("latency") or {"machine": {}}
+    run = FinishedRun(
+        experiment=document["model"],
+        name=f"evaluate {document['graph']} on {document['split']} of {document['dataset']}",
+        asked=asked,
+        origin=origin,
+        tags={
+            KIND_TAG: KIND,
+            "synthetic": str(document["synthetic"]).lower(),
+            "dataset_version": asked.dataset_version,
+            **line_tags(gate["lines"]),
+            PASSED: str(gate["passed"]).lower(),
+        },
+        params={
+            **{name: document[name] for name in _PARAMS},
+            **{name: timed["machine"].get(name) for name in ("cpu", "threads")},
+        },
+        metrics=figures_of(document),
+        curves=curves_of(document),
+        files={name: folder / name for name in FILES},
+    )
+    return log_finished(uri, run, beside=beside)
+
+
+def card_uri(run_id: str) -> str:
+    """Where MLflow has the model card of an evaluation.
+
+    Args:
+        run_id: of the evaluation's run.
+    """
+    return f"runs:/{run_id}/{CARD_FILE}"

@@ -1,6 +1,8 @@
 """`secondread evaluate` on a set from elsewhere: classes by a file, the drop, and known failures."""
 
+import importlib.util
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -8,13 +10,23 @@ import pytest
 from typer.testing import CliRunner
 
 from secondread.cli.main import app
+from secondread.config.environment import Environment
 from secondread.errors import GateRefused, InputError
 from secondread.model.folder import ModelFolder
+from secondread.tracking import sender
+from secondread.tracking.origin import Origin
+from secondread.tracking.runs import open_client
 
 QUICK = [
     f"--set=evaluate.{name}"
     for name in ("resamples=100", "stress_images=0", "strange_images=0", "timed_runs=0", "shown_images=0")
 ]
+
+
+@pytest.fixture(autouse=True)
+def _own_mlflow(mlflow_uri: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One without runs that is made already, which takes MLflow seconds."""
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", mlflow_uri)
 
 
 def evaluate(model: ModelFolder, data: Path, *options: str):
@@ -109,3 +121,65 @@ def test_known_failures_are_a_line_of_the_gate(
     passed = evaluate(tiny_model, own, "--gate", str(gate), "--known-failures", str(cases), "--json")
     assert passed.exit_code == 0, passed.output
     assert len(json.loads(passed.stdout)["evidence"]["known_failures"]["cases"]) == 3
+
+
+def tracked(model: ModelFolder, folder: Path) -> ModelFolder:
+    """The model as a training left it that is run `trained` in MLflow."""
+    shutil.copytree(model.root, folder)
+    Origin("trained").write(folder)
+    return ModelFolder.open(folder)
+
+
+@pytest.mark.parametrize("kept", [True, False], ids=["with --output", "without"])
+def test_it_is_a_run_in_mlflow_with_the_report_and_that_of_the_training_above_it(
+    tiny_model: ModelFolder, films: Callable[..., Path], tmp_path: Path, mlflow_uri: str, kept: bool
+) -> None:
+    options = ["--output", str(tmp_path / "kept")] if kept else []
+    done = evaluate(tracked(tiny_model, tmp_path / "model"), films(cxr_normal=6, cxr_covid=6), *options, "--json")
+    document = json.loads(done.stdout)
+    client = open_client(mlflow_uri)
+    run = client.get_run(document["mlflow_run"])
+    assert client.get_experiment(run.info.experiment_id).name == tiny_model.config.name
+    assert run.data.metrics["accuracy"] == document["metrics"]["accuracy"]["value"]
+    assert run.data.tags["training_run"] == "trained"
+    assert (run.data.params["evaluate.resamples"], run.data.params["gate.accuracy_above"]) == ("100", "0.7")
+    assert {"report.html", "predictions.parquet"} <= {item.path for item in client.list_artifacts(run.info.run_id)}
+    assert (tmp_path / "kept" / "report.html").is_file() is kept
+
+
+def test_a_model_that_the_gate_refuses_is_written_down_all_the_same(
+    tiny_model: ModelFolder, films: Callable[..., Path], mlflow_uri: str
+) -> None:
+    done = evaluate(tiny_model, films(cxr_normal=6, cxr_covid=6), "--set", "gate.accuracy_above=1.0")
+    assert isinstance(done.exception, GateRefused)
+    client = open_client(mlflow_uri)
+    (run,) = client.search_runs([client.get_experiment_by_name(tiny_model.config.name).experiment_id])
+    assert run.data.tags["gate.passed"] == "false"
+    assert run.data.metrics["gate/accuracy_above"] == 0
+
+
+def test_an_mlflow_that_is_away_fails_no_evaluation(
+    tiny_model: ModelFolder, films: Callable[..., Path], mlflow_uri: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sender, "_LAST_PAUSES", (0.0,))
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")  # the port `discard`, which nothing listens on
+    done = evaluate(tiny_model, films(cxr_normal=6, cxr_covid=6), "--json")
+    assert done.exit_code == 0, done.output
+    document = json.loads(done.stdout)
+    assert (document["n"], document["mlflow_run"]) == (12, "")
+    (left,) = Environment.read().home.glob("evaluation.tracking-*")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", mlflow_uri)
+    sent = CliRunner().invoke(app, ["train", "track", "--complete", str(left), "--json"])
+    run = open_client(mlflow_uri).get_run(json.loads(sent.stdout)["run"])
+    assert run.data.metrics["accuracy"] == document["metrics"]["accuracy"]["value"]
+
+
+def test_without_the_package_mlflow_a_line_says_so_and_the_evaluation_is_done(
+    tiny_model: ModelFolder, films: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda *name: None if name[0] == "mlflow" else found(*name))
+    done = evaluate(tiny_model, films(cxr_normal=6, cxr_covid=6), "--json")
+    assert json.loads(done.stdout)["mlflow_run"] == ""
+    assert "MLflow is not installed" in done.stderr

@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from mlflow import MlflowClient
+from mlflow.entities import Run
 
 from secondread.data.versions.dataset import DatasetVersion
 from secondread.errors import InputError
@@ -69,22 +71,38 @@ def test_mlflow_has_settings_epochs_and_the_gates_figures(first_run: TrainRun, p
     assert len(tags["code_fingerprint"]) == 64
 
 
+def below_the_training(client: MlflowClient, run: TrainRun, kind: str, **params: str) -> list[Run]:
+    """The runs of a kind that are shown below the training's."""
+    asked = f"tags.mlflow.parentRunId = '{run.mlflow_run}' and tags.kind = '{kind}'"
+    found = client.search_runs([client.get_run(run.mlflow_run).info.experiment_id], asked)
+    return [each for each in found if params.items() <= each.data.params.items()]
+
+
 def test_mlflow_has_the_evaluation_on_test_with_its_intervals_and_pages(first_run: TrainRun, pipeline: Any) -> None:
     client = open_client(pipeline.tracking_uri)
-    told = client.get_run(first_run.mlflow_run).data.metrics
+    (judged,) = below_the_training(client, first_run, "evaluation", split="test")
+    told = judged.data.metrics
     accuracy = first_run.metrics["accuracy"]
     assert [told[f"accuracy{end}"] for end in ("", "_low", "_high")] == [
         accuracy[end] for end in ("value", "low", "high")
     ]
-    kept = {Path(item.path).name for item in client.list_artifacts(first_run.mlflow_run, "evaluation/test")}
-    assert kept == {"evaluation.json", "report.html", "summary.md", "MODEL_CARD.md"}
+    kept = {item.path for item in client.list_artifacts(judged.info.run_id)}
+    assert kept == {"evaluation.json", "report.html", "summary.md", "MODEL_CARD.md", "predictions.parquet"}
     assert {"recall/cxr-covid", "recall/cxr-covid_low", "turned_away/these", "latency_p99_ms"} <= set(told)
-    compared = {Path(item.path).name for item in client.list_artifacts(first_run.mlflow_run, "quantization")}
-    assert compared == {"quantize.json", "quantize.html"}
-    assert {"quantized_agreement", "quantized_size_share", "quantized_speedup_batch_1"} <= set(told)
+    assert judged.data.tags["pipeline_run"] == client.get_run(first_run.mlflow_run).data.tags["pipeline_run"]
     tags = client.get_model_version("tiny", "1").tags
     assert tags["gate.images_at_least"].startswith("passed: ")
-    assert tags["model_card"] == f"runs:/{first_run.mlflow_run}/evaluation/test/MODEL_CARD.md"
+    assert tags["model_card"] == f"runs:/{judged.info.run_id}/MODEL_CARD.md"
+
+
+def test_mlflow_has_the_early_evaluation_and_the_quantization(first_run: TrainRun, pipeline: Any) -> None:
+    client = open_client(pipeline.tracking_uri)
+    (early,) = below_the_training(client, first_run, "evaluation", split="val")
+    assert "accuracy_low" in early.data.metrics
+    (compared,) = below_the_training(client, first_run, "quantization")
+    assert {item.path for item in client.list_artifacts(compared.info.run_id)} == {"quantize.json", "quantize.html"}
+    figures = {"quantized_agreement", "quantized_size_share", "quantized_speedup_batch_1", "accuracy/fp32"}
+    assert figures <= set(compared.data.metrics)
 
 
 def test_mlflow_knows_what_the_run_was_trained_on(first_run: TrainRun, pipeline: Any) -> None:

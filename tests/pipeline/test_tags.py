@@ -34,11 +34,11 @@ def test_a_model_that_passed_has_every_line_of_its_gate_and_where_its_card_is() 
     lines = [{"name": "accuracy_above", "passed": True, "reason": "accuracy 0.8700 is above 0.7"}]
     figures = {"accuracy": {"value": 0.87, "low": 0.8, "high": 0.9}}
     verdict = {"passed": True, "reasons": ["accuracy 0.8700 is above 0.7"], "lines": lines, "metrics": figures}
-    found = verdict_tags(verdict, card="runs:/abc/evaluation/test/MODEL_CARD.md")
+    found = verdict_tags(verdict, card="runs:/abc/MODEL_CARD.md")
     assert found["gate.accuracy"] == "0.870000"
     assert found["gate.accuracy_above"] == "passed: accuracy 0.8700 is above 0.7"
     assert found["gate.passed"] == "true"
-    assert found["model_card"] == "runs:/abc/evaluation/test/MODEL_CARD.md"
+    assert found["model_card"] == "runs:/abc/MODEL_CARD.md"
     assert "model_card" not in verdict_tags(verdict)
 
 

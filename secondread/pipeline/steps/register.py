@@ -11,11 +11,12 @@ from secondread.atomic import read_json, sha256_file
 from secondread.config.register import RegisterConfig
 from secondread.config.require import require
 from secondread.errors import GateRefused, IntegrityError
-from secondread.model.folder import CARD_FILE, ModelFolder
+from secondread.model.folder import ModelFolder
 from secondread.pipeline.steps.begin import begin
 from secondread.pipeline.steps.evaluate import tell_mlflow
 from secondread.pipeline.success import SUCCESS_FILE, recorded, verify_success, write_success
 from secondread.pipeline.tags import comparison_tags, model_tags, verdict_tags
+from secondread.tracking.asked import Asked
 from secondread.tracking.origin import Origin
 
 if TYPE_CHECKING:
@@ -47,6 +48,7 @@ def register(
     Returns:
         `name`, `version`, `alias`, `digest`, `storage_uri`.
     """
+    from secondread.tracking.evaluated import card_uri
     from secondread.tracking.registry import Registry
 
     environment, folder, judged = begin(), Path(output), Path(evaluation)
@@ -61,7 +63,7 @@ def register(
         folder.mkdir(parents=True, exist_ok=True)
         opened, origin = ModelFolder.open(model), Origin.read(Path(model))
         # what MLflow was away for when it was found; it is there now, or registering fails
-        told = verdict["in_mlflow"] or tell_mlflow(Path(model), judged, verdict, environment)
+        told = verdict["mlflow_run"] or tell_mlflow(Path(model), judged, Asked(**verdict["asked"]), environment)
         registered = registry.register(
             opened,
             name=config.name,
@@ -69,7 +71,7 @@ def register(
             environment=environment,
             tags={
                 **model_tags(opened, environment),
-                **verdict_tags(verdict, card=_card_uri(origin, verdict["split"]) if told else ""),
+                **verdict_tags(verdict, card=card_uri(told) if told else ""),
                 **(comparison_tags(compared) if compared else {}),
                 "pipeline_run": environment.pipeline_run or pipeline_run,
             },
@@ -79,13 +81,6 @@ def register(
         inputs = {"model": Path(model), "evaluation": judged}
         write_success(folder, step="register", inputs=inputs, facts=facts)
     return facts
-
-
-def _card_uri(origin: Origin, split: str) -> str:
-    """Where MLflow has the model card with the evaluation."""
-    from secondread.tracking.evaluated import artifact_folder
-
-    return f"runs:/{origin.run_id}/{artifact_folder(split)}/{CARD_FILE}"
 
 
 def _check_verdict(model: Path, judged: Path, verdict: Mapping[str, Any]) -> None:

@@ -1,4 +1,4 @@
-"""The evaluate step tells the run that trained the model what it found, and does not fail where MLflow is away."""
+"""The evaluate step writes what it found down as a run in MLflow, and does not fail where that is away."""
 
 from __future__ import annotations
 
@@ -9,13 +9,14 @@ from typing import Any
 import pytest
 
 from secondread.atomic import read_json
+from secondread.config.environment import Environment
 from secondread.model.folder import ModelFolder
-from secondread.pipeline.steps.evaluate import evaluate
+from secondread.pipeline.steps.evaluate import evaluate, tell_mlflow
 from secondread.pipeline.success import write_success
 from secondread.tracking import sender
+from secondread.tracking.asked import Asked
 from secondread.tracking.origin import Origin
 from secondread.tracking.runs import TrackingConfig, open_client, open_run
-from secondread.tracking.training_run import complete
 
 SETTINGS = {"resamples": 100, "shown_images": 0}
 NOWHERE = "http://127.0.0.1:9"  # the port `discard`, which nothing listens on
@@ -46,16 +47,14 @@ def test_figures_and_pages_are_with_the_run_and_the_facts_have_the_gates_lines(
 ) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", mlflow_uri)
     facts = judge(model, made, tmp_path)
-    assert facts["in_mlflow"]
     assert {line["name"] for line in facts["lines"]} == {"accuracy_above", "images_at_least"}
     assert [line["reason"] for line in facts["lines"]] == facts["reasons"]
-    client, run_id = open_client(mlflow_uri), Origin.read(model).run_id
-    told = client.get_run(run_id).data.metrics
+    run = open_client(mlflow_uri).get_run(facts["mlflow_run"])
     for end in ("value", "low", "high"):
-        name = "served_val_accuracy" + ("" if end == "value" else f"_{end}")
-        assert told[name] == pytest.approx(facts["metrics"]["accuracy"][end])
-    kept = {Path(item.path).name for item in client.list_artifacts(run_id, "evaluation/val")}
-    assert kept == {"evaluation.json", "report.html", "summary.md", "MODEL_CARD.md"}
+        name = "accuracy" + ("" if end == "value" else f"_{end}")
+        assert run.data.metrics[name] == pytest.approx(facts["metrics"]["accuracy"][end])
+    assert run.data.tags["training_run"] == Origin.read(model).run_id
+    assert (run.data.params["split"], run.data.params["gate.accuracy_above"]) == ("val", "0.0")
 
 
 def test_without_mlflow_the_step_succeeds_and_what_it_found_is_kept(
@@ -66,17 +65,10 @@ def test_without_mlflow_the_step_succeeds_and_what_it_found_is_kept(
     monkeypatch.setenv("MLFLOW_TRACKING_URI", NOWHERE)
     facts = judge(model, made, tmp_path)
     assert facts["passed"]
-    assert not facts["in_mlflow"]
-    assert complete(tmp_path / "step" / "evaluation.tracking", mlflow_uri).ended
-    told = open_client(mlflow_uri).get_run(Origin.read(model).run_id).data.metrics
-    assert told["served_val_accuracy"] == pytest.approx(facts["metrics"]["accuracy"]["value"])
-
-
-def test_of_a_model_that_was_not_tracked_nothing_is_told(
-    model: Path, made: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    (model / "tracking.json").unlink()
-    write_success(model, step="train", inputs={}, facts={})
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", NOWHERE)
-    assert not judge(model, made, tmp_path)["in_mlflow"]
-    assert not (tmp_path / "step" / "evaluation.tracking").exists()
+    assert facts["mlflow_run"] == ""
+    (left,) = (tmp_path / "step").glob("evaluation.tracking-*")
+    here = Environment.read({"MLFLOW_TRACKING_URI": mlflow_uri})
+    made_up = tell_mlflow(model, tmp_path / "step" / "evaluation", Asked(**facts["asked"]), here)  # as `register` does
+    assert not left.exists(), "MLflow has all of it"
+    told = open_client(mlflow_uri).get_run(made_up).data.metrics
+    assert told["accuracy"] == pytest.approx(facts["metrics"]["accuracy"]["value"])
