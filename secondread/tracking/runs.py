@@ -142,6 +142,8 @@ def open_client(uri: str) -> MlflowClient:
     # a server that is down is asked for 2 minutes by default; a person waits for the answer
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "60")
+    # a run's address, on stdout when it ends, would stand beside the document of `--json`
+    os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
     # a database that goes away is said in one line, here, and not in a page for each statement
     logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)
     uri = re.sub(r"^postgres(ql)?://", "postgresql+psycopg://", uri)  # the driver that is installed

@@ -10,6 +10,8 @@ from mlflow import MlflowClient
 from secondread.config.environment import Environment
 from secondread.errors import DependencyError, InputError
 from secondread.model.folder import ModelFolder
+from secondread.tracking.asked import Asked
+from secondread.tracking.finished_run import FinishedRun, log_finished
 from secondread.tracking.origin import Origin
 from secondread.tracking.registry import Registry
 from secondread.tracking.runs import MlflowRun, TrackingConfig, has_run, open_client, open_run
@@ -47,6 +49,33 @@ def test_a_model_is_registered_with_the_run_that_trained_it(
     version = open_client(server).get_model_version("cxr", "1")
     assert version.source == f"runs:/{origin.run_id}/{tiny_model.root.name}"
     assert version.tags["a"] == "b"
+
+
+def test_what_is_over_is_one_run_with_its_files_and_nothing_is_printed(
+    server: str, origin: Origin, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """A command with `--json` prints one document, and nothing else, on stdout."""
+    (tmp_path / "report.html").write_text("the report")
+    asked = Asked("d" * 64, {"evaluate.resamples": "100"}, {"git_revision": "4cc7934"})
+    what = FinishedRun(
+        experiment="cxr",
+        name="evaluate fp32.onnx on test",
+        asked=asked,
+        origin=origin,
+        tags={"kind": "evaluation"},
+        params={"split": "test"},
+        metrics={f"recall/class {number}": number / 1200 for number in range(1200)},  # more than one request takes
+        curves={"corrupted/accuracy/noise": [0.9, 0.8]},
+        files={"report.html": tmp_path / "report.html"},
+    )
+    run_id = log_finished(server, what, beside=tmp_path / "evaluation")
+    assert log_finished(server, what, beside=tmp_path / "evaluation") == run_id, "told again, it is the same run"
+    client = open_client(server)
+    run = client.get_run(run_id)
+    assert len(run.data.metrics) == 1201
+    assert (run.data.tags["mlflow.parentRunId"], run.data.params["evaluate.resamples"]) == (origin.run_id, "100")
+    assert [item.path for item in client.list_artifacts(run_id)] == ["report.html"]
+    assert capfd.readouterr().out == ""
 
 
 def test_an_object_store_needs_no_run(server: str, swift: Any, tiny_model: ModelFolder) -> None:
