@@ -115,10 +115,13 @@ class Admission:
             yield held
         finally:
             with self._lock:
+                held.closed = True
                 self._bytes -= held.count
 
     def _take(self, held: HeldBytes, count: int) -> None:
         with self._lock:
+            if held.closed:  # a fetch that outlives its request: nobody would give these back
+                raise ClientGoneError("the request has ended already.")
             self.check_bytes(count)
             self._bytes += count
             held.count += count
@@ -129,11 +132,13 @@ class HeldBytes:
 
     Attributes:
         count: bytes.
+        closed: whether the request has ended.
     """
 
     def __init__(self, admission: Admission) -> None:
         self._admission = admission
         self.count = 0
+        self.closed = False
 
     def expect(self, count: int) -> None:
         """Refuse at once a request that announces more bytes than there is room for; nothing is set aside for it.
@@ -148,5 +153,6 @@ class HeldBytes:
 
         Raises:
             OverloadedError: there is no room.
+            ClientGoneError: the request has ended.
         """
         self._admission._take(self, count)

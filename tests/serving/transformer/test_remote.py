@@ -41,6 +41,9 @@ class Archive(BaseHTTPRequestHandler):
             self.end_headers()
         elif kind == "/missing":
             self.send_error(404)
+        elif kind == "/missing-beside-late":
+            self.server.begun.wait(30)
+            self.send_error(404)
         elif kind in ("/endless", "/drip"):
             self.send_response(200)
             self.end_headers()
@@ -49,6 +52,15 @@ class Archive(BaseHTTPRequestHandler):
                     self.wfile.write(b"x" if kind == "/drip" else b"x" * 65536)
             except OSError:
                 pass
+        elif kind == "/late":
+            self.server.begun.set()
+            self.server.late.wait(30)
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(self.image)))
+            self.end_headers()
+            self.wfile.write(self.image)
+            self.rfile.read(1)  # until whoever asked closes the connection
+            self.server.closed.set()
         else:
             self.send_response(200)
             self.send_header("Content-Length", str(len(self.image) + (5 if kind == "/torn" else 0)))
@@ -64,11 +76,12 @@ def archive() -> Iterator[ThreadingHTTPServer]:
     Archive.asked = []
     with ThreadingHTTPServer(("127.0.0.1", 0), Archive) as server:
         server.daemon_threads = True
-        server.stopped = threading.Event()
+        server.stopped, server.begun, server.late, server.closed = (threading.Event() for _ in range(4))
         thread = threading.Thread(target=server.serve_forever)
         thread.start()
         yield server
         server.stopped.set()
+        server.late.set()
         server.shutdown()
         thread.join()
 
@@ -266,3 +279,28 @@ def test_a_server_reads_what_it_fetches(
         assert (status, answer["error"]) == (400, "image 1: localhost answered 404 instead of an image.")
     finally:
         stop(server)
+
+
+def test_an_image_that_comes_after_its_request_has_failed_holds_no_bytes(
+    start: Callable[..., Any],
+    stop: Callable[[Any], int],
+    archive: ThreadingHTTPServer,
+    silent_predictor: str,
+) -> None:
+    host = f"localhost:{archive.server_port}"
+    server = start(predictor=silent_predictor, url_hosts=[host], url_networks=["127.0.0.0/8", "::1/128"])
+    try:
+        status, answer = ask(server, f"http://{host}/missing-beside-late", f"http://{host}/late")
+        assert (status, answer["error"]) == (400, "image 0: localhost answered 404 instead of an image.")
+        archive.late.set()
+        assert archive.closed.wait(30)
+        assert metric(server, "secondread_bytes_in_flight") == 0
+    finally:
+        stop(server)
+
+
+def metric(server: Any, name: str) -> float:
+    """What a server says of itself, of all models and versions."""
+    with urllib.request.urlopen(f"{server.url}/metrics", timeout=30) as response:
+        lines = response.read().decode().splitlines()
+    return sum(float(line.rsplit(" ", 1)[1]) for line in lines if line.startswith(f"{name}{{"))
