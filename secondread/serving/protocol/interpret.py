@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from secondread.errors import DependencyError
 from secondread.model.folder import ModelConfigFile
 
 
@@ -39,7 +40,13 @@ def interpret(
         probabilities: float32 (images, classes).
         ood_score: float32 (images,).
         config: of that very model.
+    Raises:
+        DependencyError: a figure is no number: the graph overflowed, and says nothing of any image.
     """
+    if not (np.isfinite(probabilities).all() and np.isfinite(ood_score).all()):
+        raise DependencyError(
+            "the model's figures are no numbers: nothing is read with it. Serve another version, such as the one before."
+        )
     classes = [config.taxonomy.classes[index] for index in probabilities.argmax(axis=1)]
     outside = ood_score > config.thresholds.out_of_distribution
     return Interpretation(
