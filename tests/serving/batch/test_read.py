@@ -10,18 +10,22 @@ import sys
 import uuid
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import onnx
 import psutil
 import pyarrow.parquet as pq
 import pytest
+from onnx import numpy_helper
 
 from secondread.atomic import sha256_bytes
 from secondread.config.engine import EngineConfig
 from secondread.config.environment import Environment
 from secondread.data.store.open import open_object_store
-from secondread.errors import InputError, IntegrityError
+from secondread.errors import DependencyError, InputError, IntegrityError
 from secondread.model.folder import ModelFolder
 from secondread.serving.batch import read as batch
 from secondread.serving.batch.read import Scored, Scorer, score
@@ -133,6 +137,16 @@ def test_it_counts_what_it_says(films: Path, scorer: Scorer, white: bytes, tmp_p
     assert scored.unreadable_share == 2 / (IMAGES + 3)
     # as a person would group them: not by what differs from file to file
     assert scored.errors == {"the JPEG is corrupt or truncated.": 1, "the file is empty.": 1}
+
+
+def test_a_graph_that_gives_no_numbers_leaves_no_table(films: Path, scorer: Scorer, tmp_path: Path) -> None:
+    graph = onnx.load(scorer.graph)
+    (head,) = (each for each in graph.graph.initializer if each.name == "head")
+    head.CopyFrom(numpy_helper.from_array(np.full(head.dims, np.nan, np.float32), "head"))
+    onnx.save(graph, tmp_path / "broken.onnx")
+    with pytest.raises(DependencyError, match="figures are no numbers"):
+        score(str(films), replace(scorer, graph=tmp_path / "broken.onnx"), tmp_path / "readings.parquet")
+    assert not (tmp_path / "readings.parquet").exists()
 
 
 def test_a_csv_names_its_images(films: Path, scorer: Scorer, tmp_path: Path) -> None:
