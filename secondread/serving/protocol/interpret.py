@@ -45,7 +45,7 @@ def interpret(
     """
     if not (np.isfinite(probabilities).all() and np.isfinite(ood_score).all()):
         raise DependencyError(
-            "the model's figures are no numbers: nothing is read with it. Serve another version, such as the one before."
+            "the model's figures are no numbers: nothing is read with it. Serve another version of it."
         )
     classes = [config.taxonomy.classes[index] for index in probabilities.argmax(axis=1)]
     outside = ood_score > config.thresholds.out_of_distribution
