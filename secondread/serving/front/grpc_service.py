@@ -12,6 +12,7 @@ from secondread.config.serve import ServeConfig
 from secondread.errors import DependencyError, InputError, SecondReadError
 from secondread.logging import get_logger
 from secondread.serving.front.access import Access
+from secondread.serving.front.bounded_messages import BoundedMessages
 from secondread.serving.protocol import contract
 from secondread.serving.protocol.contract import Answer, Request
 from secondread.serving.transformer.admission import HeldBytes
@@ -150,7 +151,7 @@ def parse_request(request: messages.ModelInferRequest, held: HeldBytes) -> Reque
     if len(raw) > 1 or (raw and tensor.contents.bytes_contents):
         raise InputError("the input's bytes came twice: send raw_input_contents, or bytes_contents, for the one input.")
     held.add(sum(map(len, raw)) or sum(map(len, tensor.contents.bytes_contents)))
-    elements = contract.from_packed(raw[0]) if raw else list(tensor.contents.bytes_contents)
+    elements = contract.from_packed(raw[0], shape[0]) if raw else list(tensor.contents.bytes_contents)
     images, urls = contract.what_is_asked(tensor.name, elements, shape)
     return Request(
         images=images,
@@ -207,7 +208,8 @@ def create_server(
     """The gRPC server, bound to its port.
 
     gRPC reads a message whole before anyone can look at it, so that memory is bounded by the number of calls times the
-    size of a message. A call whose message never comes ends with its connection, which has an age limit.
+    size of a message; what is made of it is bounded by `BoundedMessages`. A call whose message never comes ends with
+    its connection, which has an age limit.
 
     Args:
         transformer: that answers.
@@ -221,7 +223,7 @@ def create_server(
     """
     server = grpc.server(
         ThreadPoolExecutor(max_calls(config), thread_name_prefix="grpc"),
-        interceptors=interceptors,
+        interceptors=[*interceptors, BoundedMessages()],
         maximum_concurrent_rpcs=max_calls(config),
         options=[
             ("grpc.max_receive_message_length", config.max_grpc_message_bytes),

@@ -273,15 +273,20 @@ def from_base64(strings: Sequence[object]) -> list[bytes]:
     return images
 
 
-def from_packed(data: bytes | memoryview) -> list[bytes]:
+def from_packed(data: bytes | memoryview, count: int) -> list[bytes]:
     """Images out of a packed BYTES tensor.
 
+    Args:
+        data: the tensor.
+        count: of images that its shape says; not many more are looked at, since empty ones take four bytes each.
     Raises:
-        InputError: the lengths do not add up.
+        InputError: the lengths do not add up, or there are more images.
     """
     view, offset = memoryview(data), 0
     images: list[bytes] = []
     while offset < len(view):
+        if len(images) == count:
+            raise InputError(f"input '{INPUT}' has shape [{count}] but more images: make them agree.")
         if offset + 4 > len(view):
             raise InputError(f"input '{INPUT}' ends inside a length: give each image its 4 bytes of length first.")
         (length,) = struct.unpack_from("<I", view, offset)

@@ -155,7 +155,7 @@ def _asked(description: Mapping[str, Any], rest: memoryview) -> tuple[list[bytes
     contract.check_input(name, str(description.get("datatype")), shape)
     data = description.get("data")
     if data is None:
-        return contract.what_is_asked(name, contract.from_packed(_binary(description, rest)), shape)
+        return contract.what_is_asked(name, contract.from_packed(_binary(description, rest), shape[0]), shape)
     if not isinstance(data, list):
         raise InputError(f"'data' of input '{name}' is no list: send {_EXAMPLE}.")
     read = contract.from_base64 if name == contract.INPUT else contract.from_texts

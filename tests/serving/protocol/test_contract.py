@@ -20,7 +20,7 @@ elements = st.lists(st.binary(max_size=50), min_size=1, max_size=6)
 def test_packing_is_tritons(images: list[bytes]) -> None:
     packed = serialize_byte_tensor(np.array(images, dtype=object)).item()
     assert to_packed(images) == packed
-    assert from_packed(packed) == images == list(deserialize_bytes_tensor(packed))
+    assert from_packed(packed, len(images)) == images == list(deserialize_bytes_tensor(packed))
 
 
 @given(elements, st.data())
@@ -29,15 +29,22 @@ def test_a_packed_tensor_that_was_cut_inside_an_image_is_refused(images: list[by
     cut = data.draw(st.integers(0, len(packed) - 1))
     whole = [to_packed(images[:count]) for count in range(len(images))]
     if packed[:cut] in whole:
-        assert from_packed(packed[:cut]) == images[: whole.index(packed[:cut])]
+        assert from_packed(packed[:cut], len(images)) == images[: whole.index(packed[:cut])]
     else:
         with pytest.raises(InputError, match="length"):
-            from_packed(packed[:cut])
+            from_packed(packed[:cut], len(images))
 
 
 def test_a_length_beyond_the_end_names_the_image() -> None:
     with pytest.raises(InputError, match="image 1 is said to have 4294967295 bytes, but only 2 came"):
-        from_packed(to_packed([b"one"]) + b"\xff\xff\xff\xffab")
+        from_packed(to_packed([b"one"]) + b"\xff\xff\xff\xffab", 2)
+
+
+def test_more_images_than_the_shape_says_are_not_looked_for() -> None:
+    """What is damaged behind is not come to, as sixteen million empty images were."""
+    for packed in (to_packed([b"one", b"two", b""]), to_packed([b""] * 3) + b"damaged"):
+        with pytest.raises(InputError, match=r"has shape \[2\] but more images"):
+            from_packed(packed, 2)
 
 
 @given(elements)
