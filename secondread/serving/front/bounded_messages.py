@@ -23,8 +23,8 @@ from secondread.serving.transformer.sdk import messages
 
 MOST_FIELDS = 1000  # of a message, and numbers in it; 32 images with their names, outputs and parameters are below 200
 _SENTENCE = (
-    f"the message has more than {MOST_FIELDS} fields: send one input, '{contract.INPUT}' of type BYTES, with the images "
-    "in raw_input_contents or bytes_contents."
+    f"the message has more than {MOST_FIELDS} fields: send one input, '{contract.INPUT}' of type BYTES, with the "
+    "images in raw_input_contents or bytes_contents."
 )
 _VARINT_BYTES = 10
 _BYTES_OF = {1: 8, 5: 4}  # by wire type: numbers of a fixed length
