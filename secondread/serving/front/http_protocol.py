@@ -1,7 +1,8 @@
 """HTTP connections whose requests' heads are bounded in time and size, which uvicorn leaves open.
 
 A client that sends a byte of a head now and then would otherwise hold a connection for ever, and one that sends headers
-without an end would fill the memory, before any limit of ours sees the request. Bodies are bounded where they are read.
+without an end, before a body or behind it (trailers, which nobody reads), would fill the memory, before any limit of
+ours sees the request. Bodies are bounded where they are read.
 """
 
 from __future__ import annotations
@@ -32,7 +33,8 @@ class _BoundedHeads(HttpToolsProtocol):
     tell: Callable[[int], None]
 
     _deadline: asyncio.TimerHandle | None = None
-    _head_bytes = 0
+    _head_bytes = 0  # since the last body, or part of it
+    _moved = False  # on from a head, or within a body
     _in_head = True
     _refused = False
 
@@ -47,11 +49,10 @@ class _BoundedHeads(HttpToolsProtocol):
     def data_received(self, data: bytes) -> None:
         if self._refused:
             return
-        was_in_head = self._in_head
+        self._moved = False
         super().data_received(data)
         # what came with the begin of a head may be a body's end, and what came with its end a body's begin
-        if was_in_head and self._in_head:
-            self._head_bytes += len(data)
+        self._head_bytes = 0 if self._moved else self._head_bytes + len(data)
         if self._head_bytes > _MAX_HEAD_BYTES:
             self._refuse(
                 HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE,
@@ -62,10 +63,25 @@ class _BoundedHeads(HttpToolsProtocol):
         super().on_message_begin()
         self._expect_head()
 
+    def on_header(self, name: bytes, value: bytes) -> None:
+        if self._in_head:
+            super().on_header(name, value)
+
     def on_headers_complete(self) -> None:
         self._cancel_deadline()
-        self._in_head, self._head_bytes = False, 0
+        self._in_head, self._moved = False, True
         super().on_headers_complete()
+
+    def on_chunk_header(self) -> None:
+        self._moved = True
+
+    def on_body(self, body: bytes) -> None:
+        self._moved = True
+        super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        self._moved = True
+        super().on_message_complete()
 
     def send_400_response(self, msg: str) -> None:  # noqa: ARG002 - uvicorn's words name no remedy
         self._refuse(HTTPStatus.BAD_REQUEST, "this is no HTTP/1.1 request: see GET /v2 for what is served here.")
@@ -89,6 +105,9 @@ class _BoundedHeads(HttpToolsProtocol):
             return
         self._refused = True
         self._cancel_deadline()
+        if self.cycle is not None:  # whoever answers it must write nothing behind this
+            self.cycle.disconnected = True
+            self.cycle.message_event.set()
         body = orjson.dumps({"error": sentence})
         headers = f"content-type: application/json\r\ncontent-length: {len(body)}\r\nconnection: close\r\n\r\n"
         self.transport.write(STATUS_LINE[status] + headers.encode() + body)

@@ -6,7 +6,7 @@ import http.client
 import json
 import socket
 from collections.abc import Callable
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, closing, suppress
 from typing import Any
 
 import pytest
@@ -56,6 +56,54 @@ def test_a_head_without_an_end_is_refused(strict: Any, wait_until: Callable[...,
     assert status == 431
     assert "more than 65536 bytes" in sentence
     wait_until(lambda: "no request: 431" in strict.log.read_text(), seconds=5, what="a line in the log")
+
+
+CHUNKED = b" /v2/health/live HTTP/1.1\r\nHost: test\r\nTransfer-Encoding: chunked\r\n\r\n"
+
+
+@pytest.mark.parametrize("trailers", [b"a:b\r\n" * (1 << 20), b"a:" + b"b" * (6 << 20)], ids=["many", "long"])
+def test_headers_behind_a_body_have_an_end(strict: Any, trailers: bytes) -> None:
+    """Who asks how the server is needs no token, and uvicorn would keep them all."""
+    with closing(connect(strict)) as client:
+        client.sendall(b"GET" + CHUNKED + b"0\r\n")
+        response = http.client.HTTPResponse(client)
+        response.begin()
+        assert json.load(response) == {"live": True}
+        with suppress(ConnectionError):  # it may be closed while they are sent
+            client.sendall(trailers)
+            while client.recv(1 << 16):
+                pass
+    assert live(strict) == 200
+
+
+def test_a_few_headers_behind_a_body_are_no_part_of_the_request(strict: Any) -> None:
+    with closing(connect(strict)) as client:
+        for _ in range(2):  # the connection goes on
+            client.sendall(b"GET" + CHUNKED + b"3\r\nabc\r\n0\r\nExpect: 100-continue\r\nDigest: 1\r\n\r\n")
+            response = http.client.HTTPResponse(client)
+            response.begin()
+            assert json.load(response) == {"live": True}
+
+
+def test_a_body_whose_parts_come_with_the_length_of_the_next_is_no_head(strict: Any) -> None:
+    part = b"%x\r\n" % (50 << 10)
+    with closing(connect(strict)) as client:
+        client.sendall(b"POST" + CHUNKED.replace(b"health/live", b"models/secondread/infer") + part)
+        for _ in range(4):
+            client.sendall(b" " * (50 << 10) + b"\r\n" + part)
+        client.sendall(b" " * (50 << 10) + b"\r\n0\r\n\r\n")
+        response = http.client.HTTPResponse(client)
+        response.begin()
+        assert (response.status, "no JSON" in json.load(response)["error"]) == (400, True)
+
+
+def test_what_is_refused_behind_a_request_is_no_bug(strict: Any) -> None:
+    """The answer to the request itself must not be written behind the refusal."""
+    with closing(connect(strict)) as client:
+        client.sendall(b"GET /v2/health/live HTTP/1.1\r\nHost: test\r\n\r\nno HTTP\r\n\r\n")
+        assert refusal(client)[0] == 400
+    assert live(strict) == 200
+    assert "Exception in ASGI application" not in strict.log.read_text()
 
 
 def test_what_is_no_http_is_told_so_in_json(strict: Any) -> None:
