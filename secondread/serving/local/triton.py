@@ -93,7 +93,6 @@ class LocalTriton:
         if not self._models:
             raise InputError(f"{self.repository} is no model repository: no model in it has a config.pbtxt.")
         installation = TritonInstallation.find(self._environment)
-        self.log_file.parent.mkdir(parents=True, exist_ok=True)
         self._stopping.clear()
         for last in (False, False, True):
             ports = _free_ports(3)
@@ -156,6 +155,7 @@ class LocalTriton:
         return ModelControl(self.http_address, self._start_timeout_seconds, self._secret)
 
     def _spawn(self, installation: TritonInstallation) -> subprocess.Popen[bytes]:
+        self.log_file.parent.mkdir(parents=True, exist_ok=True)
         with self.log_file.open("ab") as output:
             return _popen(
                 [*_END_WITH_PARENT, str(installation.server), *self._options(installation)],
@@ -174,16 +174,16 @@ class LocalTriton:
             if self._stopping.wait(pause):
                 return
             started = time.monotonic()
-            self._process = self._spawn(installation)
             try:
+                self._process = process = self._spawn(installation)
                 self._wait_until_ready()
                 log.info("Triton is ready again on %s", self.grpc_address)
                 pause = 0.0
-            except DependencyError as error:
+            except (DependencyError, OSError, MemoryError) as error:  # the machine may be full: nobody else tries again
                 if self._stopping.is_set():
                     return
-                log.error("%s", error)
-                _end(self._process)
+                log.error("%s", error if isinstance(error, DependencyError) else f"Triton cannot be started ({error}).")
+                _end(process)
                 pause = min(max(2 * pause, 0.5, time.monotonic() - started), _LONGEST_PAUSE_SECONDS)
 
     def _wait_until_ready(self) -> None:
@@ -202,7 +202,10 @@ class LocalTriton:
 
     def _last_lines(self) -> str:
         """The end of the log on one line, errors first if there are any."""
-        lines = [line.strip() for line in self.log_file.read_text(errors="replace").splitlines() if line.strip()]
+        try:
+            lines = [line.strip() for line in self.log_file.read_text(errors="replace").splitlines() if line.strip()]
+        except OSError:
+            return "its log is gone"
         # Without a GPU it complains of CUDA each time and goes on.
         errors = [line for line in lines if (line.startswith("E") or "rror" in line) and "Cuda" not in line]
         return " / ".join((errors or lines)[-_LOG_LINES:]) or "it wrote nothing"

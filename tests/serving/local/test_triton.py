@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import signal
 import socket
 import subprocess
 import sys
+import threading
 import urllib.request
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -145,6 +147,31 @@ def test_a_server_that_cannot_start_any_more_is_tried_until_it_can(
         wait_until(lambda: "did not start" in caplog.text, seconds=20, what="a start in vain")
         graph.write_bytes(whole)
         wait_until(server.ready, seconds=30, what="another server")
+
+
+def test_neither_a_log_that_is_gone_nor_a_machine_without_memory_is_the_end(
+    repository: Path,
+    tmp_path: Path,
+    wait_until: Callable[..., None],
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    popen, failed = subprocess.Popen, threading.Event()
+
+    def once_without_memory(command: list[str], **options: Any) -> Any:
+        if command[0] == "setpriv" and not failed.is_set():
+            failed.set()
+            raise OSError(errno.ENOMEM, os.strerror(errno.ENOMEM))
+        return popen(command, **options)
+
+    with LocalTriton(repository, home=tmp_path) as server:
+        shutil.rmtree(server.log_file.parent)
+        monkeypatch.setattr(subprocess, "Popen", once_without_memory)
+        victim = server_process(server)
+        victim.kill()
+        wait_until(lambda: not alive(victim) and failed.is_set() and server.ready(), seconds=30, what="another server")
+    assert "its log is gone" in caplog.text
+    assert "Triton cannot be started ([Errno 12] Cannot allocate memory)" in caplog.text
 
 
 def test_stopping_does_not_wait_for_a_server_that_cannot_start(repository: Path, tmp_path: Path) -> None:
