@@ -36,7 +36,10 @@ class ServeConfig:
     url_authorities: str = (
         ""  # file of certificates to trust for https, such as the hospital's; the system's by default
     )
-    url_timeout_seconds: float = 10.0  # for one image to come, from the look-up of its host on
+    url_timeout_seconds: float = 10.0  # for all images of a request to come, from the look-up of their hosts on
+    # Requests whose images are being fetched, of max_in_flight: a quarter, so that an archive that is slow leaves most
+    # of the places to those who send their images.
+    max_url_in_flight: int = 8
     token_file: str = ""  # a line for each token that may ask, `Authorization: Bearer TOKEN`; anybody may by default
     drift_images: int = 500  # latest ones of each version that are compared with val; 0: none are, and no drift is told
     drift_seconds: float = 60.0  # between two comparisons, each 0.1 s of one core; Prometheus asks twice in that time
@@ -56,7 +59,8 @@ class ServeConfig:
         same = self.http_port and self.http_port == self.grpc_port
         require(not same, f"http_port and grpc_port are both {self.http_port}: give them different ones.")
         require(self.threads >= 0, f"threads must not be negative, not {self.threads}.")
-        for name in ("max_in_flight", "max_request_bytes", "max_grpc_message_bytes", "max_image_pixels"):
+        limits = ("in_flight", "url_in_flight", "request_bytes", "grpc_message_bytes", "image_pixels")
+        for name in (f"max_{limit}" for limit in limits):
             require(getattr(self, name) > 0, f"{name} must be above 0, not {getattr(self, name)}.")
         for name in ("predictor", "start", "head", "body", "url"):
             seconds = getattr(self, f"{name}_timeout_seconds")

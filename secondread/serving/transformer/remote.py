@@ -14,6 +14,7 @@ import http.client
 import ipaddress
 import socket
 import threading
+import time
 from collections.abc import Callable, Sequence
 from http import HTTPStatus
 from urllib.parse import urlsplit
@@ -66,13 +67,18 @@ class RemoteImages:
         """Whether any host is."""
         return bool(self._hosts)
 
-    def fetch(self, index: int, url: str, hold: Callable[[int], None]) -> bytes:
+    def deadline(self) -> float:
+        """Until when the images of a request that is begun now must have come, on the monotonic clock."""
+        return time.monotonic() + self._seconds
+
+    def fetch(self, index: int, url: str, hold: Callable[[int], None], deadline: float) -> bytes:
         """Fetch one image.
 
         Args:
             index: of the image in its request, for errors.
             url: as it came.
             hold: accounts for bytes as they come.
+            deadline: of its request, on the monotonic clock; see `deadline`.
         Raises:
             InputError: the address is not allowed, or gives no image; the message names the index, and never the path,
                 which may hold a patient's name or a token.
@@ -81,7 +87,10 @@ class RemoteImages:
             OverloadedError: there is no room for the bytes.
         """
         scheme, host, port, target = self._parts(index, url)
-        connection = self._connection(scheme, self._address(index, host, port), port, host)
+        address, left = self._address(index, host, port), deadline - time.monotonic()
+        if left <= 0:
+            raise self.too_late(index)
+        connection = self._connection(scheme, address, port, host, left)
         late = threading.Event()
 
         def cut(line: socket.socket) -> None:
@@ -93,7 +102,7 @@ class RemoteImages:
         try:
             connection.connect()
             # each read may take that long; all together must not
-            watchdog = threading.Timer(self._seconds, cut, [connection.sock])
+            watchdog = threading.Timer(deadline - time.monotonic(), cut, [connection.sock])
             watchdog.daemon = True
             watchdog.start()
             named = f"[{host}]" if ":" in host else host
@@ -110,23 +119,30 @@ class RemoteImages:
                 raise TimeoutError
             return data
         except (urllib3.exceptions.HTTPError, http.client.HTTPException, OSError) as error:
-            why = (
-                f"took more than {self._seconds:g} s" if late.is_set() else f"does not answer ({type(error).__name__})"
-            )
+            if late.is_set():
+                raise self.too_late(index) from error
+            why = f"does not answer ({type(error).__name__})"
             raise DependencyError(f"image {index}: {host} {why}: try again, or send the image itself.") from error
         finally:
             if watchdog is not None:
                 watchdog.cancel()
             connection.close()
 
-    def _connection(self, scheme: str, address: str, port: int, host: str) -> HTTPConnection:
+    def too_late(self, index: int) -> DependencyError:
+        """What to say of an image that has not come by the deadline."""
+        return DependencyError(
+            f"image {index}: the images of the request took more than {self._seconds:g} s to come: try again with "
+            "fewer, or send the images themselves."
+        )
+
+    def _connection(self, scheme: str, address: str, port: int, host: str, seconds: float) -> HTTPConnection:
         """To the address; with TLS, to whoever has a certificate of the name."""
         if scheme == "http":
-            return HTTPConnection(address, port, timeout=self._seconds)
+            return HTTPConnection(address, port, timeout=seconds)
         return HTTPSConnection(
             address,
             port,
-            timeout=self._seconds,
+            timeout=seconds,
             server_hostname=host,
             cert_reqs="CERT_REQUIRED",
             ca_certs=self._authorities,

@@ -24,7 +24,7 @@ from secondread.config.serve import ServeConfig
 from secondread.cpus import cpu_limit
 from secondread.data.pixels.decode import DecodeLimits
 from secondread.data.pixels.preprocess import preprocess
-from secondread.errors import InputError, SecondReadError, TooLargeError
+from secondread.errors import InputError, OverloadedError, SecondReadError, TooLargeError
 from secondread.export.repository.layout import RepositoryModel
 from secondread.model.session import SALIENCY
 from secondread.serving.observe.observed import note, stage
@@ -81,6 +81,7 @@ class Transformer(Model):  # type: ignore[misc]
         self._decoders = ThreadPoolExecutor(threads, thread_name_prefix="decode")
         self._remote = RemoteImages(config)
         self._answer_log = AnswerLog(Path(config.answer_log)) if config.answer_log else None
+        self._fetching = threading.BoundedSemaphore(config.max_url_in_flight)
         self._fetchers = ThreadPoolExecutor(_FETCHERS, thread_name_prefix="fetch")
         self._workers = ThreadPoolExecutor(config.max_in_flight, thread_name_prefix="request")
         watch_queue(self._admission, config.name, version.number)
@@ -234,13 +235,28 @@ class Transformer(Model):  # type: ignore[misc]
         """Images by their addresses."""
         if not self._remote.allowed:
             raise InputError(f"input '{contract.URL}' is off here (serve.url_hosts): send '{contract.INPUT}' instead.")
-        with served.measures.stage("fetch"), stage("fetch", {"secondread.images": len(urls)}):
-            tasks = [self._fetchers.submit(self._remote.fetch, i, url, held.add) for i, url in enumerate(urls)]
+        with self._fetch_place(), served.measures.stage("fetch"), stage("fetch", {"secondread.images": len(urls)}):
+            fetch, deadline = self._remote.fetch, self._remote.deadline()
+            tasks = [self._fetchers.submit(fetch, i, url, held.add, deadline) for i, url in enumerate(urls)]
+            images: list[bytes] = []
             try:
-                return [task.result() for task in tasks]
+                images.extend(task.result(max(0.0, deadline - time.monotonic())) for task in tasks)
+            except TimeoutError as error:  # those of other requests came first
+                raise self._remote.too_late(len(images)) from error
             finally:
                 for task in tasks:
                     task.cancel()
+            return images
+
+    @contextmanager
+    def _fetch_place(self) -> Iterator[None]:
+        """One of the places of requests that wait for an archive, which may be slow."""
+        if not self._fetching.acquire(blocking=False):
+            raise OverloadedError("too many requests wait for images by address already. Try again in a second.")
+        try:
+            yield
+        finally:
+            self._fetching.release()
 
     def _pixels(self, model: RepositoryModel, images: Sequence[bytes]) -> Pixels:
         """Decode all images of a request.

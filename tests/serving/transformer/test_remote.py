@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import socket
 import ssl
@@ -10,6 +11,7 @@ import threading
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -52,6 +54,11 @@ class Archive(BaseHTTPRequestHandler):
                     self.wfile.write(b"x" if kind == "/drip" else b"x" * 65536)
             except OSError:
                 pass
+        elif kind == "/slow":
+            self.server.stopped.wait(0.4)
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(self.image)
         elif kind == "/late":
             self.server.begun.set()
             self.server.late.wait(30)
@@ -93,7 +100,7 @@ def resolve_to(*addresses: str) -> Callable[[str, int], list[str]]:
 def fetch(url: str, *, hold: Callable[[int], None] = lambda _: None, resolve: Any = None, **config: Any) -> bytes:
     given = {"url_hosts": ("pacs.test", "pacs.test:8443"), "url_networks": HERE, **config}
     remote = RemoteImages(ServeConfig(**given), resolve=resolve or resolve_to("127.0.0.1"))
-    return remote.fetch(3, url, hold)
+    return remote.fetch(3, url, hold, remote.deadline())
 
 
 def url_of(archive: ThreadingHTTPServer, path: str = "/film") -> tuple[str, str]:
@@ -196,7 +203,7 @@ def test_bytes_are_accounted_for_while_they_come(archive: ThreadingHTTPServer) -
         fetch(url, url_hosts=(host,), hold=full)
 
 
-@pytest.mark.parametrize(("path", "why"), [("/drip", "took more than 0.5 s"), ("/torn", "does not answer")])
+@pytest.mark.parametrize(("path", "why"), [("/drip", "took more than 0.5 s to come"), ("/torn", "does not answer")])
 def test_what_does_not_come_whole_and_in_time_is_no_image(archive: ThreadingHTTPServer, path: str, why: str) -> None:
     url, host = url_of(archive, path)
     with pytest.raises(DependencyError, match=why):
@@ -240,7 +247,10 @@ def test_tls_is_with_the_name_at_the_address(archive: ThreadingHTTPServer, certi
 
 
 def ask(server: Any, *urls: str) -> tuple[int, Any]:
-    tensor = {"name": "url", "datatype": "BYTES", "shape": [len(urls)], "data": urls}
+    return post(server, {"name": "url", "datatype": "BYTES", "shape": [len(urls)], "data": urls})
+
+
+def post(server: Any, tensor: dict[str, Any]) -> tuple[int, Any]:
     request = urllib.request.Request(
         f"{server.url}/v2/models/secondread/infer", json.dumps({"inputs": [tensor]}).encode()
     )
@@ -296,6 +306,49 @@ def test_an_image_that_comes_after_its_request_has_failed_holds_no_bytes(
         assert archive.closed.wait(30)
         assert metric(server, "secondread_bytes_in_flight") == 0
     finally:
+        stop(server)
+
+
+def test_all_images_of_a_request_have_one_deadline(
+    start: Callable[..., Any], stop: Callable[[Any], int], archive: ThreadingHTTPServer, silent_predictor: str
+) -> None:
+    """Each of them is in time, and all together, eight at once, would have taken 1.6 s."""
+    host = f"localhost:{archive.server_port}"
+    allowed = {"url_hosts": [host], "url_networks": ["127.0.0.0/8", "::1/128"]}
+    server = start(predictor=silent_predictor, url_timeout_seconds=1.0, **allowed)
+    try:
+        status, answer = ask(server, *[f"http://{host}/slow"] * 32)
+        assert status == 503
+        assert "the images of the request took more than 1 s to come" in answer["error"]
+    finally:
+        stop(server)
+
+
+def test_an_archive_that_is_slow_takes_only_some_of_the_places(
+    start: Callable[..., Any],
+    stop: Callable[[Any], int],
+    archive: ThreadingHTTPServer,
+    silent_predictor: str,
+    film: Callable[..., bytes],
+) -> None:
+    host = f"localhost:{archive.server_port}"
+    allowed = {"url_hosts": [host], "url_networks": ["127.0.0.0/8", "::1/128"], "url_timeout_seconds": 30.0}
+    server = start(
+        predictor=silent_predictor, max_in_flight=2, max_url_in_flight=1, predictor_timeout_seconds=0.2, **allowed
+    )
+    try:
+        with ThreadPoolExecutor(1) as pool:
+            waiting = pool.submit(ask, server, f"http://{host}/late")
+            assert archive.begun.wait(30)
+            status, answer = ask(server, f"http://{host}/film")
+            assert (status, answer["error"][:37]) == (503, "too many requests wait for images by ")
+            image = {"name": "image", "datatype": "BYTES", "shape": [1], "data": [base64.b64encode(film(1)).decode()]}
+            status, answer = post(server, image)
+            assert (status, "model server did not answer" in answer["error"]) == (503, True)  # it came as far as Triton
+            archive.late.set()
+            assert waiting.result()[0] == 400  # it is no image
+    finally:
+        archive.late.set()
         stop(server)
 
 
