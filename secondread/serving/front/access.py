@@ -11,8 +11,11 @@ import threading
 from pathlib import Path
 
 from secondread.errors import InputError
+from secondread.logging import get_logger
 
 _MIN_CHARACTERS = 16  # shorter ones are guessed
+
+log = get_logger(__name__)
 
 
 class UnauthorizedError(InputError):
@@ -24,12 +27,13 @@ class UnauthorizedError(InputError):
 class Access:
     """Checks tokens.
 
-    A file that changes is read again, so that tokens come and go without a restart, as when a Secret is mounted.
+    A file that changes is read again, so that tokens come and go without a restart, as when a Secret is mounted. While it
+    is missing or holds none, as when it is just being written, those that it held before count on.
 
     Args:
         token_file: a token a line; lines that are empty or begin with # count for nothing. Empty: anybody may ask.
     Raises:
-        InputError: the file is missing, holds no token, or one that is too short.
+        InputError: the file is missing, holds no token, or one that is too short; at the start alone.
     """
 
     def __init__(self, token_file: str) -> None:
@@ -37,7 +41,9 @@ class Access:
         self._lock = threading.Lock()
         self._read_at: tuple[int, int] | None = None
         self._digests: list[bytes] = []
-        self._refresh()
+        self._said = ""
+        if self._file is not None:
+            self._read(self._file)
 
     def check(self, authorization: str | None) -> None:
         """Let a request in.
@@ -61,13 +67,22 @@ class Access:
             return []
         with self._lock:
             try:
-                about = self._file.stat()
-                if self._read_at != (about.st_mtime_ns, about.st_ino):
-                    self._digests = _digests(self._file)
-                    self._read_at = (about.st_mtime_ns, about.st_ino)
-            except OSError as error:
-                raise InputError(f"{self._file}, the file of tokens, cannot be read ({error.strerror}).") from error
+                self._read(self._file)
+                self._said = ""
+            except InputError as error:
+                if str(error) != self._said:  # once, and not to whoever asks
+                    log.error("the tokens that were read before count on: %s", error)
+                self._said = str(error)
             return self._digests
+
+    def _read(self, file: Path) -> None:
+        try:
+            about = file.stat()
+        except OSError as error:
+            raise _unreadable(file, error) from error
+        if self._read_at != (about.st_mtime_ns, about.st_ino):
+            self._digests = [_digest(token) for token in _tokens(file)]
+            self._read_at = (about.st_mtime_ns, about.st_ino)
 
 
 def read_token(file: Path) -> str:
@@ -76,18 +91,14 @@ def read_token(file: Path) -> str:
     Raises:
         InputError: the file is missing or holds none.
     """
-    try:
-        return _tokens(file)[0]
-    except OSError as error:
-        raise InputError(f"{file}, the file of tokens, cannot be read ({error.strerror}).") from error
-
-
-def _digests(file: Path) -> list[bytes]:
-    return [_digest(token) for token in _tokens(file)]
+    return _tokens(file)[0]
 
 
 def _tokens(file: Path) -> list[str]:
-    lines = [line.strip() for line in file.read_text(encoding="utf-8").splitlines()]
+    try:
+        lines = [line.strip() for line in file.read_text(encoding="utf-8").splitlines()]
+    except (OSError, UnicodeDecodeError) as error:
+        raise _unreadable(file, error) from error
     tokens = [line for line in lines if line and not line.startswith("#")]
     if not tokens or min(map(len, tokens)) < _MIN_CHARACTERS:
         raise InputError(
@@ -95,6 +106,11 @@ def _tokens(file: Path) -> list[str]:
             "`openssl rand -hex 32`."
         )
     return tokens
+
+
+def _unreadable(file: Path, error: OSError | UnicodeDecodeError) -> InputError:
+    why = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
+    return InputError(f"{file}, the file of tokens, cannot be read ({why}).")
 
 
 def _digest(token: str) -> bytes:

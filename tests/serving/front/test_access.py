@@ -65,6 +65,31 @@ def test_tokens_come_and_go_without_a_restart(tokens: Path) -> None:
         access.check(f"Bearer {ONE}")
 
 
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        pytest.param(Path.unlink, id="missing"),
+        pytest.param(lambda file: file.write_text(""), id="empty"),
+        pytest.param(lambda file: file.write_bytes(b"\xff" * 20), id="not UTF-8"),
+    ],
+)
+def test_while_the_file_is_being_written_the_tokens_of_before_count(
+    tokens: Path, spoil: Callable[[Path], object], caplog: pytest.LogCaptureFixture
+) -> None:
+    access = Access(str(tokens))
+    spoil(tokens)
+    for _ in range(2):
+        access.check(f"Bearer {ONE}")
+        with pytest.raises(UnauthorizedError):
+            access.check(f"Bearer {TWO}")
+    (said,) = caplog.messages  # once, to whoever runs the server
+    assert said.startswith(f"the tokens that were read before count on: {tokens}")
+    write(tokens, TWO)
+    access.check(f"Bearer {TWO}")
+    with pytest.raises(UnauthorizedError):
+        access.check(f"Bearer {ONE}")
+
+
 @pytest.mark.parametrize("lines", [(), ("# nothing",), ("short",), (ONE, "short")])
 def test_a_file_that_lets_in_nobody_or_anybody_is_refused(tmp_path: Path, lines: tuple[str, ...]) -> None:
     write(tmp_path / "tokens", *lines)
@@ -81,6 +106,13 @@ def test_whoever_asks_reads_the_first_token_of_a_file(tokens: Path, tmp_path: Pa
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"nowhere.* cannot be read"):
         Access(str(tmp_path / "nowhere"))
+
+
+def test_a_file_that_is_no_text_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "tokens").write_bytes(b"\xff" * 20)
+    for read in (lambda file: Access(str(file)), read_token):
+        with pytest.raises(InputError, match="cannot be read .it is not UTF-8"):
+            read(tmp_path / "tokens")
 
 
 @pytest.fixture
