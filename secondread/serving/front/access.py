@@ -27,8 +27,8 @@ class UnauthorizedError(InputError):
 class Access:
     """Checks tokens.
 
-    A file that changes is read again, so that tokens come and go without a restart, as when a Secret is mounted. While it
-    is missing or holds none, as when it is just being written, those that it held before count on.
+    A file that changes is read again, so that tokens come and go without a restart, as when a Secret is mounted. While
+    it is missing or holds none, as when it is just being written, those that it held before count on.
 
     Args:
         token_file: a token a line; lines that are empty or begin with # count for nothing. Empty: anybody may ask.
