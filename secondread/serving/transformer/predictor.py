@@ -100,13 +100,16 @@ class Predictor:
             DependencyError: Triton is down, or has no such model.
         """
         patience = self._timeout_seconds if seconds is None else min(seconds, self._timeout_seconds)
+        deadline = time.monotonic() + patience
         line, head = self._head(pixels.shape)
         try:
             with stage("predict", dict(self._told)) as told:
                 request = b"".join((line, trace_header(), head, pixels.tobytes()))
-                answer = self._ask(request, time.monotonic() + patience)
+                answer = self._ask(request, deadline)
                 told["http.response.status_code"] = answer.status
         except TimeoutError as error:
+            if time.monotonic() < deadline:
+                raise self._failure(f"there is no connection within {_CONNECT_SECONDS:g} s") from error
             if patience < self._timeout_seconds:
                 raise ClientGoneError("the client's deadline passed.") from error
             log.error("Triton at %s did not answer within %g s", self._address, patience)

@@ -12,6 +12,7 @@ from __future__ import annotations
 import contextlib
 import http.client
 import ipaddress
+import re
 import socket
 import threading
 import time
@@ -28,6 +29,7 @@ from secondread.logging import get_logger
 
 _PORTS = {"http": 80, "https": 443}
 _CHUNK_BYTES = 1 << 16
+_VISIBLE = re.compile(r"[!-~]+")  # ASCII without what ends a line, which would end the request's too
 # Addresses within which another one is written: what is behind them is not what they seem.
 _WRAPPING = [ipaddress.ip_network(text) for text in ("64:ff9b::/96", "64:ff9b:1::/48", "2002::/16", "2001::/32")]
 
@@ -155,7 +157,7 @@ class RemoteImages:
             host, port = (parts.hostname or "").lower(), parts.port
         except ValueError as error:
             raise InputError(f"image {index}: its url is none ({error}).") from error
-        if parts.scheme not in _PORTS or not host or parts.username is not None or not url.isascii() or " " in url:
+        if parts.scheme not in _PORTS or not host or parts.username is not None or not _VISIBLE.fullmatch(url):
             raise InputError(f"image {index}: its url is none that is fetched: give https://host/path, without a user.")
         port = port or _PORTS[parts.scheme]
         usual = port == _PORTS[parts.scheme]
@@ -192,6 +194,10 @@ class RemoteImages:
     def _read(self, index: int, host: str, response: urllib3.BaseHTTPResponse, hold: Callable[[int], None]) -> bytes:
         if 300 <= response.status < 400:
             raise InputError(f"image {index}: {host} sends elsewhere, which is not followed: give the last address.")
+        if response.status == HTTPStatus.TOO_MANY_REQUESTS or response.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+            raise DependencyError(
+                f"image {index}: {host} answered {response.status}: try again, or send the image itself."
+            )
         if response.status != HTTPStatus.OK:
             raise InputError(f"image {index}: {host} answered {response.status} instead of an image.")
         data = bytearray()

@@ -7,12 +7,13 @@ import socket
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
+from contextlib import ExitStack, closing
 
 import numpy as np
 import pytest
 
 from secondread.errors import DependencyError, OverloadedError
+from secondread.serving.transformer.admission import ClientGoneError
 from secondread.serving.transformer.predictor import Predictor
 from secondread.serving.transformer.retry_budget import MOST, SHARE, RetryBudget
 
@@ -167,3 +168,22 @@ def test_what_is_not_answered_in_time_is_not_asked_again(silent_predictor: str) 
     predictor = Predictor(silent_predictor, "secondread", "1", timeout_seconds=0.05)
     with pytest.raises(OverloadedError, match="did not answer within"):
         predictor.infer(PIXELS)
+
+
+def test_a_connection_that_is_not_taken_is_not_the_clients_deadline(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("secondread.serving.transformer.predictor._CONNECT_SECONDS", 0.05)
+    with ExitStack() as stack:
+        listener = stack.enter_context(socket.create_server(("127.0.0.1", 0), backlog=0))
+        for _ in range(3):  # the queue of those that wait to be taken is full
+            waiting = stack.enter_context(closing(socket.socket()))
+            waiting.setblocking(False)
+            waiting.connect_ex(listener.getsockname())
+        predictor = Predictor(f"127.0.0.1:{listener.getsockname()[1]}", "secondread", "1", timeout_seconds=60)
+        with pytest.raises(DependencyError, match="does not answer for secondread version 1"):
+            predictor.infer(PIXELS, seconds=30)
+
+
+def test_the_clients_deadline_is_told_as_that(silent_predictor: str) -> None:
+    predictor = Predictor(silent_predictor, "secondread", "1", timeout_seconds=60)
+    with pytest.raises(ClientGoneError, match="deadline passed"):
+        predictor.infer(PIXELS, seconds=0.05)

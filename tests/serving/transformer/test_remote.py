@@ -43,6 +43,8 @@ class Archive(BaseHTTPRequestHandler):
             self.end_headers()
         elif kind == "/missing":
             self.send_error(404)
+        elif kind.startswith("/status/"):
+            self.send_error(int(kind.removeprefix("/status/")))
         elif kind == "/missing-beside-late":
             self.server.begun.wait(30)
             self.send_error(404)
@@ -140,6 +142,7 @@ def test_other_hosts_are_refused_before_they_are_looked_up(url: str) -> None:
         *("", "film.png", "/etc/passwd", "file:///etc/passwd", "ftp://pacs.test/film", "gopher://pacs.test/"),
         *("http://user:secret@pacs.test/film", "http://", "http://[::1/film", "http://pacs.test:99999/film"),
         *("http://pacs.test/a b", "http://p\u0430cs.test/film", "http://pacs.test:80:80/"),
+        *(f"http://pacs.test/a{character}b" for character in "\0\r\n\t\x1b\x7f"),
     ],
 )
 def test_what_is_no_address_is_refused_without_repeating_it(url: str) -> None:
@@ -184,6 +187,16 @@ def test_a_redirect_is_not_followed(archive: ThreadingHTTPServer) -> None:
 def test_a_host_without_the_image_is_said(archive: ThreadingHTTPServer) -> None:
     url, host = url_of(archive, "/missing?patient=Doe")
     with pytest.raises(InputError, match="answered 404 instead of an image") as caught:
+        fetch(url, url_hosts=(host,))
+    assert "Doe" not in str(caught.value)
+
+
+@pytest.mark.parametrize("status", [429, 500, 503])
+def test_an_archive_that_is_busy_or_broken_is_no_fault_of_the_request(
+    archive: ThreadingHTTPServer, status: int
+) -> None:
+    url, host = url_of(archive, f"/status/{status}?patient=Doe")
+    with pytest.raises(DependencyError, match=f"answered {status}: try again") as caught:
         fetch(url, url_hosts=(host,))
     assert "Doe" not in str(caught.value)
 
