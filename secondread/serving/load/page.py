@@ -59,8 +59,8 @@ def load_test_markdown(result: LoadTestResult, config: LoadTestConfig) -> str:
     """Headline and the gate's lines."""
     gate = result.gate(config)
     head = (
-        f"**{config.name}** under {config.shape} load: {result.requests} requests at {result.rate_per_second:.1f} a "
-        f"second, P99 {_milliseconds(result.p99_ms)} ms, {result.failure_share:.2%} failed. "
+        f"**{config.name}** under {config.shape} load: {result.requests} requests, {result.rate_per_second:.1f} "
+        f"answered a second, P99 {_milliseconds(result.p99_ms)} ms, {result.failure_share:.2%} failed. "
         f"The gate {'passed' if gate.passed else 'refused'}."
     )
     return "\n".join([head, "", *(f"- {'yes' if line.passed else 'no'}: {line.reason}" for line in gate.lines), ""])

@@ -27,8 +27,9 @@ class Figures:
     Attributes:
         requests: sent and ended.
         failures: of these, without a reading.
-        p50_ms, p95_ms, p99_ms: milliseconds of the answered requests, nearest rank; None when there are none.
-        slowest_ms: of the answered requests; None likewise.
+        p50_ms, p95_ms, p99_ms: milliseconds, nearest rank, where a request that failed took longer than any; None where
+            it is the time of one of these, and when there are none.
+        slowest_ms: of the answered requests; None when there are none.
     """
 
     requests: int
@@ -64,7 +65,7 @@ class LoadTestResult(Figures):
     """What a load test found.
 
     Attributes:
-        rate_per_second: requests a second.
+        rate_per_second: answered requests a second.
         first_failure: what the first failed request was told.
         report: page.
         users: that there were at most.
@@ -102,7 +103,7 @@ class LoadTestResult(Figures):
         )
         busy = "\nthe callers had not enough processor: part of these times is theirs" if self.callers_busy else ""
         return (
-            f"{self.requests} requests at {self.rate_per_second:.1f}/s  {times}  "
+            f"{self.requests} requests, {self.rate_per_second:.1f}/s answered  {times}  "
             f"failures {self.failures} ({self.failure_share:.2%}){busy}\nreport {self.report}"
         )
 
@@ -149,7 +150,8 @@ def _failures(found: LoadTestResult, config: LoadTestConfig) -> Line:
 def _p99(found: LoadTestResult, config: LoadTestConfig) -> Line:
     name, limit = "p99_below_ms", f"{config.p99_below_ms:g} ms"
     if found.p99_ms is None:
-        return Line(name, False, f"P99 is not known, below {limit} asked")
+        why = f"one request in {FULL} or more had no answer" if found.failures else "there was no request"
+        return Line(name, False, f"P99 is not known, since {why}, and below {limit} asked")
     holds = found.p99_ms < config.p99_below_ms
     advice = "" if holds else ": give the server more CPUs, or a smaller model"
     return Line(name, holds, f"P99 {found.p99_ms:.2f} ms is {'' if holds else 'not '}below {limit}{advice}")
@@ -167,7 +169,7 @@ def summarise(times: Times, *, report: str) -> LoadTestResult:
     seconds = float(times.ends.max(initial=0.0))
     return LoadTestResult(
         **asdict(_figures(times, everything)),
-        rate_per_second=times.ends.size / seconds if seconds else 0.0,
+        rate_per_second=float((~times.failed).sum()) / seconds if seconds else 0.0,
         first_failure=next(iter(times.failures), ""),
         report=report,
         users=int(times.users.max(initial=0)),
@@ -179,16 +181,20 @@ def summarise(times: Times, *, report: str) -> LoadTestResult:
 
 
 def _figures(times: Times, chosen: npt.NDArray[np.bool_]) -> Figures:
+    # a server that turns callers away must not seem the quicker for it
+    spent = np.where(times.failed, np.inf, times.milliseconds)[chosen]
     answered = times.milliseconds[chosen & ~times.failed]
     return Figures(
         int(chosen.sum()),
         int((chosen & times.failed).sum()),
-        *(_percentile(answered, share) for share in (50, 95, 99, 100)),
+        *(_percentile(spent, share) for share in (50, 95, 99)),
+        slowest_ms=float(answered.max()) if answered.size else None,
     )
 
 
 def _percentile(milliseconds: npt.NDArray[np.float64], share: float) -> float | None:
-    return float(np.percentile(milliseconds, share, method="inverted_cdf")) if milliseconds.size else None
+    found = float(np.percentile(milliseconds, share, method="inverted_cdf")) if milliseconds.size else math.inf
+    return found if math.isfinite(found) else None
 
 
 def _intervals(times: Times) -> tuple[Interval, ...]:

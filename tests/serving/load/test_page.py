@@ -77,5 +77,5 @@ def test_without_a_request_there_is_still_a_page() -> None:
 
 def test_the_summary_has_a_line_for_each_condition() -> None:
     lines = load_test_markdown(RESULT, CONFIG).strip().splitlines()
-    assert lines[0].startswith("**secondread** under spike load: 800 requests at 100.0 a second, P99 600.0 ms")
+    assert lines[0].startswith("**secondread** under spike load: 800 requests, 100.0 answered a second, P99 600.0 ms")
     assert [line.split(":")[0] for line in lines[2:]] == ["- no", "- no", "- yes"]
