@@ -27,7 +27,8 @@ class ServeConfig:
     max_image_pixels: int = 64_000_000  # of one image as it came; the largest digital mammograms have 30 million
     max_bytes_in_flight: int = 128 << 20  # bytes of all requests that came and are not answered; two of the largest
     head_timeout_seconds: float = 10.0  # for the first byte of a connection, and for a REST request's headers to come
-    body_timeout_seconds: float = 30.0  # for a REST request's bytes to come; 40 MB need a line of 11 Mbit/s
+    # For a REST request's bytes to come, and for its answer to be taken; 40 MB need a line of 11 Mbit/s.
+    body_timeout_seconds: float = 30.0
     max_connection_seconds: float = 300.0  # age at which gRPC clients are asked to connect anew; ends stalled ones
     # Images by address are off until hosts are named, as `host` or `host:port`. Private addresses are refused but
     # within these networks (CIDR), such as that of the archive.

@@ -1,8 +1,8 @@
-"""HTTP connections whose requests' heads are bounded in time and size, which uvicorn leaves open.
+"""HTTP connections whose requests' heads are bounded in time and size, and whose answers are taken in time.
 
 A client that sends a byte of a head now and then would otherwise hold a connection for ever, and one that sends headers
 without an end, before a body or behind it (trailers, which nobody reads), would fill the memory, before any limit of
-ours sees the request. Bodies are bounded where they are read.
+ours sees the request. Bodies are bounded where they are read. And one that does not read would have its answers kept.
 """
 
 from __future__ import annotations
@@ -14,25 +14,36 @@ from http import HTTPStatus
 import orjson
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
+from secondread.logging import get_logger
+
 _MAX_HEAD_BYTES = 64 << 10  # nginx allows 32 KiB, a mesh adds some
 _LINGER_SECONDS = 1.0
 
+log = get_logger(__name__)
 
-def bounded_heads(seconds: float, refused: Callable[[int], None]) -> type[HttpToolsProtocol]:
+
+def bounded_connections(
+    *, head_seconds: float, answer_seconds: float, refused: Callable[[int], None]
+) -> type[HttpToolsProtocol]:
     """The protocol for uvicorn.
 
     Args:
-        seconds: for a request's head to come, from its first byte; for that first byte, from the connection's begin.
+        head_seconds: for a request's head to come, from its first byte; for that first byte, from the connection's
+            begin.
+        answer_seconds: for an answer to be taken.
         refused: is told the status with which a connection was refused.
     """
-    return type("BoundedHeads", (_BoundedHeads,), {"head_seconds": seconds, "tell": staticmethod(refused)})
+    limits = {"head_seconds": head_seconds, "answer_seconds": answer_seconds, "tell": staticmethod(refused)}
+    return type("BoundedConnection", (_BoundedConnection,), limits)
 
 
-class _BoundedHeads(HttpToolsProtocol):
+class _BoundedConnection(HttpToolsProtocol):
     head_seconds: float
+    answer_seconds: float
     tell: Callable[[int], None]
 
     _deadline: asyncio.TimerHandle | None = None
+    _answer_deadline: asyncio.TimerHandle | None = None
     _head_bytes = 0  # since the last body, or part of it
     _moved = False  # on from a head, or within a body
     _in_head = True
@@ -44,6 +55,7 @@ class _BoundedHeads(HttpToolsProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._cancel_deadline()
+        self._cancel_answer_deadline()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
@@ -83,6 +95,12 @@ class _BoundedHeads(HttpToolsProtocol):
         self._moved = True
         super().on_message_complete()
 
+    def on_response_complete(self) -> None:
+        super().on_response_complete()
+        self._cancel_answer_deadline()
+        if self.transport.get_write_buffer_size():
+            self._answer_deadline = self.loop.call_later(self.answer_seconds, self._not_taken)
+
     def send_400_response(self, msg: str) -> None:  # noqa: ARG002 - uvicorn's words name no remedy
         self._refuse(HTTPStatus.BAD_REQUEST, "this is no HTTP/1.1 request: see GET /v2 for what is served here.")
 
@@ -95,6 +113,16 @@ class _BoundedHeads(HttpToolsProtocol):
         if self._deadline is not None:
             self._deadline.cancel()
             self._deadline = None
+
+    def _cancel_answer_deadline(self) -> None:
+        if self._answer_deadline is not None:
+            self._answer_deadline.cancel()
+            self._answer_deadline = None
+
+    def _not_taken(self) -> None:
+        if self.transport.get_write_buffer_size():
+            log.warning("an answer was not taken within %g s: its connection is closed", self.answer_seconds)
+            self.transport.abort()
 
     def _too_late(self) -> None:
         self._refuse(HTTPStatus.REQUEST_TIMEOUT, f"the request's head did not come within {self.head_seconds:g} s.")

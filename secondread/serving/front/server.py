@@ -23,7 +23,7 @@ from secondread.export.repository.signing import verify_folder
 from secondread.logging import ROOT, get_logger
 from secondread.serving.front.access import Access
 from secondread.serving.front.grpc_service import create_server
-from secondread.serving.front.http_protocol import bounded_heads
+from secondread.serving.front.http_protocol import bounded_connections
 from secondread.serving.front.openapi import ServedPaths
 from secondread.serving.front.rest import create_app
 from secondread.serving.observe.observed import Observer
@@ -218,7 +218,11 @@ def _taken(host: str, port: int, option: str, error: Exception) -> DependencyErr
 def _uvicorn_config(app: ObservedApp, config: ServeConfig, observer: Observer) -> uvicorn.Config:
     return uvicorn.Config(
         app,
-        http=bounded_heads(config.head_timeout_seconds, observer.refused),
+        http=bounded_connections(
+            head_seconds=config.head_timeout_seconds,
+            answer_seconds=config.body_timeout_seconds,
+            refused=observer.refused,
+        ),
         log_config=None,
         access_log=False,
         lifespan="off",

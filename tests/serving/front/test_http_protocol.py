@@ -1,4 +1,7 @@
-"""Connections that send no request, half a head, or one without an end are told so and closed; nobody else waits."""
+"""Connections that send no request, half a head, or one without an end are told so and closed; nobody else waits.
+
+So are those that do not take their answers.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +12,7 @@ from collections.abc import Callable
 from contextlib import ExitStack, closing, suppress
 from typing import Any
 
+import psutil
 import pytest
 
 PATIENCE = 15.0  # seconds that a test waits for what takes one
@@ -120,6 +124,26 @@ def test_a_body_that_comes_with_its_head_is_no_part_of_it(strict: Any) -> None:
         response = http.client.HTTPResponse(client)
         response.begin()
         assert (response.status, "no JSON" in json.load(response)["error"]) == (400, True)
+
+
+def test_answers_that_nobody_takes_are_dropped(strict: Any, wait_until: Callable[..., None]) -> None:
+    asked = b"GET /openapi.json HTTP/1.1\r\nHost: test\r\n\r\n" * 200
+    host, _, port = strict.url.removeprefix("http://").partition(":")
+
+    def is_connected() -> bool:
+        connections = psutil.Process(strict.process.pid).connections()
+        return own in {each.raddr.port for each in connections if each.raddr}
+
+    with closing(socket.socket()) as client:
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        client.connect((host, int(port)))
+        own = client.getsockname()[1]
+        client.sendall(asked)
+        assert client.recv(1) == b"H"  # of the first
+        assert is_connected()
+        wait_until(lambda: not is_connected(), seconds=PATIENCE, what="the connection's end")
+    assert "an answer was not taken within 1 s" in strict.log.read_text()
+    assert live(strict) == 200
 
 
 def live(server: Any) -> int:
