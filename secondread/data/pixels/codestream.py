@@ -6,6 +6,7 @@ import struct
 from dataclasses import dataclass
 from itertools import pairwise
 
+from secondread.data.pixels.scans import check_scans
 from secondread.errors import ImageError
 
 # PS3.5 A.4: transfer syntaxes by the kind of codestream that they hold
@@ -62,6 +63,7 @@ def check_codestream(frame: bytes, transfer_syntax: str, *, rows: int, columns: 
     if transfer_syntax in _FRAME_MARKERS:
         found = jpeg_frame(frame, _FRAME_MARKERS[transfer_syntax])
         height, width = found.height, found.width
+        check_scans(frame)
     elif transfer_syntax in _JPEG_2000:
         height, width = _jpeg_2000_size(frame)
     else:

@@ -17,6 +17,7 @@ from PIL import Image, UnidentifiedImageError
 from secondread.data.pixels.dicom import decode_dicom
 from secondread.data.pixels.dicom_file import HEAD_BYTES, looks_like_dicom
 from secondread.data.pixels.grey import spread_full_range
+from secondread.data.pixels.scans import check_scans
 from secondread.errors import ImageError, TooLargeError
 
 GreyImage = npt.NDArray[np.uint8]
@@ -113,6 +114,7 @@ def as_png(grey: GreyImage) -> bytes:
 
 
 def _decode_jpeg(data: bytes, min_side: int, limits: DecodeLimits) -> GreyImage:
+    check_scans(data)
     try:
         height, width, _, _ = simplejpeg.decode_jpeg_header(data)
         _check_size(height, width, limits)

@@ -80,6 +80,56 @@ def test_what_is_no_image_is_refused(data: bytes, words: str) -> None:
         decode(data)
 
 
+def with_repeated_scan(data: bytes, times: int) -> bytes:
+    """A JPEG whose second scan comes again and again, each time with the table before it."""
+    scans = data.split(b"\xff\xda")
+    return b"\xff\xda".join([*scans[:2], *(scans[2],) * times, *scans[3:]])
+
+
+@pytest.mark.parametrize("side", [64, 400])
+@pytest.mark.parametrize("colour", [False, True])
+def test_a_progressive_jpeg_of_ten_scans_is_read_as_another_decoder_reads_it(side: int, colour: bool) -> None:
+    picture = np.add.outer(np.arange(side), np.arange(side)).astype(np.uint8)
+    data = encoded(np.stack([picture] * 3, axis=2) if colour else picture, "JPEG", progressive=True, quality=95)
+    assert data.count(b"\xff\xda") == (10 if colour else 6)
+    theirs = np.asarray(Image.open(io.BytesIO(data)).convert("L"))
+    assert np.abs(decode(data).astype(int) - theirs).max() <= 2
+
+
+@pytest.mark.parametrize("before", [b"", b"\xff\xff\xff", b"\xff\xfe\0\x04ab" * 100])
+def test_a_jpeg_that_passes_over_its_picture_again_and_again_is_refused_before_it_is_decoded(
+    gradient: np.ndarray, before: bytes
+) -> None:
+    """36 bytes a scan, of which each takes as long as decoding a film: 64 MiB would take hours."""
+    data = with_repeated_scan(encoded(gradient, "JPEG", progressive=True), 250)
+    with pytest.raises(ImageError, match="a JPEG of 255 scans is not read"):
+        decode(data[:2] + before + data[2:])
+
+
+def test_headers_that_libjpeg_reads_otherwise_hide_no_scans(gradient: np.ndarray) -> None:
+    """A restart marker has no length; who takes the next two bytes for one lands in a comment of a plain JPEG."""
+    plain = encoded(gradient, "JPEG")
+    headers = plain[2 : plain.index(b"\xff\xda") + 10]
+    comments = (b"\xff\xfe\xff\xf0" + b"\0" * 0xFFEE) + b"\xff\xfe\x08\x02" + b"\0" * 8 + headers.ljust(2040, b"\0")
+    data = with_repeated_scan(encoded(gradient, "JPEG", progressive=True), 250)
+    with pytest.raises(ImageError, match="a JPEG of 256 scans is not read"):
+        decode(data[:2] + b"\xff\xd0" + comments + data[2:])
+
+
+def test_scans_of_one_colour_each_are_counted_too() -> None:
+    """A sequential JPEG may code its colours one after the other, and then any of them again."""
+    parts = encoded(np.zeros((8, 8, 3), np.uint8), "JPEG", subsampling=0).split(b"\xff\xda")
+    scan = b"\xff\xda\0\x08\x01\x01\0\0\x3f\0" + b"\0"
+    with pytest.raises(ImageError, match="a JPEG of 300 scans is not read"):
+        decode(parts[0] + scan * 300 + b"\xff\xd9")
+
+
+def test_marks_of_a_scan_in_a_comment_are_no_scans_of_a_plain_jpeg(gradient: np.ndarray) -> None:
+    data = encoded(gradient, "JPEG")
+    commented = data[:2] + b"\xff\xfe\x02\x02" + b"\xff\xda" * 256 + data[2:]
+    np.testing.assert_array_equal(decode(commented), decode(data))
+
+
 def test_a_damaged_dicom_is_refused() -> None:
     with pytest.raises(ImageError, match="DICOM"):
         decode(b"\0" * 128 + b"DICM" + b"\x02\x00")

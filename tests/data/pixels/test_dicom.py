@@ -20,6 +20,7 @@ from pydicom.uid import (
     ImplicitVRLittleEndian,
     JPEG2000Lossless,
     JPEGBaseline8Bit,
+    JPEGExtended12Bit,
     RLELossless,
 )
 
@@ -229,6 +230,20 @@ def test_a_small_header_on_a_huge_compressed_frame_is_refused_before_it_is_decod
         data = dicom(np.zeros((24, 32), np.uint8), bits=8, syntax=syntax, PixelData=encapsulate([frame]))
         with pytest.raises(ImageError, match="32 x 24 pixels and its compressed frame 512 x 512"):
             decode(data)
+
+
+@pytest.mark.parametrize("syntax", [JPEGBaseline8Bit, JPEGExtended12Bit])
+def test_a_frame_that_passes_over_its_picture_again_and_again_is_refused(dicom: Dicom, syntax: str) -> None:
+    buffer = io.BytesIO()
+    Image.fromarray(np.zeros((24, 32), np.uint8)).save(buffer, format="JPEG", progressive=True)
+    head, first, second, *others = buffer.getvalue().split(b"\xff\xda")
+    frames = [b"\xff\xda".join([head, first, *[second] * times, *others]) for times in (1, 250)]
+    films = [
+        dicom(np.zeros((24, 32), np.uint8), bits=8, syntax=syntax, PixelData=encapsulate([each])) for each in frames
+    ]
+    assert decode(films[0]).shape == (24, 32)
+    with pytest.raises(ImageError, match="a JPEG of 255 scans is not read"):
+        decode(films[1])
 
 
 def test_an_rle_frame_that_grows_beyond_its_pixels_is_refused(dicom: Dicom) -> None:
