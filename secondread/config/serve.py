@@ -49,7 +49,7 @@ class ServeConfig:
     answer_log: str = ""
     log_requests: bool = True  # a line for each in the log, without anything that a client wrote
     log_level: str = "info"  # from which on: debug (health checks too), info, warning (what was refused), error
-    predictor_timeout_seconds: float = 10.0  # for one answer of Triton; the physician's patience, not the machine's
+    predictor_timeout_seconds: float = 10.0  # for Triton's answer, or a free processor: a physician's patience
     start_timeout_seconds: float = 60.0  # for Triton to load the model; 3 s on an idle machine with two cores
     drain_seconds: float = 10.0  # for requests in flight when told to stop; below Kubernetes' 30
 

@@ -78,6 +78,7 @@ class Transformer(Model):  # type: ignore[misc]
         # film of the largest size.
         threads = config.threads or cpu_limit()
         self._decoding = threading.BoundedSemaphore(threads)
+        self._patience = config.predictor_timeout_seconds
         self._decoders = ThreadPoolExecutor(threads, thread_name_prefix="decode")
         self._remote = RemoteImages(config)
         self._answer_log = AnswerLog(Path(config.answer_log)) if config.answer_log else None
@@ -208,7 +209,7 @@ class Transformer(Model):  # type: ignore[misc]
         )
         images = self._fetched(served, request.urls, held) if request.urls else request.images
         with served.measures.stage("decode"), stage("decode", {"secondread.images": count}):
-            pixels = self._pixels(model, images)
+            pixels = self._pixels(model, images, _left(seconds, started))
         with served.measures.stage("predict"):
             figures = served.predictor.infer(pixels, seconds=_left(seconds, started))
             if served.reader:
@@ -258,29 +259,48 @@ class Transformer(Model):  # type: ignore[misc]
         finally:
             self._fetching.release()
 
-    def _pixels(self, model: RepositoryModel, images: Sequence[bytes]) -> Pixels:
+    def _pixels(self, model: RepositoryModel, images: Sequence[bytes], seconds: float | None) -> Pixels:
         """Decode all images of a request.
 
+        Args:
+            model: that reads them.
+            images: as encoded.
+            seconds: that whoever asks will wait; None: as long as it takes.
         Returns:
             uint8 (images, 1, size, size).
         Raises:
             ImageError, TooLargeError: of the first bad image, naming its index.
+            OverloadedError: other images keep all processors.
+            ClientGoneError: whoever asks waits no longer.
         """
         if len(images) == 1:
-            return self._one(model, 0, images[0])[np.newaxis, np.newaxis]
-        tasks = [self._decoders.submit(self._one, model, index, data) for index, data in enumerate(images)]
+            return self._one(model, 0, images[0], seconds)[np.newaxis, np.newaxis]
+        tasks = [self._decoders.submit(self._one, model, index, data, seconds) for index, data in enumerate(images)]
         try:
             return np.stack([task.result() for task in tasks])[:, np.newaxis]
         finally:
             for task in tasks:
                 task.cancel()
 
-    def _one(self, model: RepositoryModel, index: int, data: bytes) -> Pixels:
+    def _one(self, model: RepositoryModel, index: int, data: bytes, seconds: float | None) -> Pixels:
         try:
-            with self._decoding:
+            with self._processor(seconds):
                 return preprocess(data, model.config.preprocessing, limits=self._limits)
         except InputError as error:
             raise type(error)(f"image {index}: {error}") from error
+
+    @contextmanager
+    def _processor(self, seconds: float | None) -> Iterator[None]:
+        """One of those that decode, inside the block; waited for as long as for Triton."""
+        patience = self._patience if seconds is None else min(seconds, self._patience)
+        if not self._decoding.acquire(timeout=patience):
+            if patience < self._patience:
+                raise ClientGoneError("the client's deadline passed.")
+            raise OverloadedError(f"other images kept all processors for {self._patience:g} s. Try again.")
+        try:
+            yield
+        finally:
+            self._decoding.release()
 
     def close(self) -> None:
         """Let go of the threads and of the channel to Triton."""
@@ -294,5 +314,5 @@ class Transformer(Model):  # type: ignore[misc]
 
 
 def _left(seconds: float | None, started: float) -> float | None:
-    """Of the time that whoever asked will wait."""
+    """Of the seconds that somebody waits since then."""
     return None if seconds is None else max(0.0, seconds - (time.perf_counter() - started))
