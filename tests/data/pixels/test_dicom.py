@@ -1,6 +1,7 @@
 """DICOM: grey values as PS3.3 says, computed here a second time with plain numpy, and one line for what is damaged."""
 
 import io
+import struct
 import tracemalloc
 import zlib
 from collections.abc import Callable
@@ -274,6 +275,79 @@ def test_a_deflated_file_is_read_up_to_the_limit_on_bytes_and_never_inflated_bey
         decode(bomb, limits=DecodeLimits(max_bytes=1_000_000))
     assert tracemalloc.get_traced_memory()[1] < 4_000_000
     tracemalloc.stop()
+
+
+def file_header(*elements: tuple[int, bytes, bytes], implicit: bool = False) -> bytes:
+    """Preamble and group 2, of element numbers with their kinds and values."""
+    parts = []
+    for number, kind, value in elements:
+        long = len(value).to_bytes(4, "little")
+        said = long if implicit else kind + (b"\0\0" + long if kind == b"OB" else long[:2])
+        parts.append(b"\x02\0" + number.to_bytes(2, "little") + said + value)
+    return bytes(128) + b"DICM" + b"".join(parts)
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        file_header((0x01, b"OB", bytes(5000)), (0x10, b"UI", DeflatedExplicitVRLittleEndian.encode())),
+        file_header((0x10, b"UI", DeflatedExplicitVRLittleEndian.encode()), implicit=True),
+        file_header((0x10, b"UI", DeflatedExplicitVRLittleEndian.encode()), (0x102, b"OB", bytes(5000))),
+    ],
+    ids=["a long version before it", "implicit", "a long private value behind it"],
+)
+@pytest.mark.filterwarnings("ignore:Expected explicit VR")
+def test_no_header_hides_that_a_file_is_deflated(dicom: Dicom, head: bytes) -> None:
+    whole = dicom(LINES)
+    body = whole[whole.index(b"\x28\x00\x02\x00") :]
+    np.testing.assert_array_equal(decode(head + zlib.compress(body)[2:-4]), full_range(LINES))
+    bomb = head + zlib.compress(bytes(8 << 20))[2:-4]
+    tracemalloc.start()
+    with pytest.raises(TooLargeError, match="more than 1000000 bytes"):
+        decode(bomb, limits=DecodeLimits(max_bytes=1_000_000))
+    assert tracemalloc.get_traced_memory()[1] < 4_000_000
+    tracemalloc.stop()
+
+
+def test_a_uid_that_only_mentions_deflate_does_not_make_a_film_deflated(dicom: Dicom) -> None:
+    data = dicom(LINES, SOPInstanceUID=f"{DeflatedExplicitVRLittleEndian}.7")
+    np.testing.assert_array_equal(decode(data), full_range(LINES))
+
+
+SEQUENCE = b"\x08\0\x40\x11SQ\0\0\xff\xff\xff\xff"
+
+
+MANY = {
+    "elements": b"".join(struct.pack("<HH4s", 8 + 2 * (i >> 16), i & 0xFFFF, b"LO") for i in range(450_000)),
+    "items": SEQUENCE + b"\xfe\xff\x00\xe0\0\0\0\0" * 200_000,
+    "elements of one item": SEQUENCE + b"\xfe\xff\x00\xe0\xff\xff\xff\xff" + b"\x10\0\x10\0LO\0\0" * 450_000,
+}
+
+
+@pytest.mark.parametrize(("kind", "deflate"), [*((kind, False) for kind in MANY), ("elements of one item", True)])
+def test_far_more_elements_than_a_film_has_are_refused_before_all_are_made(kind: str, deflate: bool) -> None:
+    syntax = DeflatedExplicitVRLittleEndian.encode() if deflate else ExplicitVRLittleEndian.encode() + b"\0"
+    elements = zlib.compress(MANY[kind])[2:-4] if deflate else MANY[kind]
+    with pytest.raises(TooLargeError, match="far more elements than a film"):
+        decode(file_header((0x10, b"UI", syntax)) + elements)
+
+
+@pytest.mark.parametrize("tag", [(0x0008, 0x0005), (0x0028, 0x0010), (0x0028, 0x1050)])
+@pytest.mark.parametrize("ends", [True, False])
+def test_a_value_far_longer_than_any_is_not_taken_apart(tag: tuple[int, int], ends: bool) -> None:
+    """2 MiB of separators would become 2 million strings, and 64 MiB 64 million."""
+    values = b"1\\" * (1 << 20)
+    length = len(values) if ends else 0xFFFFFFFF
+    implicit = file_header((0x10, b"UI", ImplicitVRLittleEndian.encode() + b"\0"))
+    with pytest.raises(TooLargeError, match="a value of more than 1048576 bytes"):
+        decode(implicit + struct.pack("<HHI", *tag, length) + values + b"\xfe\xff\xdd\xe0\0\0\0\0")
+
+
+def test_a_long_value_of_a_kind_that_is_not_looked_at_is_no_fault(dicom: Dicom) -> None:
+    data = dicom(LINES)
+    private = struct.pack("<HH2sHI", 0x0029, 0x1010, b"OB", 0, 8 << 20) + bytes(8 << 20)
+    at = data.index(b"\xe0\x7f\x10\x00")
+    np.testing.assert_array_equal(decode(data[:at] + private + data[at:]), full_range(LINES))
 
 
 def test_a_deflated_file_that_is_cut_off_or_damaged_is_refused(dicom: Dicom) -> None:

@@ -49,4 +49,4 @@ def test_frames(text: str, frames: int) -> None:
 
 def test_a_damaged_file_is_refused() -> None:
     with pytest.raises(ImageError, match="deflated DICOM file is damaged"):
-        facts(b"\0" * 128 + b"DICM" + b"1.2.840.10008.1.2.1.99" + b"\xff" * 50)
+        facts(b"\0" * 128 + b"DICM" + b"\x02\0\x10\0UI\x16\x001.2.840.10008.1.2.1.99" + b"\xff" * 50)
