@@ -25,6 +25,7 @@ _ALL_FRAMES = frozenset({*range(0xC0, 0xD0), 0xF7}) - {0xC4, 0xC8, 0xCC}  # thes
 _ALONE = frozenset({*range(0xD0, 0xD8), 0x01})  # markers without a segment
 _SCAN = 0xDA
 _MOST_FRAME_BITS = 16
+_MOST_MARKERS = 10_000  # before the frame header, filling counted too; a film has about ten
 
 
 @dataclass(frozen=True)
@@ -86,7 +87,9 @@ def jpeg_frame(data: bytes, markers: tuple[int, ...]) -> JpegFrame:
         ImageError: it is of another kind, or damaged.
     """
     position = 2 if data.startswith(b"\xff\xd8") else len(data)
-    while position + 4 <= len(data) and data[position] == 0xFF:
+    for _ in range(_MOST_MARKERS):
+        if position + 4 > len(data) or data[position] != 0xFF:
+            break
         marker = data[position + 1]
         if marker == 0xFF or marker in _ALONE:  # filling, or nothing behind it
             position += 1 if marker == 0xFF else 2
@@ -120,6 +123,8 @@ def _check_rle(frame: bytes, pixels: int) -> None:
         raise ImageError("the DICOM file's RLE frame is damaged. Export the film again.")
     starts = [*struct.unpack(f"<{count}I", frame[4 : 4 + 4 * count]), len(frame)]
     for start, end in pairwise(starts):
+        if not start < end <= len(frame):  # or the same bytes would be gone through for each
+            raise ImageError("the DICOM file's RLE frame is damaged. Export the film again.")
         if _rle_length(frame[start:end]) > pixels + 1024:  # a little padding is common
             raise ImageError(f"the DICOM file's RLE frame holds more than its {pixels} pixels. Export the film again.")
 

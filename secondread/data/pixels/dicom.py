@@ -42,6 +42,8 @@ _BY_GDCM = tuple(f"1.2.840.10008.1.2.4.{number}" for number in (57, 70, 80, 81))
 _PLUGINS = {_JPEG_8_BIT: "pillow", JPEG_EXTENDED: "pillow"}
 _PLUGINS |= {f"1.2.840.10008.1.2.4.{number}": "pylibjpeg" for number in (90, 91, 201, 202, 203)}
 
+_ITEM, _MOST_FRAGMENTS = b"\xfe\xff\x00\xe0", 100_000  # PS3.5 A.4
+
 
 def decode_dicom(
     data: bytes, *, check_size: Callable[[int, int], None], max_bytes: int, frame: int | None = None
@@ -99,6 +101,9 @@ def _encoded(dataset: Dataset, index: int, frames: int) -> bytes:
     """One frame as encoded, its fragments joined."""
     from pydicom.encaps import get_frame
 
+    # where the element says its length, all of them came in one read, which nothing has counted
+    if not dataset["PixelData"].is_undefined_length and dataset.PixelData.count(_ITEM) > _MOST_FRAGMENTS:
+        raise ImageError("the DICOM file's pixels are in far more parts than a film's. Export the film again.")
     return bytes(get_frame(dataset.PixelData, index, number_of_frames=frames))
 
 

@@ -25,8 +25,9 @@ from pydicom.uid import (
     RLELossless,
 )
 
+from secondread.data.pixels.codestream import jpeg_frame
 from secondread.data.pixels.decode import DecodeLimits, decode
-from secondread.data.pixels.dicom import decode_dicom
+from secondread.data.pixels.dicom import _encoded, decode_dicom
 from secondread.data.pixels.dicom_facts import dicom_facts
 from secondread.errors import ImageError, TooLargeError
 
@@ -275,6 +276,38 @@ def test_a_deflated_file_is_read_up_to_the_limit_on_bytes_and_never_inflated_bey
         decode(bomb, limits=DecodeLimits(max_bytes=1_000_000))
     assert tracemalloc.get_traced_memory()[1] < 4_000_000
     tracemalloc.stop()
+
+
+@pytest.mark.parametrize("starts", [(64, 64), (66, 64), (64, 1 << 20)], ids=["the same", "falling", "outside"])
+def test_rle_segments_that_do_not_follow_each_other_are_refused(dicom: Dicom, starts: tuple[int, int]) -> None:
+    """Fifteen segments that are all of the frame would be gone through fifteen times."""
+    frame = np.array([2, *starts, *[0] * 13], "<u4").tobytes() + b"\x81\x00" * 12
+    data = dicom(np.zeros((24, 32), np.uint16), syntax=RLELossless, PixelData=encapsulate([frame]))
+    with pytest.raises(ImageError, match="RLE frame is damaged"):
+        decode(data)
+
+
+@pytest.mark.parametrize("marks", [b"\xff", b"\xff\xd0", b"\xff\xfe\0\x02"], ids=["filling", "restarts", "comments"])
+def test_a_frame_header_behind_far_too_many_marks_is_refused(dicom: Dicom, marks: bytes) -> None:
+    buffer = io.BytesIO()
+    Image.fromarray(np.zeros((24, 32), np.uint8)).save(buffer, format="JPEG")
+    plain = buffer.getvalue()
+    for times, fits in ((100, True), (10_001, False)):
+        frame = plain[:2] + marks * times + plain[2:]
+        if fits:
+            assert jpeg_frame(frame, (0xC0,)).height == 24
+            continue
+        data = dicom(np.zeros((24, 32), np.uint8), bits=8, syntax=JPEGBaseline8Bit, PixelData=encapsulate([frame]))
+        with pytest.raises(ImageError, match="JPEG frame is damaged"):
+            decode(data)
+
+
+def test_far_more_fragments_than_a_film_has_are_refused_though_the_pixels_say_their_length() -> None:
+    dataset = Dataset()
+    dataset.PixelData = b"\xfe\xff\x00\xe0\0\0\0\0" * 100_001
+    dataset["PixelData"].VR, dataset["PixelData"].is_undefined_length = "OB", False
+    with pytest.raises(ImageError, match="far more parts than a film's"):
+        _encoded(dataset, 0, 1)
 
 
 def file_header(*elements: tuple[int, bytes, bytes], implicit: bool = False) -> bytes:
