@@ -8,7 +8,8 @@ The grey value is the position inside the output range of the last transformatio
 
 The first of several windows counts. MONOCHROME1 is inverted, unless the presentation LUT shape says otherwise. Colour
 and palettes become luma. Of a file with several frames, such as a volume of the retina, `decode_dicom` gives the middle
-one unless another is asked for; `data ingest` of a DICOM folder takes each.
+one unless another is asked for; `data ingest` of a DICOM folder takes each. Where frames have windows or scales of
+their own, as in enhanced files, a frame is read only if these change nothing.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from PIL import Image
 from secondread.data.pixels.codestream import JPEG_EXTENDED, JpegFrame, check_codestream
 from secondread.data.pixels.dicom_facts import frame_count
 from secondread.data.pixels.dicom_file import open_dicom, reading
+from secondread.data.pixels.frame_groups import take_over_frame_groups
 from secondread.data.pixels.gdcm_frame import FrameLayout, decode_frame
 from secondread.data.pixels.grey import look_up, spread, values_present
 from secondread.errors import ImageError
@@ -67,11 +69,13 @@ def decode_dicom(
     with reading("header"):
         rows, columns = int(dataset.Rows), int(dataset.Columns)
     check_size(rows, columns)
-    stored = _stored(dataset, frame)
+    frames = frame_count(str(dataset.get("NumberOfFrames") or ""))
+    index = frames // 2 if frame is None else frame
+    stored = _stored(dataset, index, frames)
     with reading("pixels"):
         photometric, bits = str(dataset.PhotometricInterpretation), int(dataset.BitsStored)
     if photometric in _MONOCHROME and stored.ndim == 2:
-        return _grey(dataset, stored, inverted=_is_inverted(dataset, photometric))
+        return _grey(dataset, stored, index, inverted=_is_inverted(dataset, photometric))
     if photometric == "PALETTE COLOR" and stored.ndim == 2:
         with reading("palette"):
             return _luma(*_through_palette(dataset, stored))
@@ -80,14 +84,12 @@ def decode_dicom(
     raise ImageError(f"DICOM pixels of the kind '{photometric}' are not read. Convert them to MONOCHROME2.")
 
 
-def _stored(dataset: Dataset, frame: int | None) -> Stored:
+def _stored(dataset: Dataset, index: int, frames: int) -> Stored:
     """The stored values of one frame; RGB where they are colours."""
     with reading("pixels"):
         from pydicom.pixels.utils import pixel_array
 
         syntax = dataset.file_meta.TransferSyntaxUID
-        frames = frame_count(str(dataset.get("NumberOfFrames") or ""))
-        index = frames // 2 if frame is None else frame
         encoded = _encoded(dataset, index, frames) if syntax.is_compressed and not syntax.is_deflated else b""
     if encoded:
         header = check_codestream(encoded, str(syntax), rows=int(dataset.Rows), columns=int(dataset.Columns))
@@ -132,7 +134,7 @@ def _by_gdcm(dataset: Dataset, encoded: bytes, header: JpegFrame) -> Stored:
         return (decoded << above) >> above if above > 0 else decoded
 
 
-def _grey(dataset: Dataset, stored: npt.NDArray[Any], *, inverted: bool) -> npt.NDArray[np.uint8]:
+def _grey(dataset: Dataset, stored: npt.NDArray[Any], frame: int, *, inverted: bool) -> npt.NDArray[np.uint8]:
     if stored.dtype.kind not in "ui" or stored.dtype.itemsize > 2:
         raise ImageError(f"DICOM pixels of type {stored.dtype} are not read. Export the film with at most 16 bits.")
     native = stored.astype(stored.dtype.newbyteorder("="), copy=False)
@@ -140,13 +142,27 @@ def _grey(dataset: Dataset, stored: npt.NDArray[Any], *, inverted: bool) -> npt.
     # every value that a pixel can have, once: what holds for it holds for all pixels that have it
     levels = np.arange(256**native.dtype.itemsize, dtype=unsigned.dtype).view(native.dtype).astype(np.float64)
     present = values_present(unsigned)
+    table = _table(dataset, levels, present)
+    with reading("grey scale"):
+        framed = take_over_frame_groups(dataset, frame)
+    # to read by them would give such files other pixels, which takes a new decode rule
+    if framed and np.abs(_table(dataset, levels, present).astype(int) - table).max() > 1:
+        raise ImageError(
+            "the DICOM file has a window or scale for each frame, by which it would look otherwise than it is read "
+            "here. Export its frames as films of their own."
+        )
+    return look_up(255 - table if inverted else table, unsigned)
+
+
+def _table(dataset: Dataset, levels: Values, present: npt.NDArray[np.bool_]) -> npt.NDArray[np.uint8]:
+    """The grey of every level that the picture has, 0 for all others."""
     with reading("grey scale"):
         values, low, high = _scaled(dataset, levels, present & ~_padding(dataset, levels))
     if not (np.isfinite(values[present]).all() and np.isfinite([low, high]).all()):
         raise ImageError("the DICOM grey scale gives values that are no numbers. Export the film again.")
     table = np.zeros(len(levels), np.uint8)
     table[present] = spread(values[present], low, high)
-    return look_up(255 - table if inverted else table, unsigned)
+    return table
 
 
 def _is_inverted(dataset: Dataset, photometric: str) -> bool:
