@@ -188,6 +188,17 @@ def test_stored_files_hold_pixels_only(films: Callable[..., Path], tmp_path: Pat
         np.testing.assert_array_equal(decode(stored.read_bytes()), decode(source))
 
 
+def test_a_film_that_a_viewer_would_turn_is_left_out_and_listed(films: Callable[..., Path], tmp_path: Path) -> None:
+    root = films(normal=2, covid=2)
+    tags = Image.Exif()
+    tags[0x0112] = 6
+    Image.fromarray(np.random.default_rng(0).integers(0, 256, (40, 48), np.uint8)).save(
+        root / "normal" / "phone.jpg", exif=tags
+    )
+    ingest(IngestConfig(source=str(root)), tmp_path / "out")
+    assert "EXIF orientation 6" in rejected(tmp_path / "out")["normal/phone.jpg"]
+
+
 def test_hidden_names_stand_neither_in_the_record_nor_in_the_log(
     films: Callable[..., Path], tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -6,7 +6,7 @@ import struct
 from dataclasses import dataclass
 from itertools import pairwise
 
-from secondread.data.pixels.scans import check_scans
+from secondread.data.pixels.jpeg_header import check_scans
 from secondread.errors import ImageError
 
 # PS3.5 A.4: transfer syntaxes by the kind of codestream that they hold

@@ -17,7 +17,8 @@ from PIL import Image, UnidentifiedImageError
 from secondread.data.pixels.dicom import decode_dicom
 from secondread.data.pixels.dicom_file import HEAD_BYTES, looks_like_dicom
 from secondread.data.pixels.grey import spread_full_range
-from secondread.data.pixels.scans import check_scans
+from secondread.data.pixels.jpeg_header import check_scans, exif_of_jpeg
+from secondread.data.pixels.upright import check_upright
 from secondread.errors import ImageError, TooLargeError
 
 GreyImage = npt.NDArray[np.uint8]
@@ -72,7 +73,8 @@ def decode(data: bytes, *, min_side: int = 0, limits: DecodeLimits = DEFAULT_LIM
         uint8 (height, width), 0 black. Colour is reduced to luma (ITU-R BT.601). Grey of more than 8 bits is spread
         over 0..255: the window of a DICOM, else from the least to the greatest value of the picture.
     Raises:
-        ImageError: not one of the kinds, corrupt or truncated, or so long and narrow that it is no film.
+        ImageError: not one of the kinds, corrupt or truncated, stored turned or mirrored, or so long and narrow that it
+            is no film.
         TooLargeError: above a limit.
     """
     if not data:
@@ -115,6 +117,7 @@ def as_png(grey: GreyImage) -> bytes:
 
 def _decode_jpeg(data: bytes, min_side: int, limits: DecodeLimits) -> GreyImage:
     check_scans(data)
+    check_upright(exif_of_jpeg(data))
     try:
         height, width, _, _ = simplejpeg.decode_jpeg_header(data)
         _check_size(height, width, limits)
@@ -143,8 +146,11 @@ def _decode_png(data: bytes, limits: DecodeLimits) -> GreyImage:
             if getattr(image, "n_frames", 1) > 1:
                 raise ImageError("an animated PNG holds several pictures. Save each as a file of its own.")
             if depth == 16:
-                return spread_full_range(np.asarray(image).astype(np.uint16, copy=False))
-            return np.asarray(image.convert("L"))
+                grey = spread_full_range(np.asarray(image).astype(np.uint16, copy=False))
+            else:
+                grey = np.asarray(image.convert("L"))
+            check_upright(image.info.get("exif", b"").removeprefix(b"Exif\0\0"))  # it may stand behind the pixels
+            return grey
     except UnidentifiedImageError as error:
         raise ImageError("the PNG is corrupt or truncated (its chunks cannot be read).") from error
     except _PILLOW_ERRORS as error:

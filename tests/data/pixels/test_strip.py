@@ -32,7 +32,7 @@ def encoded(image: Image.Image, kind: str, **options: object) -> bytes:
 def exif() -> Image.Exif:
     tags = Image.Exif()
     tags[0x010E] = SECRET.decode()  # ImageDescription
-    tags[0x0112] = 6  # orientation, which the decoder does not apply
+    tags[0x0112] = 1  # orientation: upright
     return tags
 
 
