@@ -1,8 +1,12 @@
 """Two models on the same images: by how much they differ, and whether chance alone could do that.
 
 Both see the same patients, so the difference is resampled and not each model for itself: what makes an image hard for
-one makes it hard for the other, and two intervals that overlap say little. Where no draw tells the models apart, what
-none of so many patients showed may still be there: the interval is as wide as that.
+one makes it hard for the other, and two intervals that overlap say little.
+
+Good models differ on a handful of images, of which plain draws make too much: where the challenger alone is right on
+one, no draw has it worse. So two made-up patients are among those who are drawn (`made_up`). And what none of so many
+patients showed may still be there: the interval is never narrower than that, to either side of the value. What speaks
+for the challenger never lowers an end.
 
 Source: Efron & Tibshirani 1993, chapter 13 (percentile interval of a statistic of pairs); McNemar 1947,
 doi:10.1007/BF02295996 (two classifiers on one test set: Dietterich 1998, doi:10.1162/089976698300017197), in its exact
@@ -21,12 +25,13 @@ from secondread.config.evaluate import EvaluateConfig
 from secondread.config.paired import PairedConfig
 from secondread.errors import InputError
 from secondread.evaluation.intervals import bootstrap
-from secondread.evaluation.intervals.bounds import Interval, percentile
+from secondread.evaluation.intervals.bounds import percentile
 from secondread.evaluation.intervals.estimate import unseen_at_most
 from secondread.evaluation.labelled_images import LabelledImages, labels_of_model
 from secondread.evaluation.metrics import by_name as metrics
 from secondread.evaluation.metrics.arrays import FloatArray, IntArray, check
 from secondread.evaluation.nulls import null_for_nan
+from secondread.evaluation.paired.made_up import with_made_up
 from secondread.evaluation.verdict import GateResult, Line
 from secondread.model.folder import ModelFolder
 from secondread.model.session import open_graph
@@ -237,28 +242,33 @@ def differences(
         groups: (images,), the patient of each image.
         config: of resampling.
     Returns:
-        Of draws that all agree, with the interval that so many patients allow: `unseen_at_most`.
+        NaN bounds of fewer than two patients, or where a figure cannot be known.
     """
     models = (champion, challenger)
     names = ("accuracy", "auroc_macro")
     values = [metrics.overall(probabilities, labels) for probabilities in models]
     drawn: dict[str, list[npt.NDArray[np.float64]]] = {name: [] for name in names}
-    patients = len(np.unique(groups))
+    known, place = np.unique(groups, return_inverse=True)
+    patients, classes = len(known), len(np.unique(labels))
     if patients > 1:
-        right = [probabilities.argmax(axis=1) == labels for probabilities in models]
-        for weights in bootstrap.draws(groups, resamples=config.resamples, seed=config.seed):
+        everybody = with_made_up(models, labels, place)
+        right = [probabilities.argmax(axis=1) == everybody.labels for probabilities in everybody.models]
+        for times in bootstrap.draws(everybody.patients, resamples=config.resamples, seed=config.seed):
+            weights = times * everybody.sizes
             accuracies = [metrics.weighted_accuracy(each, weights) for each in right]
-            areas = [metrics.macro_auroc(probabilities, labels, weights) for probabilities in models]
+            areas = [metrics.macro_auroc(each, everybody.labels, weights) for each in everybody.models]
             drawn["accuracy"].append(accuracies[1] - accuracies[0])
             drawn["auroc_macro"].append(areas[1] - areas[0])
+    # a patient who is read as another class is lost to that one's area as well: of two classes they count twice
+    worth = {"accuracy": 1.0, "auroc_macro": classes / max(classes - 1, 1)}
     found = {}
     for name in names:
         before, after = values[0][name], values[1][name]
+        unseen = worth[name] * unseen_at_most(patients, config.level)
         bounds = percentile(np.concatenate([np.empty(0), *drawn[name]]), config.level)
-        if bounds.low == bounds.high:  # a pair of an AUROC has two patients who may be read otherwise
-            unseen = {"accuracy": 1, "auroc_macro": 2}[name] * unseen_at_most(patients, config.level)
-            bounds = Interval(max(after - before - unseen, -1.0), min(after - before + unseen, 1.0))
-        found[name] = Difference(before, after, after - before, bounds.low, bounds.high)
+        low = np.maximum(np.minimum(bounds.low, after - before - unseen), -1.0)  # NaN stays NaN
+        high = np.minimum(np.maximum(bounds.high, after - before + unseen), 1.0)
+        found[name] = Difference(before, after, after - before, float(low), float(high))
     return found
 
 

@@ -2,13 +2,15 @@
 
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 import onnx
 import pytest
 from onnx import numpy_helper
-from scipy.stats import binomtest
+from scipy.stats import binom, binomtest
 from sklearn.metrics import roc_auc_score
 
 from secondread.config.evaluate import EvaluateConfig
@@ -16,7 +18,7 @@ from secondread.config.paired import PairedConfig
 from secondread.errors import InputError
 from secondread.evaluation.evaluate import evaluate
 from secondread.evaluation.labelled_images import LabelledImages
-from secondread.evaluation.paired.difference import compare, compare_models, mcnemar
+from secondread.evaluation.paired.difference import Difference, compare, compare_models, decide, differences, mcnemar
 from secondread.evaluation.paired.report import comparison_markdown, render_comparison
 from secondread.model.folder import FP32_GRAPH, ModelFolder
 
@@ -42,25 +44,29 @@ def compared(first_gain: float, second_gain: float, *, images: int = 150, config
 
 
 def test_the_interval_is_that_of_the_differences_in_a_loop_over_copied_images() -> None:
+    """Of the patients and two more, who have a third of three images of each class: whom one model alone can read."""
     result, (before, after), labels, groups = compared(0.3, 0.5)
     rng = np.random.default_rng(DRAWS.seed)
-    names = np.unique(groups)
+    patients, eye = 50, np.eye(3)
+    said = [np.concatenate([before, eye[[1, 2, 0]], eye]), np.concatenate([after, eye, eye[[1, 2, 0]]])]
+    truth = np.concatenate([labels, np.arange(3), np.arange(3)])
+    everybody = np.concatenate([groups, np.repeat([patients, patients + 1], 3)])
     accuracy, auroc = [], []
-    for counts in rng.multinomial(len(names), np.full(len(names), 1 / len(names)), size=DRAWS.resamples):
-        copies = np.concatenate(
-            [np.flatnonzero(groups == name) for name, count in zip(names, counts, strict=True) for _ in range(count)]
-        )
-        truth = labels[copies]
-        right = [(model[copies].argmax(axis=1) == truth).mean() for model in (before, after)]
+    for counts in rng.multinomial(patients + 2, np.full(patients + 2, 1 / (patients + 2)), size=DRAWS.resamples):
+        share = np.concatenate([np.ones(150), *2 * [np.bincount(labels) / patients]]) * counts[everybody]
+        right = [np.average(model.argmax(axis=1) == truth, weights=share) for model in said]
         areas = [
-            np.mean([roc_auc_score(truth == index, model[copies, index]) for index in range(3)])
-            for model in (before, after)
+            np.mean([roc_auc_score(truth == index, model[:, index], sample_weight=share) for index in range(3)])
+            for model in said
         ]
         accuracy.append(right[1] - right[0])
         auroc.append(areas[1] - areas[0])
-    for name, values in (("accuracy", accuracy), ("auroc_macro", auroc)):
+    unseen = binomtest(0, patients).proportion_ci(0.95, method="exact").high
+    for name, values, times in (("accuracy", accuracy, 1), ("auroc_macro", auroc, 3 / 2)):
         found = result.differences[name]
-        assert (found.low, found.high) == pytest.approx(tuple(np.percentile(values, [2.5, 97.5], method="weibull")))
+        low, high = np.percentile(values, [2.5, 97.5], method="weibull")
+        assert found.low == pytest.approx(min(low, found.value - times * unseen))
+        assert found.high == pytest.approx(max(high, found.value + times * unseen))
         assert found.value == pytest.approx(found.challenger - found.champion)
         assert found.low < found.value < found.high
 
@@ -115,10 +121,62 @@ def test_models_that_nothing_tells_apart_may_differ_in_what_so_many_patients_can
     found = compare(model, model, labels, np.arange(patients), policy=PairedConfig(0.0, 0.0), config=DRAWS)
     # of a kind that none of n patients is, the exact interval's upper end
     unseen = binomtest(0, patients).proportion_ci(0.95, method="exact").high
-    for name, times in (("accuracy", 1), ("auroc_macro", 2)):
+    # one of three classes taken for another is lost to both areas: 1 / n of the one's third, 1 / n of two thirds
+    for name, times in (("accuracy", 1), ("auroc_macro", 3 / 2)):
         assert found.differences[name].low == pytest.approx(-min(1.0, times * unseen))
         assert found.differences[name].high == pytest.approx(min(1.0, times * unseen))
     assert not found.gate.passed
+
+
+def discordant(patients: int, *, lost: int, won: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Two models of which the challenger loses the last images and wins the first, and the labels."""
+    labels = np.arange(patients) % 3
+    right, wrong = (0.7 * np.eye(3)[answer % 3] + 0.1 for answer in (labels, labels + 1))
+    before, after = right.copy(), right.copy()
+    before[:won], after[patients - lost :] = wrong[:won], wrong[patients - lost :]
+    return before, after, labels
+
+
+def difference_of(patients: int, *, lost: int, won: int, config: EvaluateConfig = DRAWS) -> dict[str, Difference]:
+    return differences(*discordant(patients, lost=lost, won=won), np.arange(patients), config)
+
+
+@pytest.mark.parametrize("patients", [24, 100, 160])
+@pytest.mark.parametrize("lost", [0, 1])
+def test_one_image_more_in_favour_of_the_challenger_is_no_proof_and_never_counts_against_it(
+    patients: int, lost: int
+) -> None:
+    """With the challenger alone right on one image no plain draw has it worse, so that any margin would hold."""
+    alike = difference_of(patients, lost=0, won=0)
+    rows = [difference_of(patients, lost=lost, won=won) for won in range(6)]
+    for name in alike:
+        found = [row[name] for row in rows]
+        half = alike[name].high
+        assert all(one.low <= after.low for one, after in pairwise(found))
+        assert all(one.high <= after.high for one, after in pairwise(found))
+        assert all(each.low <= each.value - half + 1e-12 for each in found)
+        assert all(each.high >= min(1.0, each.value + half - 1e-12) for each in found)
+    one = rows[1]["accuracy"]
+    assert one.low < -0.015
+    zero = PairedConfig(accuracy_margin_points=0.0, auroc_margin_points=0.0)
+    assert not decide(rows[1], zero).passed
+
+
+@pytest.mark.parametrize(
+    ("patients", "lost", "won"),
+    [(60, 0.02, 0.01), (60, 0.01, 0.02), (150, 0.01, 0.01), (150, 0.03, 0.0), (150, 0.0, 0.03)],
+)
+def test_the_interval_holds_the_true_difference_where_a_few_images_in_a_hundred_tell_the_models_apart(
+    patients: int, lost: float, won: float
+) -> None:
+    rng, trials = np.random.default_rng(7), 200
+    missed = 0
+    for trial in range(trials):
+        counts = rng.multinomial(patients, [lost, won, 1 - lost - won])
+        config = replace(DRAWS, seed=trial)
+        found = difference_of(patients, lost=int(counts[0]), won=int(counts[1]), config=config)["accuracy"]
+        missed += not found.low <= won - lost <= found.high
+    assert missed <= binom.ppf(0.99, trials, 0.05)
 
 
 def test_what_cannot_be_known_is_no_success() -> None:
