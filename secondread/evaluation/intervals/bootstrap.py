@@ -5,7 +5,8 @@ drawn with replacement, and a figure is recomputed on each draw; the interval ru
 Source: Efron & Tibshirani 1993, chapter 13 (percentile interval); Field & Welsh 2007 (resampling clusters).
 
 Two kinds of figures have another interval: the calibration error, which chance can only raise (see
-`secondread.evaluation.intervals.ece`), and shares that are 0 or 1, of which every draw is the same.
+`secondread.evaluation.intervals.ece`), and simple shares, which close to 0 and 1 vary too little from draw to draw (see
+`secondread.evaluation.intervals.bounds`).
 
 A draw is held as weights, how often each image was drawn, so that all draws are computed at once.
 """
@@ -20,7 +21,7 @@ import numpy as np
 import numpy.typing as npt
 
 from secondread.errors import InputError
-from secondread.evaluation.intervals.bounds import UNKNOWN, Interval, exact_if_all_agree, percentile
+from secondread.evaluation.intervals.bounds import UNKNOWN, Interval, percentile, share
 from secondread.evaluation.intervals.ece import ece_if_calibrated, ece_interval, gaps_if_calibrated
 from secondread.evaluation.metrics.arrays import Draws, FloatArray, IntArray, once
 from secondread.evaluation.metrics.by_name import COUNTS, Measured, measure, measure_calibration
@@ -183,9 +184,7 @@ def _flat(measured: Measured) -> dict[str, npt.NDArray[np.float64]]:
 
 
 def bounded(values: Draws, value: float, level: float, *, patients: int = 0) -> Interval:
-    """Percentiles of the draws of a figure; of draws that all agree what they can still promise.
-
-    An interval of no width would say that nothing else can come.
+    """Percentiles of the draws of a figure; of a simple share no narrower than the exact bounds: `bounds.share`.
 
     Args:
         values: of the draws, float64 (draws,).
@@ -193,14 +192,15 @@ def bounded(values: Draws, value: float, level: float, *, patients: int = 0) -> 
         level: of the interval.
         patients: that the figure is a simple share of; 0: it is none.
     Returns:
-        Not known where the value is not, or where all draws are the same and the figure is no simple share of 0 or 1.
+        Not known where the value is not, or where all draws of what is no simple share are the same: an interval of no
+        width would say that nothing else can come.
     """
     if np.isnan(value):
         return UNKNOWN
+    if patients:
+        return share(values, float(value), level, patients=patients)
     found = percentile(values, level)
-    if found.low < found.high:
-        return found
-    return exact_if_all_agree(float(value), patients, level) if patients else UNKNOWN
+    return found if found.low < found.high else UNKNOWN
 
 
 def _units(probabilities: FloatArray, labels: IntArray, groups: npt.NDArray[Any]) -> dict[str, list[int]]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from secondread.evaluation.intervals.bounds import percentile
+from secondread.evaluation.intervals.bounds import exact, percentile, share
 
 
 @dataclass(frozen=True)
@@ -51,10 +51,11 @@ def resampled(value: float, drawn: npt.NDArray[np.float64], *, level: float) -> 
 
 
 def resampled_share(value: float, drawn: npt.NDArray[np.float64], *, patients: int, level: float) -> Estimate:
-    """As `resampled`, for a share of something bad: where it is 0, its upper bound is `unseen_at_most`."""
-    if value == 0:
-        return Estimate(0.0, 0.0, unseen_at_most(patients, level))
-    return resampled(value, drawn, level=level)
+    """As `resampled`, for a simple share of so many patients: `bounds.share`, which also bounds what nobody showed."""
+    if math.isnan(value) or not patients:
+        return Estimate(value, math.nan, math.nan)
+    bounds = share(drawn, value, level, patients=patients)
+    return Estimate(value, bounds.low, bounds.high)
 
 
 def unseen_at_most(patients: int, level: float) -> float:
@@ -68,4 +69,4 @@ def unseen_at_most(patients: int, level: float) -> float:
         patients have about as many images each.
     Source: Clopper & Pearson 1934, doi:10.1093/biomet/26.4.404.
     """
-    return 1 - ((1 - level) / 2) ** (1 / patients) if patients else math.nan
+    return exact(0.0, patients, level).high if patients else math.nan

@@ -25,7 +25,7 @@ from secondread.config.evaluate import EvaluateConfig
 from secondread.config.second_reader import FirstReader, SecondReaderConfig
 from secondread.errors import InputError
 from secondread.evaluation.intervals import bootstrap
-from secondread.evaluation.intervals.estimate import UNKNOWN, Estimate, resampled, unseen_at_most
+from secondread.evaluation.intervals.estimate import UNKNOWN, Estimate, resampled, resampled_share
 from secondread.evaluation.metrics.arrays import FloatArray, IntArray, check
 from secondread.evaluation.nulls import null_for_nan
 
@@ -124,24 +124,23 @@ def second_reader(
         facts["prevalence"] = math.nan if normal.all() or not normal.any() else prevalence
         return SecondReader(**(facts | dict.fromkeys(_FIGURES, UNKNOWN)), reason=reason)
     cells = _cells(probabilities, labels, normal, confidence_at_least)
-    values = _expected(cells.sum(axis=0, keepdims=True), reader, room.prevalence)
+    shares = _shares(cells.sum(axis=0, keepdims=True), room.prevalence)
+    values = _expected(shares, reader)
     drawn: dict[str, list[npt.NDArray[np.float64]]] = {name: [] for name in _FIGURES}
+    surely_wrong: list[npt.NDArray[np.float64]] = []
     flat = cells.reshape(len(cells), -1)
     for weights in bootstrap.draws(groups, resamples=config.resamples, seed=config.seed):
         masses = (weights.astype(np.float64) @ flat).reshape(len(weights), 2, _CELLS)
-        for name, figure in _expected(masses, reader, room.prevalence).items():
+        parts = _shares(masses, room.prevalence)
+        surely_wrong.append(parts[:, :, _WRONG_CONFIDENT])
+        for name, figure in _expected(parts, reader).items():
             drawn[name].append(figure)
     found = {
         name: resampled(float(values[name][0]), np.concatenate(drawn[name]), level=config.level) for name in _FIGURES
     }
-    shares = _unseen(normal[labels], groups, room.prevalence, config.level)
-    most = {  # there cannot be more of them than errors
-        "missed": min(_STUDIES * sum(shares), found["errors"].value),
-        "missed_disease": _STUDIES * min(shares[_DISEASED], prevalence * (1 - reader.sensitivity)),
-    }
-    for name, seen in (("missed", cells[:, :, _WRONG_CONFIDENT]), ("missed_disease", cells[:, _DISEASED, :1])):
-        if not seen.any():  # no image shows it, so that no draw of images does
-            found[name] = Estimate(0.0, 0.0, most[name])
+    most = _missed_at_most(shares[0], np.concatenate(surely_wrong), normal[labels], groups, reader, room, config.level)
+    for name, high in most.items():  # what is rare varies too little from draw to draw
+        found[name] = _at_least_to(found[name], float(values[name][0]), high)
     return SecondReader(**(facts | found))
 
 
@@ -189,15 +188,56 @@ def _reason(normal: npt.NDArray[np.bool_], labels: IntArray, room: SecondReaderC
     return ""
 
 
-def _unseen(
-    normal: npt.NDArray[np.bool_], groups: npt.NDArray[Any], prevalence: float | None, level: float
-) -> tuple[float, float]:
-    """Largest shares of all studies, normal and diseased, that may be in a cell where no image is."""
-    if prevalence is None:
-        patients = len(np.unique(groups))
-        return 0.0, unseen_at_most(patients, level)  # of both together, and so of either
-    normals, diseased = (unseen_at_most(len(np.unique(groups[side])), level) for side in (normal, ~normal))
-    return (1 - prevalence) * normals, prevalence * diseased
+def _missed_at_most(
+    shares: npt.NDArray[np.float64],
+    surely_wrong: npt.NDArray[np.float64],
+    normal: npt.NDArray[np.bool_],
+    groups: npt.NDArray[Any],
+    reader: FirstReader,
+    room: SecondReaderConfig,
+    level: float,
+) -> dict[str, float]:
+    """Upper bounds of what is missed: where as many more are surely wrong as the exact bound of their share allows.
+
+    Args:
+        shares: of the cells, float64 (2, 4).
+        surely_wrong: of their first column in each draw, float64 (draws, 2).
+        normal: bool (images,), without disease.
+        groups: (images,), the patient of each.
+        reader: the first reader.
+        room: prevalence.
+        level: of the intervals.
+    """
+    seen, whole = shares[:, _WRONG_CONFIDENT], shares.sum(axis=1)
+
+    def more(value: float, drawn: npt.NDArray[np.float64], among: npt.NDArray[np.bool_]) -> float:
+        return resampled_share(value, drawn, patients=len(np.unique(groups[among])), level=level).high - value
+
+    def missed(extra: tuple[float, float]) -> npt.NDArray[np.float64]:
+        return _missed(seen + np.array(extra), whole, reader)
+
+    if room.prevalence is None:  # all are of one draw, and the further ones of either side
+        everybody = np.ones_like(normal)
+        disease = more(float(seen[_DISEASED]), surely_wrong[:, _DISEASED], everybody)
+        either = more(float(seen.sum()), surely_wrong.sum(axis=1), everybody)
+        ways: list[tuple[float, float]] = [(either, 0.0), (0.0, either)]
+    else:
+        sides = [
+            weight * more(float(seen[side] / weight), surely_wrong[:, side] / weight, among) if weight else 0.0
+            for side, (weight, among) in enumerate(zip(whole.tolist(), (normal, ~normal), strict=True))
+        ]
+        disease, ways = sides[_DISEASED], [(sides[_NORMAL], sides[_DISEASED])]
+    part = float(missed((0.0, disease))[_DISEASED])
+    return {"missed": max(part, *(float(missed(way).sum()) for way in ways)), "missed_disease": part}
+
+
+def _at_least_to(found: Estimate, value: float, high: float) -> Estimate:
+    """An estimate whose upper bound is no lower; one of which all draws agree that there is none has a lower one."""
+    if not math.isfinite(high):
+        return found
+    if not found.bounded:
+        return Estimate(value, 0.0, high) if value == 0 else found
+    return Estimate(found.value, found.low, max(found.high, high))
 
 
 def _cells(
@@ -213,21 +253,32 @@ def _cells(
     return found
 
 
-def _expected(
-    masses: npt.NDArray[np.float64], reader: FirstReader, prevalence: float | None
-) -> dict[str, npt.NDArray[np.float64]]:
-    """The figures of each draw, float64 (draws,), from how many images are in each cell, float64 (draws, 2, 4)."""
+def _shares(masses: npt.NDArray[np.float64], prevalence: float | None) -> npt.NDArray[np.float64]:
+    """Shares of all studies in each cell, float64 (draws, 2, 4), from how many images are in it; NaN without any."""
     with np.errstate(invalid="ignore"):  # a draw without a diseased or normal image has no figure: NaN
         if prevalence is None:
-            masses = masses / masses.sum(axis=(1, 2), keepdims=True)
-        else:
-            masses = masses / masses.sum(axis=2, keepdims=True) * np.array([1 - prevalence, prevalence])[:, None]
+            return np.asarray(masses / masses.sum(axis=(1, 2), keepdims=True))
+        return np.asarray(masses / masses.sum(axis=2, keepdims=True) * np.array([1 - prevalence, prevalence])[:, None])
+
+
+def _missed(
+    surely_wrong: npt.NDArray[np.float64], whole: npt.NDArray[np.float64], reader: FirstReader
+) -> npt.NDArray[np.float64]:
+    """Errors that are closed, of 1,000 studies: float64 (..., 2), from shares of the hardest cell and of its side."""
+    rates = np.array([1 - reader.specificity, 1 - reader.sensitivity])
+    alike = np.minimum(rates * whole, surely_wrong)
+    return np.asarray(_STUDIES * ((1 - reader.shared) * rates * surely_wrong + reader.shared * alike))
+
+
+def _expected(masses: npt.NDArray[np.float64], reader: FirstReader) -> dict[str, npt.NDArray[np.float64]]:
+    """The figures of each draw, float64 (draws,), from the shares in each cell, float64 (draws, 2, 4)."""
     rates = np.array([1 - reader.specificity, 1 - reader.sensitivity])[:, None]
+    whole = masses.sum(axis=2, keepdims=True)
     harder = np.cumsum(masses, axis=2) - masses
-    filled = np.clip(rates * masses.sum(axis=2, keepdims=True) - harder, 0, masses)
+    filled = np.clip(rates * whole - harder, 0, masses)
     wrong = _STUDIES * ((1 - reader.shared) * rates * masses + reader.shared * filled)
     right = _STUDIES * masses - wrong
-    missed = wrong[:, :, _WRONG_CONFIDENT]
+    missed = _missed(masses[:, :, _WRONG_CONFIDENT], whole[:, :, 0], reader)
     errors, closed_right = wrong.sum(axis=(1, 2)), right[:, :, _RIGHT_CONFIDENT].sum(axis=1)
     return {
         "closed": closed_right + missed.sum(axis=1),

@@ -157,9 +157,12 @@ def test_what_no_image_shows_may_still_happen() -> None:
     result = found(np.eye(3)[labels] * 0.97 + 0.01, labels, reader=FirstReader(0.5, 0.5))
     exact = binomtest(0, 40).proportion_ci(method="exact").high
     assert (result.missed.value, result.missed.low) == (0, 0)
-    assert result.missed.high == pytest.approx(1_000 * exact)
+    # as many diseased may be surely wrong: half of their readings are errors, by lot or all that can be on them
+    assert result.missed.high == pytest.approx(1_000 * (0.5 * 0.5 * exact + 0.5 * exact))
     careful = found(np.eye(3)[labels] * 0.97 + 0.01, labels, reader=FirstReader(0.99, 0.99))
-    assert careful.missed.high == pytest.approx(careful.errors.value)  # there are no more errors to miss
+    assert careful.missed.high < careful.errors.value  # there are no more errors to miss
+    worst = found(np.eye(3)[labels] * 0.97 + 0.01, labels, reader=FirstReader(0.99, 0.99, shared=1.0))
+    assert worst.missed_disease.high == pytest.approx(10 * (labels != NORMAL).mean())
     stated = found(
         np.eye(3)[labels] * 0.97 + 0.01,
         labels,
@@ -167,7 +170,27 @@ def test_what_no_image_shows_may_still_happen() -> None:
         room=SecondReaderConfig(prevalence=0.1),
     )
     of_the_diseased = binomtest(0, int((labels != NORMAL).sum())).proportion_ci(method="exact").high
-    assert stated.missed_disease.high == pytest.approx(min(100 * of_the_diseased, 100 * 0.5))
+    assert stated.missed_disease.high == pytest.approx(0.75 * 100 * of_the_diseased)
+
+
+@pytest.mark.parametrize("prevalence", [None, 0.1])
+@pytest.mark.parametrize("shared", [0.0, 0.5, 1.0])
+def test_a_wrong_closure_more_never_lowers_a_bound_and_the_whole_is_never_below_its_part(
+    prevalence: float | None, shared: float
+) -> None:
+    """Of 150 patients 0 to 4 diseased ones are surely called normal."""
+    labels, rows = np.arange(150) % 3, []
+    for mistakes in range(5):
+        wrong = (labels == 0) & (np.arange(150) < 3 * mistakes)
+        answers = np.eye(3)[np.where(wrong, NORMAL, labels)] * 0.97 + 0.01
+        room = SecondReaderConfig(prevalence=prevalence)
+        rows.append(found(answers, labels, reader=FirstReader(shared=shared), room=room))
+    for row in rows:
+        assert row.missed.high >= row.missed_disease.high
+        assert row.missed.low <= row.missed.value <= row.missed.high
+    for one, more in itertools.pairwise(rows):
+        assert one.missed.high <= more.missed.high + 1e-9
+        assert one.missed_disease.high <= more.missed_disease.high + 1e-9
 
 
 def test_the_name_says_which_class_is_normal() -> None:

@@ -10,6 +10,7 @@ from scipy.stats import binomtest
 from secondread.config.evaluate import EvaluateConfig
 from secondread.config.selective import SelectiveConfig
 from secondread.errors import InputError
+from secondread.evaluation.intervals.bounds import share
 from secondread.evaluation.reading_room.selective import Abstention, abstention, selective
 
 QUICK = EvaluateConfig(resamples=100, seed=2)
@@ -64,8 +65,9 @@ def test_curve_area_and_intervals_are_those_of_a_loop_over_copied_images() -> No
     assert (result.aurc.low, result.aurc.high) == pytest.approx(tuple(expected))
     for column, risk in enumerate(curve.risk):
         if risk > 0:
-            expected = np.percentile(np.array(risks)[:, column], [2.5, 97.5], method="weibull")
-            assert (curve.low[column], curve.high[column]) == pytest.approx(tuple(expected))
+            patients = len(np.unique(groups[confidence >= curve.threshold[column]]))
+            expected = share(np.array(risks)[:, column], risk, 0.95, patients=patients)
+            assert (curve.low[column], curve.high[column]) == pytest.approx((expected.low, expected.high))
 
 
 def test_a_confidence_that_tells_right_from_wrong_has_a_smaller_area() -> None:

@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from scipy.stats import binomtest
 
 from secondread.evaluation.reading_room.thresholds import carried_over, choose_thresholds, fit_thresholds, reached
 from secondread.model.folder import Thresholds
@@ -88,8 +89,8 @@ def test_what_is_reached_is_told_with_its_interval() -> None:
     for name, value, images in (("sensitivity", 0.75, 40), ("specificity", 0.9, 60)):
         share, bounds = found[name]
         assert share == value
-        half = 1.96 * math.sqrt(value * (1 - value) / images)
-        assert (bounds.low, bounds.high) == pytest.approx((value - half, value + half), abs=0.03)
+        exact = binomtest(int(value * images), images).proportion_ci(0.95, method="exact")
+        assert (bounds.low, bounds.high) == pytest.approx((exact.low, exact.high), abs=0.02)
 
 
 def test_a_class_that_no_image_has_has_no_sensitivity() -> None:
