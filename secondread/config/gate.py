@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass, fields, replace
 
 from secondread.config.require import require
+from secondread.config.subgroups import FACTORS
 
 
 @dataclass(frozen=True)
@@ -26,6 +27,10 @@ class GateConfig:
     # Percentage points that a group may be read worse at the same class mix or in one class's sensitivity, where that
     # is more than chance; exclusive.
     subgroup_gap_points_below: float | None = None
+    # Factors of which that must be known (`sex`, `age_band`, `view`, `source`, `modality`); one whose groups are not
+    # known, or too small, is a no. Empty, since most public sets say nothing of their patients: any one factor is
+    # enough then, and the reason names the others.
+    subgroups_told: tuple[str, ...] = ()
     behaviour_tests: bool = False  # every behaviour test that is asked of such a model must pass
     other_fields_above: float | None = None  # share of the images of other fields that is turned away, exclusive
     false_alarms_below: float | None = None  # share of its own images that is turned away, exclusive
@@ -48,6 +53,9 @@ class GateConfig:
                 )
                 holds = limit is None or (plain and 0 <= limit <= most)
                 require(holds, f"gate: {field.name} must be {span} or null, not {limit!r}.")
+        for name in self.subgroups_told:
+            known = name in FACTORS
+            require(known, f"gate: subgroups_told must be of {', '.join(FACTORS)}, and {name!r} is none of these.")
         require(isinstance(self.behaviour_tests, bool), "gate: behaviour_tests must be true or false.")
         whole = type(self.images_at_least) is int and self.images_at_least >= 1
         require(whole, f"gate: images_at_least must be a whole number from 1, not {self.images_at_least!r}.")
@@ -58,6 +66,7 @@ class GateConfig:
             self,
             latency_p99_ms_below=None,
             subgroup_gap_points_below=None,
+            subgroups_told=(),
             behaviour_tests=False,
             other_fields_above=None,
             false_alarms_below=None,

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 from secondread.config.require import require
 
+FACTORS = ("sex", "age_band", "view", "source", "modality")  # by which patients are grouped
+
 
 @dataclass(frozen=True)
 class SubgroupConfig:

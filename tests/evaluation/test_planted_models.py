@@ -16,6 +16,7 @@ import pytest
 from secondread.config.behaviour import behaviour_from
 from secondread.config.evaluate import EvaluateConfig
 from secondread.config.gate import GateConfig
+from secondread.data.audit.counts import NOT_KNOWN
 from secondread.data.pixels.preprocess import Preprocessing
 from secondread.evaluation.evidence import Evidence
 from secondread.evaluation.gate.decide import Findings, decide
@@ -47,6 +48,7 @@ POLICY = GateConfig(
     ece_below=0.03,
     latency_p99_ms_below=50.0,
     subgroup_gap_points_below=5.0,
+    subgroups_told=("sex",),
     behaviour_tests=True,
     other_fields_above=0.90,
     false_alarms_below=0.10,
@@ -74,6 +76,7 @@ ANSWERS = rng.dirichlet([0.25, 0.25, 0.25], IMAGES)
 LABELS = np.array([rng.choice(3, p=row) for row in ANSWERS])
 PATIENTS = np.arange(IMAGES) // 2
 SEXES = np.where(PATIENTS % 2 == 0, "F", "M").astype(object)
+VIEWS = np.where(PATIENTS // 2 % 2 == 0, "AP", "PA").astype(object)
 FILMS = np.kron(rng.integers(40, 200, (IMAGES, 1, 4, 4)), np.ones((4, 4))).astype(np.uint8)
 
 
@@ -104,6 +107,7 @@ class Planted:
     strange: float = 2.0  # score of images of other fields, where own ones have 0 and the threshold is 1
     own: float = 0.0
     failing: str = MENDED  # what becomes of the second of two known failures
+    sexes: np.ndarray = field(default_factory=lambda: SEXES)  # that the images' table knows
     among: np.ndarray = field(default_factory=lambda: np.ones(IMAGES, bool))  # that it is judged on
 
 
@@ -137,6 +141,11 @@ MODELS: dict[str, tuple[Planted, set[str], set[str]]] = {
     "worse for one sex": (
         Planted(worse_for_one_sex()),
         {"subgroup_gap_points_below"},
+        {"ece_below", "accuracy_margin_points", "auroc_margin_points"},
+    ),
+    "worse for one sex that nobody wrote down": (
+        Planted(worse_for_one_sex(), sexes=np.full(IMAGES, NOT_KNOWN, object)),
+        {"subgroups_told"},
         {"ece_below", "accuracy_margin_points", "auroc_margin_points"},
     ),
     "too sure of itself": (Planted(softmax(4 * np.log(ANSWERS + 1e-12))), {"ece_below"}, set()),
@@ -208,7 +217,9 @@ def findings(model: Planted) -> Findings:
         return np.full(len(images), model.own if images.any() else model.strange)
 
     evidence = Evidence(
-        subgroups=measure_subgroups(*said, {"sex": SEXES[model.among]}, classes=CLASSES),
+        subgroups=measure_subgroups(
+            *said, {"sex": model.sexes[model.among], "view": VIEWS[model.among]}, classes=CLASSES
+        ),
         robustness=None,
         behaviour=run_behaviour(model.predict, films, config=BRIGHTER),
         not_my_field=not_my_field(score, FILMS[:100], (strange,), threshold=1.0),
@@ -263,6 +274,7 @@ def test_evidence_that_is_asked_for_and_missing_is_a_no_on_every_line() -> None:
         "sensitivity_above",
         "latency_p99_ms_below",
         "subgroup_gap_points_below",
+        "subgroups_told",
         "behaviour_tests",
         "other_fields_above",
         "false_alarms_below",
@@ -291,8 +303,18 @@ def test_groups_that_are_all_too_small_are_no_pass() -> None:
     assert whole.evidence is not None
     few = measure_subgroups(ANSWERS[:40], LABELS[:40], PATIENTS[:40], {"sex": SEXES[:40]}, classes=CLASSES)
     answer = decide(POLICY, replace(whole, evidence=replace(whole.evidence, subgroups=few)))
-    assert answer.tripped == ("subgroup_gap_points_below",)
+    assert answer.tripped == ("subgroup_gap_points_below", "subgroups_told")
     assert "large enough" in answer.reasons[0]
+
+
+def test_what_could_not_be_told_of_the_groups_is_said_where_the_rest_passes() -> None:
+    """Nothing of sex, and of the last class too few images in one of the two views."""
+    rare = (LABELS != 2) | (VIEWS == "AP")
+    whole = findings(Planted(among=rare, sexes=np.full(IMAGES, NOT_KNOWN, object)))
+    answer = decide(GateConfig(accuracy_above=None, subgroup_gap_points_below=5.0), whole)
+    (line,) = [each for each in answer.lines if each.name == "subgroup_gap_points_below"]
+    assert line.passed
+    assert line.reason.endswith("; not told of sex; of view not told for cxr-opacity")
 
 
 def test_a_calibration_error_that_chance_explains_passes_and_is_said() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ from secondread.evaluation.latency import Latency
 from secondread.evaluation.paired.difference import BesideChampion, margin_line
 from secondread.evaluation.stress.behaviour_results import NOT_ASKED, PASS, Behaviour
 from secondread.evaluation.stress.known_failures import MENDED, KnownFailures
-from secondread.evaluation.subgroups.results import JUDGED, SENSITIVITY, TOO_SMALL, WORSE, Subgroups
+from secondread.evaluation.subgroups.results import JUDGED, SENSITIVITY, TOO_SMALL, WORSE, Factor, Subgroups
 from secondread.evaluation.verdict import GateResult, Line
 
 
@@ -134,6 +134,8 @@ def _of_evidence(policy: GateConfig, evidence: Evidence | None) -> Iterator[Line
         yield _latency(policy.latency_p99_ms_below, evidence.latency if evidence else None)
     if policy.subgroup_gap_points_below is not None:
         yield _subgroups(policy.subgroup_gap_points_below, evidence.subgroups if evidence else None)
+    if policy.subgroups_told:
+        yield _told(policy.subgroups_told, evidence.subgroups if evidence else None)
     if policy.behaviour_tests:
         yield _behaviour(evidence.behaviour if evidence else None)
     strange = evidence.not_my_field if evidence else None
@@ -163,7 +165,7 @@ def _latency(limit: float, found: Latency | None) -> Line:
 
 
 def _subgroups(limit: float, found: Subgroups | None) -> Line:
-    """Every gap that is more than chance; none that could be told is no success."""
+    """Every gap that is more than chance; none that could be told is no success, and what could not be is said."""
     name = "subgroup_gap_points_below"
     gaps = [
         (factor.name, group.name, gap)
@@ -177,11 +179,31 @@ def _subgroups(limit: float, found: Subgroups | None) -> Line:
         return Line(name, False, "no two groups of patients are known and large enough to be compared")
     worse = [each for each in told if each[2].verdict == WORSE and -100 * each[2].value >= limit]
     if not worse:
-        return Line(name, True, f"none of {len(told)} gaps between groups is {limit:g} points and more than chance")
+        reason = f"none of {len(told)} gaps between groups is {limit:g} points and more than chance"
+        return Line(name, True, "; ".join([reason, *_untold(found.factors if found else ())]))
     factor, group, gap = min(worse, key=lambda each: each[2].value)
     of = f"sensitivity of {gap.classes[0]}" if gap.figure == SENSITIVITY else "accuracy at the same class mix"
     span = f"{100 * gap.low:+.1f} to {100 * gap.high:+.1f}"
     return Line(name, False, f"{factor} {group} is read worse: {of} {100 * gap.value:+.1f} points ({span})")
+
+
+def _untold(factors: Sequence[Factor]) -> Iterator[str]:
+    """What could not be told, of factors and of the classes within those that could."""
+    if unknown := [factor.name for factor in factors if not factor.told]:
+        yield f"not told of {', '.join(unknown)}"
+    for factor in factors:
+        if factor.told and factor.classes_untold:
+            yield f"of {factor.name} not told for {', '.join(factor.classes_untold)}"
+
+
+def _told(asked: Sequence[str], found: Subgroups | None) -> Line:
+    """Each of these factors has groups that are known and large enough."""
+    told = [factor.name for factor in (found.factors if found else ()) if factor.told]
+    missing = [name for name in asked if name not in told]
+    if missing:
+        reason = f"no two groups of {', '.join(missing)} are known and large enough to be compared"
+        return Line("subgroups_told", False, reason)
+    return Line("subgroups_told", True, f"groups of {', '.join(asked)} are known and large enough to be compared")
 
 
 def _behaviour(found: Behaviour | None) -> Line:

@@ -24,7 +24,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from secondread.config.evaluate import EvaluateConfig
-from secondread.config.subgroups import SubgroupConfig
+from secondread.config.subgroups import FACTORS, SubgroupConfig
 from secondread.data.audit.counts import NOT_KNOWN, age_bands
 from secondread.errors import InputError
 from secondread.evaluation.intervals.bounds import percentile
@@ -48,8 +48,6 @@ from secondread.evaluation.subgroups.results import (
     LargestGap,
     Subgroups,
 )
-
-FACTORS = ("sex", "age_band", "view", "source", "modality")
 
 
 def factors_of(rows: pd.DataFrame) -> dict[str, npt.NDArray[Any]]:

@@ -109,6 +109,23 @@ class Factor:
     groups: tuple[Group, ...]
     largest: LargestGap | None
 
+    @property
+    def told(self) -> bool:
+        """Some gap between its groups could be judged."""
+        return any(gap.figure in JUDGED and gap.verdict != TOO_SMALL for group in self.groups for gap in group.gaps)
+
+    @property
+    def classes_untold(self) -> tuple[str, ...]:
+        """Classes of whose sensitivity no gap could be judged: too few of them on a side of each."""
+        names = self.groups[0].sensitivity if self.groups else ()
+        told = {
+            gap.classes[0]
+            for group in self.groups
+            for gap in group.gaps
+            if gap.figure == SENSITIVITY and gap.verdict != TOO_SMALL
+        }
+        return tuple(name for name in names if name not in told)
+
 
 @dataclass(frozen=True)
 class Subgroups:

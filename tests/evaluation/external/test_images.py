@@ -6,11 +6,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from secondread.config.subgroups import FACTORS
 from secondread.data.pixels.preprocess import Preprocessing, preprocess
 from secondread.data.sources.open import open_source
 from secondread.errors import InputError
 from secondread.evaluation.external.images import read_source
-from secondread.evaluation.subgroups.gaps import FACTORS
 
 SPEC = Preprocessing(size=32)
 

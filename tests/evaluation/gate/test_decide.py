@@ -76,6 +76,7 @@ def test_an_empty_policy_is_the_default(tmp_path: Path) -> None:
         ("accuracy_above: 80\n", "from 0 to 1"),
         ("accuracy_above: high\n", "from 0 to 1"),
         ("images_at_least: 0\n", "from 1"),
+        ("subgroups_told: [gender]\n", "subgroups_told must be of sex, age_band, .* 'gender' is none of these"),
         ("- 0.8\n", "must map"),
         ("a: [\n", "no YAML"),
     ],
