@@ -50,7 +50,7 @@ class TrainConfig:
     out_of_distribution_share: float = 0.05  # share of val that the out-of-distribution threshold may turn away
     abstain_share: float = 0.10  # share of val, the least confident, that is below the threshold for abstention
     class_sensitivity: float = (
-        0.9  # share of a class's images that its own threshold finds: one miss in ten, told as such
+        0.9  # share of a class's patients that its own threshold finds, on average: one miss in ten, told as such
     )
     # images of the version that are looked at to tell the model card what in them gives the label away: seconds, and an
     # interval 0.05 wide; 0: not looked at

@@ -42,8 +42,8 @@ class Thresholds:
         abstain: confidence in [0, 1] below which the model should not be relied on.
         out_of_distribution: `ood_score` above which an image is none of the model's field.
         sensitivity: that `by_class` was chosen for, in (0, 1); None where there are no such thresholds.
-        by_class: probability from which an image counts as of a class, so that this share of those that have it is
-            found; a class that val has too few images of is not in it. It says nothing of the other classes, and an
+        by_class: probability from which an image counts as of a class, so that on average this share of the patients
+            that have it are found; a class that val has too few patients of is not in it. It says nothing of the other classes, and an
             image may count as of several.
     """
 

@@ -197,6 +197,7 @@ def _write_folder(
         thresholds=fit_thresholds(
             outputs,
             val.labels,
+            val.rows["group_id"].to_numpy(dtype=object),
             dataset.taxonomy.names,
             abstain_share=config.abstain_share,
             turned_away_share=config.out_of_distribution_share,

@@ -1,9 +1,10 @@
 """The thresholds that belong to a graph, from what it says of val: whom to doubt, whom to turn away, what not to miss.
 
 Of each class there is one that keeps a chosen sensitivity: whose finding must not be missed is not called by argmax. It
-is chosen on val and checked on other images. With n images of the class on val, the threshold is the one that a further
-such image reaches with at least the chosen probability, whatever the model: one more is counted than was seen. So it is
-a little lower than the quantile of val, and where val has too few images no threshold keeps the promise.
+is chosen on val and checked on other images. With n patients on val who have the class, the threshold is the one that
+all such images of a further patient like them reach with at least the chosen probability, on average over val sets: one
+more is counted than was seen. Images of one patient are alike, so each patient counts once, with the lowest. So it is a
+little lower than the quantile of val, and where val has too few patients no threshold keeps the promise.
 Source: Sadinle, Lei & Wasserman 2019, doi:10.1080/01621459.2017.1395341 (class-conditional coverage).
 """
 
@@ -29,6 +30,7 @@ _ROUNDING = 1e-9  # (1 - 0.9) * 10 is below 1 by rounding alone
 def fit_thresholds(
     outputs: Outputs,
     labels: IntArray,
+    groups: npt.NDArray[Any],
     classes: Sequence[str],
     *,
     abstain_share: float,
@@ -40,6 +42,7 @@ def fit_thresholds(
     Args:
         outputs: what it says of val; training images lie closer than any new image does.
         labels: int (images,).
+        groups: (images,), the patient of each image.
         classes: names in the order of the probabilities.
         abstain_share: in [0, 1], of val that is less confident than `abstain`.
         turned_away_share: in [0, 1], of val that scores above `out_of_distribution`.
@@ -52,12 +55,17 @@ def fit_thresholds(
         sensitivity=sensitivity,
         by_class={}
         if sensitivity is None
-        else choose_thresholds(probabilities, labels, classes, sensitivity=sensitivity),
+        else choose_thresholds(probabilities, labels, groups, classes, sensitivity=sensitivity),
     )
 
 
 def carried_over(
-    thresholds: Thresholds, before: Outputs, after: Outputs, labels: IntArray, classes: Sequence[str]
+    thresholds: Thresholds,
+    before: Outputs,
+    after: Outputs,
+    labels: IntArray,
+    groups: npt.NDArray[Any],
+    classes: Sequence[str],
 ) -> Thresholds:
     """The thresholds of another graph of the same model, which doubt and turn away as large shares of val as before.
 
@@ -68,6 +76,7 @@ def carried_over(
         before: what that one says of val.
         after: what the other says of it.
         labels: int (images,).
+        groups: (images,), the patient of each image.
         classes: names in the order of the probabilities.
     """
     doubted = float((before.probabilities.max(axis=1) < thresholds.abstain).mean())
@@ -75,6 +84,7 @@ def carried_over(
     found = fit_thresholds(
         after,
         labels,
+        groups,
         classes,
         abstain_share=doubted,
         turned_away_share=turned_away,
@@ -89,22 +99,32 @@ def carried_over(
 
 
 def choose_thresholds(
-    probabilities: FloatArray, labels: IntArray, classes: Sequence[str], *, sensitivity: float
+    probabilities: FloatArray,
+    labels: IntArray,
+    groups: npt.NDArray[Any],
+    classes: Sequence[str],
+    *,
+    sensitivity: float,
 ) -> dict[str, float]:
     """The highest threshold of each class that keeps the sensitivity.
 
     Args:
         probabilities: float (images, classes), of val.
         labels: int (images,).
+        groups: (images,), the patient of each image.
         classes: names in the order of the columns.
         sensitivity: in (0, 1).
     Returns:
         Probability by class, in [0, 1], from which an image counts as of that class. A class with fewer than
-        sensitivity / (1 - sensitivity) images (9 for 0.9) is left out: no threshold can be promised.
+        sensitivity / (1 - sensitivity) patients (9 for 0.9) is left out: no threshold can be promised.
     """
     found = {}
     for index, name in enumerate(classes):
-        rising = np.sort(probabilities[labels == index, index])
+        having = labels == index
+        known, place_of = np.unique(groups[having], return_inverse=True)
+        lowest = np.full(len(known), np.inf)
+        np.minimum.at(lowest, place_of, probabilities[having, index])
+        rising = np.sort(lowest)
         place = math.floor((1 - sensitivity) * (len(rising) + 1) + _ROUNDING) - 1
         if place >= 0:
             found[name] = float(rising[place])

@@ -136,8 +136,9 @@ def _answers(
 def _thresholds(outputs: Mapping[str, Outputs], val: SplitData, model: ModelFolder) -> dict[str, Thresholds]:
     """Of every graph its own: a score that is rounded lies elsewhere."""
     given, names = model.config.thresholds, model.config.taxonomy.names
+    groups = val.rows["group_id"].to_numpy(dtype=object)
     return {
-        name: given if name == FP32 else carried_over(given, outputs[FP32], found, val.labels, names)
+        name: given if name == FP32 else carried_over(given, outputs[FP32], found, val.labels, groups, names)
         for name, found in outputs.items()
     }
 

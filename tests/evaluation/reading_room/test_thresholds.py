@@ -24,23 +24,51 @@ def test_a_further_image_is_found_with_the_chosen_probability() -> None:
     fresh, truth = scores(rng, 20_000)
     found = []
     for _ in range(400):
-        chosen = choose_thresholds(*scores(rng, 40), ["a", "b"], sensitivity=0.8)
+        chosen = choose_thresholds(*scores(rng, 40), np.arange(40), ["a", "b"], sensitivity=0.8)
         found.append((fresh[truth == 1, 1] >= chosen["b"]).mean())
     assert 0.80 <= np.mean(found) <= 0.85  # at most one image in (n + 1) more than asked for
 
 
 def test_the_threshold_is_the_highest_that_keeps_it() -> None:
     probabilities = np.stack([np.linspace(0.05, 0.95, 19), 1 - np.linspace(0.05, 0.95, 19)], axis=1)
-    chosen = choose_thresholds(probabilities, np.zeros(19, dtype=int), ["a", "b"], sensitivity=0.9)
+    chosen = choose_thresholds(probabilities, np.zeros(19, dtype=int), np.arange(19), ["a", "b"], sensitivity=0.9)
     assert chosen == {"a": pytest.approx(0.10)}  # (19 + 1) * 0.1: the second lowest
 
 
 @pytest.mark.parametrize(("images", "known"), [(8, False), (9, True)])
 def test_too_few_images_promise_nothing(images: int, known: bool) -> None:
     probabilities = np.tile([[0.6, 0.4]], (images, 1))
-    chosen = choose_thresholds(probabilities, np.zeros(images, dtype=int), ["a", "b"], sensitivity=0.9)
+    chosen = choose_thresholds(
+        probabilities, np.zeros(images, dtype=int), np.arange(images), ["a", "b"], sensitivity=0.9
+    )
     assert ("a" in chosen) is known
     assert "b" not in chosen
+
+
+def test_a_patient_counts_once_with_the_lowest_of_their_images() -> None:
+    """Ten images of one patient are one case, however many they are."""
+    probabilities = np.stack([np.linspace(0.05, 0.95, 20), 1 - np.linspace(0.05, 0.95, 20)], axis=1)
+    one = choose_thresholds(probabilities, np.zeros(20, dtype=int), np.zeros(20), ["a", "b"], sensitivity=0.9)
+    assert one == {}
+    pairs = choose_thresholds(probabilities, np.zeros(20, dtype=int), np.arange(20) // 2, ["a", "b"], sensitivity=0.9)
+    assert pairs == {"a": pytest.approx(0.05)}  # (10 + 1) * 0.1: the lowest, of the first pair
+    mixed = np.arange(20) % 10  # each has a low and a high one
+    assert choose_thresholds(probabilities, np.zeros(20, int), mixed, ["a", "b"], sensitivity=0.8) == {
+        "a": pytest.approx(probabilities[1, 0])
+    }
+
+
+def test_a_further_patient_is_found_with_the_chosen_probability_though_films_are_alike() -> None:
+    """20 patients with five films each; by films the threshold would promise too much."""
+    rng, found = np.random.default_rng(1), []
+    for _ in range(300):
+        films = rng.normal(size=(60, 1)) + 0.3 * rng.normal(size=(60, 5))
+        shown = 1 / (1 + np.exp(-films.ravel()))
+        probabilities, groups = np.stack([shown, 1 - shown], axis=1), np.repeat(np.arange(60), 5)
+        val = groups < 20
+        chosen = choose_thresholds(probabilities[val], np.zeros(100, int), groups[val], ["a", "b"], sensitivity=0.9)
+        found.append((shown[~val].reshape(40, 5).min(axis=1) >= chosen["a"]).mean())
+    assert 0.89 <= np.mean(found) <= 0.96
 
 
 def said(rng: np.random.Generator, images: int) -> tuple[Outputs, np.ndarray]:
@@ -56,10 +84,16 @@ def shares(outputs: Outputs, thresholds: Thresholds) -> tuple[int, int]:
 
 def test_so_many_are_doubted_and_turned_away_as_may_be() -> None:
     outputs, labels = said(np.random.default_rng(0), 2_000)
-    found = fit_thresholds(outputs, labels, "ab", abstain_share=0.1, turned_away_share=0.05, sensitivity=0.9)
+    found = fit_thresholds(
+        outputs, labels, np.arange(len(labels)), "ab", abstain_share=0.1, turned_away_share=0.05, sensitivity=0.9
+    )
     assert shares(outputs, found) == (200, 100)
-    assert found.by_class == choose_thresholds(outputs.probabilities, labels, "ab", sensitivity=0.9)
-    none = fit_thresholds(outputs, labels, "ab", abstain_share=0, turned_away_share=0, sensitivity=None)
+    assert found.by_class == choose_thresholds(
+        outputs.probabilities, labels, np.arange(len(labels)), "ab", sensitivity=0.9
+    )
+    none = fit_thresholds(
+        outputs, labels, np.arange(len(labels)), "ab", abstain_share=0, turned_away_share=0, sensitivity=None
+    )
     assert shares(outputs, none) == (0, 0)
     assert (none.sensitivity, none.by_class) == (None, {})
 
@@ -68,18 +102,25 @@ def test_so_many_are_doubted_and_turned_away_as_may_be() -> None:
 def test_another_graph_of_the_model_doubts_and_turns_away_as_many(images: int) -> None:
     """Its scores may lie elsewhere altogether; a threshold of the one would turn away all of the other's images."""
     outputs, labels = said(np.random.default_rng(1), images)
-    given = fit_thresholds(outputs, labels, "ab", abstain_share=0.1, turned_away_share=0.05, sensitivity=0.8)
+    given = fit_thresholds(
+        outputs, labels, np.arange(len(labels)), "ab", abstain_share=0.1, turned_away_share=0.05, sensitivity=0.8
+    )
     other = replace(outputs, probabilities=outputs.probabilities**0.5 / 2, ood_score=3 * outputs.ood_score + 40)
     assert shares(other, given)[1] == images
-    found = carried_over(given, outputs, other, labels, "ab")
+    found = carried_over(given, outputs, other, labels, np.arange(len(labels)), "ab")
     assert shares(other, found) == shares(outputs, given)
-    assert found.by_class == choose_thresholds(other.probabilities, labels, "ab", sensitivity=0.8)
+    assert found.by_class == choose_thresholds(
+        other.probabilities, labels, np.arange(len(labels)), "ab", sensitivity=0.8
+    )
 
 
 def test_a_limit_that_val_does_not_reach_stays_where_it_is() -> None:
     outputs, labels = said(np.random.default_rng(1), 50)
     given = Thresholds(abstain=0.01, out_of_distribution=99.0)
-    assert carried_over(given, outputs, replace(outputs, ood_score=2 * outputs.ood_score), labels, "ab") == given
+    assert (
+        carried_over(given, outputs, replace(outputs, ood_score=2 * outputs.ood_score), labels, np.arange(50), "ab")
+        == given
+    )
 
 
 def test_what_is_reached_is_told_with_its_interval() -> None:

@@ -130,7 +130,7 @@ def test_thresholds_from_val_are_shown_with_what_they_reach(
     found = evaluate(quarters(thresholds=thresholds), pictures(), config=QUICK)
     page = Page(render_html(found, Gallery()))
     at = found.thresholds["cxr-covid"].sensitivity
-    assert "chosen on val so that 80 % of the images" in page.text
+    assert "chosen on val so that on average 80 % of the patients" in page.text
     assert f"0.625 {at.value:.3f} {at.low:.3f} to {at.high:.3f}" in page.text
     assert "Title of cxr-normal" in page.text
 

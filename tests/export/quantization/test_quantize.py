@@ -339,8 +339,9 @@ def test_the_thresholds_are_those_of_the_served_graph(
     found = ModelFolder.open(tmp_path / "quantized").config.thresholds
     assert found.out_of_distribution != given.thresholds.out_of_distribution
     assert (served.ood_score > found.out_of_distribution).sum() == (scored > given.thresholds.out_of_distribution).sum()
-    names, labels = dataset.taxonomy.names, dataset.split("val").labels
-    assert found.by_class == choose_thresholds(served.probabilities, labels, names, sensitivity=0.8)
+    names, val = dataset.taxonomy.names, dataset.split("val")
+    groups = val.rows["group_id"].to_numpy(dtype=object)
+    assert found.by_class == choose_thresholds(served.probabilities, val.labels, groups, names, sensitivity=0.8)
 
 
 def test_a_reference_of_other_images_is_refused(
