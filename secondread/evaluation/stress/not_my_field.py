@@ -12,7 +12,7 @@ out_of_distribution`), so that they say less about what nobody has thought of.
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence, Set
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 from pathlib import Path, PurePath
@@ -28,6 +28,7 @@ from secondread.data.pixels.preprocess import Preprocessing, preprocess
 from secondread.data.sources.names import readable_name
 from secondread.data.sources.phantom.source import PhantomSource
 from secondread.data.unlabelled import read_unlabelled
+from secondread.errors import InputError
 from secondread.taxonomy import Taxonomy
 
 Pixels = npt.NDArray[np.uint8]
@@ -152,14 +153,10 @@ def assemble(
         seed: of what is drawn at random.
         places: folders, archives or URIs whose images are a kind each, labels not looked at.
     Raises:
-        InputError: a place has no image that can be read.
+        InputError: a place has no image that can be read, or is named twice.
     """
     some = _some(own, most, seed)
-    kinds = [
-        *(
-            Kind(name, _some(read_unlabelled([place], spec), most, seed))
-            for place, name in zip(places, _names(places), strict=True)
-        ),
+    ours = [
         *(
             Kind(f"phantoms: {modality}", _ready(_phantoms(modality, most, seed), spec))
             for modality in _other_modalities(taxonomy)
@@ -171,7 +168,9 @@ def assemble(
         Kind("upside down", np.ascontiguousarray(some[:, :, ::-1]), taught=True),
         Kind("inverted", 255 - some, taught=True),
     ]
-    return tuple(kinds)
+    named = _names(places, taken={kind.name for kind in ours})
+    theirs = [Kind(name, _some(read_unlabelled([place], spec), most, seed)) for place, name in named.items()]
+    return (*theirs, *ours)
 
 
 def _count(flags: npt.NDArray[np.bool_], level: float, *, taught: bool = False) -> Flagged:
@@ -187,10 +186,20 @@ def _choice(count: int, most: int, seed: int) -> npt.NDArray[np.int64]:
     return np.asarray(np.sort(chosen), dtype=np.int64)
 
 
-def _names(places: Sequence[str]) -> list[str]:
-    """What places are called in a report: the last part, unless that is the same of two."""
+def _names(places: Sequence[str], *, taken: Set[str]) -> dict[str, str]:
+    """What each place is called in a report: the last part, unless that is the same of two; never as another kind is.
+
+    Raises:
+        InputError: a place is named twice.
+    """
+    if len(set(places)) < len(places):
+        twice = next(place for place in places if places.count(place) > 1)
+        raise InputError(f"{readable_name(twice)} is named twice as another field: name it once.")
     last = [readable_name(PurePath(place).name) for place in places]
-    return last if len(set(last)) == len(last) else [readable_name(place) for place in places]
+    names = last if len(set(last)) == len(last) else [readable_name(place) for place in places]
+    return {
+        place: f"{name} (a named place)" if name in taken else name for place, name in zip(places, names, strict=True)
+    }
 
 
 def _some(images: Pixels, most: int, seed: int) -> Pixels:

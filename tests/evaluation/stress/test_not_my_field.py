@@ -64,6 +64,20 @@ def test_folders_of_the_same_name_are_told_apart(tmp_path: Path) -> None:
     assert len({kind.name for kind in found[:2]}) == 2
 
 
+def test_a_folder_called_as_a_kind_of_ours_is_counted_beside_it(tmp_path: Path) -> None:
+    (tmp_path / "noise").mkdir()
+    Image.new("L", (40, 40), 9).save(tmp_path / "noise" / "0.png")
+    found = assemble(OWN, SPEC, CHEST, most=2, places=[str(tmp_path / "noise")])
+    counted = not_my_field(brightness, OWN, found, threshold=100.0)
+    assert (counted.kinds["noise (a named place)"].n, counted.kinds["noise"].n) == (1, 2)
+    assert counted.together.n == sum(each.n for each in counted.kinds.values())
+
+
+def test_a_folder_that_is_named_twice_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="knees is named twice as another field: name it once"):
+        assemble(OWN, SPEC, CHEST, most=2, places=[str(tmp_path / "knees")] * 2)
+
+
 def test_a_folder_without_images_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="holds no image"):
         assemble(OWN, SPEC, CHEST, most=2, places=[str(tmp_path)])
