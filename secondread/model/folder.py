@@ -43,8 +43,8 @@ class Thresholds:
         out_of_distribution: `ood_score` above which an image is none of the model's field.
         sensitivity: that `by_class` was chosen for, in (0, 1); None where there are no such thresholds.
         by_class: probability from which an image counts as of a class, so that on average this share of the patients
-            that have it are found; a class that val has too few patients of is not in it. It says nothing of the other classes, and an
-            image may count as of several.
+            that have it are found; a class that val has too few patients of is not in it. It says nothing of the other
+            classes, and an image may count as of several.
     """
 
     abstain: float

@@ -11,7 +11,8 @@ Source: Angelopoulos, Bates, Fisch, Lei & Schuster 2022, arXiv:2208.02814, theor
 Its one assumption is that what is seen later is exchangeable with the calibration: as if drawn from the same urn. Films
 of one patient are alike, so that patients are exchangeable and films are not. n therefore counts patients, and a
 patient's loss is the share of their own studies that is closed wrongly. Each patient counts once in every rate here,
-however many studies they have.
+however many studies they have. Nor is a model exchangeable with itself on images that chose its epoch, its scaling or
+its graph, as val does: on these it looks better than it is, and so does the promise.
 
 Agreement is not correctness: both may be wrong, and nobody would know. So a share of the closed studies is read again:
 see `audit`.
@@ -251,5 +252,7 @@ def _promise(chosen: DialSetting, calibration: Readings) -> str:
     return (
         f"Of the studies of patients like the {calibration.patients} of the calibration, at most {chosen.accepted:.2%} "
         "are closed wrongly, on average over such calibrations and patients; with this very calibration it may be more "
-        f"or fewer. It ends where patients, films, physicians or the model become others.{known}"
+        "or fewer. That takes a calibration that has chosen nothing of the model: val, which also chose its epoch, its "
+        "scaling and the graph that is served, flatters it, nobody knows how much. "
+        f"It ends where patients, films, physicians or the model become others.{known}"
     )

@@ -168,6 +168,7 @@ def test_without_a_physicians_readings_the_promise_is_the_worst_case_and_says_so
     promise = dial(unknown, other, accepted=0.05).promise
     assert promise.startswith("Of the studies of patients like the 300 of the calibration, at most 5.00% are closed")
     assert "on average" in promise
+    assert "val, which also chose its epoch, its scaling and the graph that is served, flatters it" in promise
     assert "No physician's readings were known" in promise
     with pytest.raises(InputError, match="first readings are known of one set alone"):
         dial(known, other)

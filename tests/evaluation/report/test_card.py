@@ -23,7 +23,7 @@ from secondread.evaluation.stress.known_failures import CaseResult, KnownFailure
 from secondread.evaluation.stress.not_my_field import Flagged, NotMyField
 from secondread.evaluation.stress.robustness import FIGURES, Change, Robustness
 from secondread.evaluation.subgroups.results import Factor, Gap, Group, Subgroups
-from secondread.model.folder import ModelFolder
+from secondread.model.folder import ModelFolder, Thresholds
 from secondread.model.training_record import (
     GivenAway,
     SetAudit,
@@ -166,6 +166,15 @@ def rows(text: str) -> list[list[str]]:
     """Cells of its tables, but for the lines below their heads."""
     lines = [line for line in text.splitlines() if line.startswith("|") and not re.match(r"^[|\-: ]+$", line)]
     return [[cell.strip() for cell in re.split(r"(?<!\\)\|", line)[1:-1]] for line in lines]
+
+
+def test_a_threshold_of_a_class_is_said_to_hold_on_average_and_on_what_chose_the_model(
+    quarters: Callable[..., ModelFolder],
+) -> None:
+    model = quarters(thresholds=Thresholds(0.3, 255.0, sensitivity=0.9, by_class={"cxr-covid": 0.625}))
+    card = " ".join(model_card(model.config, None, {"images": 90}).split())
+    assert "at least 90 % of the patients that have it are found, on average, of patients like those of val" in card
+    assert "Val also chose the epoch, the scaling and the served graph, which flatters that" in card
 
 
 def test_the_headings_are_those_of_the_paper_in_its_order(card: str, judged: tuple[ModelFolder, Evaluation]) -> None:
