@@ -18,7 +18,7 @@ from secondread_components.fetch.component import fetch
 from secondread_components.quantize.component import quantize
 from secondread_components.register.component import register
 from secondread_components.train.component import train
-from secondread_pipelines.pods import ask, with_accelerators, with_signing_key, with_store
+from secondread_pipelines.pods import ask, with_accelerators, with_signing_key, with_store, with_trusted_keys
 
 
 @dsl.pipeline(name="secondread-retrain", description="From the champion and more images to a challenger.")
@@ -79,7 +79,8 @@ def retrain(
             "data",
         )
         data = with_store(fetched).outputs["dataset"]
-        served = with_store(ask(champion(dataset=data, name=model_name, digest=champion_digest), "small"))
+        served = ask(champion(dataset=data, name=model_name, digest=champion_digest), "small")
+        with_store(with_trusted_keys(served))
         before = served.outputs["model"]
         model = ask(
             train(

@@ -6,11 +6,17 @@ import pytest
 import yaml
 
 from secondread.pipeline.compile import compile_pipeline
+from secondread_pipelines.pods import TRUSTED_KEYS_MAP, TRUSTED_KEYS_PATH
 
 
 @pytest.fixture(scope="module")
-def spec() -> dict[str, Any]:
-    return dict(next(yaml.safe_load_all(compile_pipeline("retrain"))))
+def documents() -> list[dict[str, Any]]:
+    return list(yaml.safe_load_all(compile_pipeline("retrain")))
+
+
+@pytest.fixture(scope="module")
+def spec(documents: list[dict[str, Any]]) -> dict[str, Any]:
+    return documents[0]
 
 
 def tasks(spec: dict[str, Any], name: str) -> dict[str, Any]:
@@ -29,6 +35,13 @@ def test_the_steps_follow_each_other(spec: dict[str, Any]) -> None:
     assert set(first["train"]["dependentTasks"]) == {"fetch", "champion"}
     given = first["train"]["inputs"]["artifacts"]
     assert given["start"]["taskOutputArtifact"] == {"outputArtifactKey": "model", "producerTask": "champion"}
+
+
+def test_the_champion_steps_pod_has_the_public_keys_and_the_store(documents: list[dict[str, Any]]) -> None:
+    pod = documents[1]["platforms"]["kubernetes"]["deploymentSpec"]["executors"]["exec-champion"]
+    (keys,) = pod["configMapAsVolume"]
+    assert (keys["configMapName"], keys["mountPath"]) == (TRUSTED_KEYS_MAP, TRUSTED_KEYS_PATH)
+    assert "secondread-store" in {secret["secretName"] for secret in pod["secretAsEnv"]}
 
 
 def test_three_gates_stand_before_the_registry(spec: dict[str, Any]) -> None:

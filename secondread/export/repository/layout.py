@@ -126,7 +126,8 @@ def _write_version(model: ModelFolder, graph: Path, folder: Path) -> None:
         graph_sha256 = sha256_file(aside)
         if graph_sha256 != sha256_file(graph):
             raise IntegrityError(f"{folder / GRAPH_FILE} is not what was copied. Check the disk and register again.")
-    document = {**model.config.to_dict(), "digest": model.digest(), "graph_sha256": graph_sha256}
+    # as the folder has it, which the digest is of: another library may write more
+    document = {**read_json(model.root / CONFIG_FILE), "digest": model.digest(), "graph_sha256": graph_sha256}
     write_json(folder / CONFIG_FILE, document)
 
 

@@ -12,13 +12,14 @@ from secondread.config.environment import Environment
 from secondread.errors import InputError, IntegrityError
 from secondread.export.repository.layout import EXPLAIN_SUFFIX, GRAPH_FILE, read_repository
 from secondread.export.repository.opened import opened_repository
+from secondread.export.repository.signing import verify_folder
 from secondread.model.folder import CONFIG_FILE, EXPLAIN_GRAPH, WEIGHTS_FILE, ModelConfigFile, ModelFolder
 from secondread.pipeline.steps.begin import begin
 from secondread.pipeline.success import recorded, verify_success, write_success
 
 
 def champion(dataset: str, output: str, *, name: str, digest: str = "") -> dict[str, Any]:
-    """Fetch the champion of a name, if it learned from the parent of a dataset version.
+    """Fetch the champion of a name, if a trusted key signed it and it learned from the parent of a dataset version.
 
     Args:
         dataset: what step `fetch` wrote. Its parent is what the champion learned from, so that neither of the two
@@ -61,11 +62,13 @@ def champion(dataset: str, output: str, *, name: str, digest: str = "") -> dict[
 
 
 def _served(storage_uri: str, name: str, digest: str, folder: Path, environment: Environment) -> None:
-    """The graphs that are served and their `config.json`, out of the model repository that rollout deploys."""
+    """The graphs that are served and their `config.json`, out of the signed repository that rollout deploys.
+
+    The digest is that of what was copied: whoever may write to the store can name any other in `config.json`.
+    """
     with opened_repository(storage_uri, environment) as repository:
+        verify_folder(repository, environment.signing.trusted)
         model = read_repository(repository, name)
-        if model.digest != digest:
-            raise IntegrityError(f"{storage_uri} holds another model than the registry says. Register the model again.")
         version = repository / name / model.version
         shutil.copyfile(version / GRAPH_FILE, folder / model.config.graph)
         explain = repository / f"{name}{EXPLAIN_SUFFIX}" / model.version / GRAPH_FILE
@@ -74,6 +77,8 @@ def _served(storage_uri: str, name: str, digest: str, folder: Path, environment:
         document = read_json(version / CONFIG_FILE)
     # what the repository adds; without it the folder has the digest of the one that was registered
     write_json(folder / CONFIG_FILE, {key: document[key] for key in document if key not in ("digest", "graph_sha256")})
+    if ModelFolder.open(folder).digest() != digest:
+        raise IntegrityError(f"{storage_uri} holds another model than the registry says. Register the model again.")
 
 
 def _weights(run_id: str, folder: Path, environment: Environment) -> None:
