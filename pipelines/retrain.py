@@ -3,9 +3,12 @@
     fetch -> champion -> train -> evaluate (val) -> quantize -> evaluate (test) -> compare -> register
                                      |                             |                  |
                                      gate                          gate               gate
+                                     |                             |                  |
+                                     refuse                        refuse             refuse
 
 The child has more to learn from and its parent's test split, untouched; the champion learned from the parent. So
-neither model has seen the test images, and both are judged on the same ones, in pairs.
+neither model has seen the test images, and both are judged on the same ones, in pairs. refuse, where a gate says no,
+takes that to the version that the registry has of the model, if it has one.
 """
 
 from kfp import dsl
@@ -16,6 +19,7 @@ from secondread_components.conclude.component import conclude
 from secondread_components.evaluate.component import evaluate
 from secondread_components.fetch.component import fetch
 from secondread_components.quantize.component import quantize
+from secondread_components.refuse.component import refuse
 from secondread_components.register.component import register
 from secondread_components.train.component import train
 from secondread_pipelines.pods import ask, with_accelerators, with_signing_key, with_store, with_trusted_keys
@@ -109,6 +113,12 @@ def retrain(
             ).set_display_name("evaluate on val"),
             "data",
         )
+        with dsl.If(on_val.outputs["Output"] == False, name="refused on val"):  # noqa: E712 - KFP's expression
+            refused = ask(
+                refuse(model=model.outputs["model"], judgement=on_val.outputs["evaluation"], name=model_name),
+                "small",
+            )
+            refused.set_caching_options(enable_caching=False)
         with dsl.If(on_val.outputs["Output"] == True, name="gate on val"):  # noqa: E712 - KFP's expression
             chosen = ask(quantize(model=model.outputs["model"], dataset=data, settings=quantize_settings), "data")
             after = chosen.outputs["quantized"]
@@ -123,6 +133,9 @@ def retrain(
                 ).set_display_name("evaluate on test"),
                 "data",
             )
+            with dsl.If(on_test.outputs["Output"] == False, name="refused on test"):  # noqa: E712
+                refused = ask(refuse(model=after, judgement=on_test.outputs["evaluation"], name=model_name), "small")
+                refused.set_caching_options(enable_caching=False)
             with dsl.If(on_test.outputs["Output"] == True, name="gate on test"):  # noqa: E712
                 compared = ask(
                     compare(
@@ -134,6 +147,11 @@ def retrain(
                     ),
                     "data",
                 )
+                with dsl.If(compared.outputs["Output"] == False, name="refused by the comparison"):  # noqa: E712
+                    refused = ask(
+                        refuse(model=after, judgement=compared.outputs["comparison"], name=model_name), "small"
+                    )
+                    refused.set_caching_options(enable_caching=False)
                 with dsl.If(compared.outputs["Output"] == True, name="gate on the comparison"):  # noqa: E712
                     # Never cached, as in training; and it refuses a comparison with a champion that is none any more.
                     registered = ask(

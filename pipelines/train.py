@@ -3,9 +3,12 @@
     ingest -> preprocess -> train -> evaluate (val) -> quantize -> evaluate (test) -> register -> deploy
                                         |                             |                           |
                                         gate                          gate                        if it is asked for
+                                        |                             |
+                                        refuse                        refuse
 
 evaluate is one component used twice: on val to stop a hopeless run, and on test for the very graph that will be
-served, which is the verdict of record. The test images are looked at once. deploy is the deployment pipeline, with an
+served, which is the verdict of record. The test images are looked at once. refuse, where a gate says no, takes that to
+the version that the registry has of the model, if it has one. deploy is the deployment pipeline, with an
 exit handler of its own.
 """
 
@@ -16,6 +19,7 @@ from secondread_components.evaluate.component import evaluate
 from secondread_components.ingest.component import ingest
 from secondread_components.preprocess.component import preprocess
 from secondread_components.quantize.component import quantize
+from secondread_components.refuse.component import refuse
 from secondread_components.register.component import register
 from secondread_components.train.component import train as train_model
 from secondread_pipelines.deploy import deploy as let_in
@@ -111,6 +115,12 @@ def train(
             ).set_display_name("evaluate on val"),
             "data",
         )
+        with dsl.If(on_val.outputs["Output"] == False, name="refused on val"):  # noqa: E712 - KFP's expression
+            refused = ask(
+                refuse(model=model.outputs["model"], judgement=on_val.outputs["evaluation"], name=model_name),
+                "small",
+            )
+            refused.set_caching_options(enable_caching=False)
         with dsl.If(on_val.outputs["Output"] == True, name="gate on val"):  # noqa: E712 - KFP's expression
             chosen = ask(quantize(model=model.outputs["model"], dataset=data, settings=quantize_settings), "data")
             on_test = ask(
@@ -124,6 +134,12 @@ def train(
                 ).set_display_name("evaluate on test"),
                 "data",
             )
+            with dsl.If(on_test.outputs["Output"] == False, name="refused on test"):  # noqa: E712
+                refused = ask(
+                    refuse(model=chosen.outputs["quantized"], judgement=on_test.outputs["evaluation"], name=model_name),
+                    "small",
+                )
+                refused.set_caching_options(enable_caching=False)
             with dsl.If(on_test.outputs["Output"] == True, name="gate on test"):  # noqa: E712
                 # Never cached: a cluster does not ask the registry whether a cached version is still in it, and
                 # registering the same model again makes no new version.

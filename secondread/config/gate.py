@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import math
-from dataclasses import dataclass, fields, replace
+from dataclasses import asdict, dataclass, fields, replace
 
 from secondread.config.require import require
 from secondread.config.subgroups import FACTORS
@@ -59,6 +61,10 @@ class GateConfig:
         require(isinstance(self.behaviour_tests, bool), "gate: behaviour_tests must be true or false.")
         whole = type(self.images_at_least) is int and self.images_at_least >= 1
         require(whole, f"gate: images_at_least must be a whole number from 1, not {self.images_at_least!r}.")
+
+    def fingerprint(self) -> str:
+        """SHA-256, hex, of what is asked for."""
+        return hashlib.sha256(json.dumps(asdict(self), sort_keys=True).encode()).hexdigest()
 
     def figures_only(self) -> GateConfig:
         """What of it is asked where no evidence beyond the figures is gathered, as early in a pipeline."""

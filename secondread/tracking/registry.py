@@ -2,9 +2,9 @@
 
 Tags of a version: `digest` and `storage_uri` (what rollout deploys, nothing else), `signed_by` (of which key, by its
 fingerprint), `signature.inputs` and `signature.outputs` (of the graph), `dataset_version`, `graph`, `synthetic`,
-`code_fingerprint`, `git_revision`, `pipeline_run`, `gate.passed`, `gate.<figure>` and `gate.<line>` (see `gate_tags`),
-`model_card`, and `registered_by` with `registered_because`. Of each promotion and rollback `event.<time>` says by whom,
-why and from which version.
+`code_fingerprint`, `git_revision`, `pipeline_run`, `gate.passed`, `gate.<figure>`, `gate.<line>` and `gate_policy` (see
+`gate_tags`), `model_card`, and `registered_by` with `registered_because`. Of each promotion and rollback `event.<time>`
+says by whom, why and from which version.
 
 A version comes into being with one call, when its repository lies signed where `storage_uri` says. `repository_version`
 is the number that the repository has it under; where another process took that number meanwhile, the version is not
@@ -28,7 +28,7 @@ from secondread.export.repository.deliver import deliver, repository_uri
 from secondread.export.repository.signing_key import signing_key
 from secondread.model.folder import ModelFolder
 from secondread.tracking.aliases import CHALLENGER, CHAMPION, Aliases
-from secondread.tracking.gate_tags import GATE, MODEL_CARD, PASSED
+from secondread.tracking.gate_tags import GATE, MODEL_CARD, PASSED, POLICY, GateTags
 from secondread.tracking.model_file import MODEL_FILE, model_file, model_signature, signature_tags
 from secondread.tracking.origin import ORIGIN_FILE, Origin
 from secondread.tracking.runs import is_missing, mlflow_errors, open_client
@@ -156,15 +156,47 @@ class Registry:
         self._ensure_model(name)
         return self.client.create_model_version(name, source=source, run_id=origin.run_id or None, tags=dict(tags))
 
+    def refuse(self, name: str, verdict: Mapping[str, str], *, digest: str, run_id: str = "") -> tuple[int, ...]:
+        """Give the versions that a gate refuses its verdict, so that nobody promotes them by the one before.
+
+        Args:
+            name: of the model.
+            verdict: as of `refusal_tags`.
+            digest: of the model that was judged.
+            run_id: of the MLflow run whose versions are meant too, whichever graph of it they serve; empty for none.
+        Returns:
+            Their numbers, in order; none where no such model was ever registered.
+        Raises:
+            DependencyError: MLflow does not answer.
+        """
+        with mlflow_errors(self.client):
+            found = [
+                version
+                for version in self._search(name)
+                if version.tags.get("digest") == digest or (run_id and version.run_id == run_id)
+            ]
+            for version in found:
+                self._judge_anew(version, verdict)
+        return tuple(sorted(int(version.version) for version in found))
+
     def _judge_anew(self, version: ModelVersion, tags: Mapping[str, str]) -> None:
-        """Give a version a new verdict, where there is one, and no line of the one before; whether it passed last."""
-        verdict = {name: text for name, text in tags.items() if name.startswith(GATE) or name == MODEL_CARD}
+        """Give a version a new verdict, where there is one, and no line of the one before.
+
+        Cut anywhere it passes only with the whole of the new verdict: a no is written first, a yes last. What has no
+        figures was not asked on test, and adds to what was.
+        """
+        verdict = {name: text for name, text in tags.items() if name.startswith(GATE) or name in (MODEL_CARD, POLICY)}
         if PASSED not in verdict:
             return
-        for name in version.tags:
-            if name.startswith(GATE) and name not in verdict:
-                self.client.delete_model_version_tag(version.name, str(version.version), name)
-        self._complete(version, {name: verdict[name] for name in sorted(verdict, key=lambda name: name == PASSED)})
+        passed = {PASSED: verdict.pop(PASSED)}
+        refused = passed[PASSED] != "true"
+        if refused:
+            self._complete(version, passed)
+        if GateTags.read(tags).figures or not refused:
+            for name in version.tags:
+                if name.startswith(GATE) and name != PASSED and name not in verdict:
+                    self.client.delete_model_version_tag(version.name, str(version.version), name)
+        self._complete(version, {**verdict, **passed})
 
     def _complete(self, version: ModelVersion, facts: Mapping[str, str]) -> None:
         """Write what differs; the number of the repository last, which makes it a version."""

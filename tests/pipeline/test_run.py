@@ -188,8 +188,29 @@ def test_a_gate_that_refuses_ends_the_run_without_registering(first_run: TrainRu
     assert "accuracy" in refused.reason
     assert "not above 0.9999" in refused.reason
     assert refused.registered_version is None
-    assert tuple(refused.seconds) == STEPS[:4]
+    assert tuple(refused.seconds) == (*STEPS[:4], "refuse")
     assert len(Registry(pipeline.tracking_uri).versions("tiny")) == before
+
+
+def test_a_stricter_policy_refuses_the_registered_version_too_and_a_looser_one_takes_it_back(
+    first_run: TrainRun, pipeline: Any
+) -> None:
+    """Each comes from the cache but for the gate, and in the end the gate does as well: the last verdict is the one."""
+    registry, name = Registry(pipeline.tracking_uri), str(pipeline.run().registered_version)
+    loose = registry.record("tiny", name).tags
+    assert loose["gate.passed"] == "true"
+    for _ in range(2):
+        pipeline.run(gate={"accuracy_above": 0.9999})
+        strict = registry.record("tiny", name).tags
+        assert strict["gate.passed"] == "false"
+        assert strict["gate.accuracy_above"].startswith("failed: accuracy ")
+        assert strict["gate.accuracy_above"].endswith(", on val")
+        assert strict["gate.accuracy"] == loose["gate.accuracy"]  # val has no say in the figures of test
+        assert strict["gate_policy"] != loose["gate_policy"]
+        pipeline.run()
+        assert {tag: text for tag, text in registry.record("tiny", name).tags.items() if tag.startswith("gate")} == {
+            tag: text for tag, text in loose.items() if tag.startswith("gate")
+        }
 
 
 def test_a_changed_image_is_not_served_from_the_cache(first_run: TrainRun, pipeline: Any) -> None:

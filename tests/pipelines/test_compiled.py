@@ -136,8 +136,12 @@ def every_task(spec: dict[str, Any], name: str = "root") -> dict[str, Any]:
 def test_what_acts_on_what_lies_outside_of_a_run_is_never_cached(spec: dict[str, Any], name: str) -> None:
     cached = {name: task["cachingOptions"].get("enableCache", False) for name, task in every_task(spec).items()}
     uncached = {name.rstrip("-0123456789") for name, on in cached.items() if not on}
-    expected = {"train": {"conclude", *DEPLOYING}, "deploy": DEPLOYING}.get(name, {"conclude"})
-    assert uncached == {*expected, LAST_STEPS[name]}
+    expected = {
+        "train": {"conclude", "refuse", *DEPLOYING},
+        "retrain": {"conclude", "refuse"},
+        "deploy": set(DEPLOYING),
+    }
+    assert uncached == {*expected.get(name, {"conclude"}), LAST_STEPS[name]}
 
 
 def test_the_last_step_stands_behind_a_gate(spec: dict[str, Any], name: str) -> None:

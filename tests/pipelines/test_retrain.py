@@ -23,8 +23,10 @@ def tasks(spec: dict[str, Any], name: str) -> dict[str, Any]:
     return dict(spec["components"][name]["dag"]["tasks"])
 
 
-def gate_of(inside: dict[str, Any]) -> dict[str, Any]:
-    (gate,) = (task for task in inside.values() if "triggerPolicy" in task)
+def gate_of(inside: dict[str, Any], answer: str) -> dict[str, Any]:
+    """What is behind a gate that answers so."""
+    gates = [task for task in inside.values() if "triggerPolicy" in task]
+    (gate,) = (gate for gate in gates if f"Output'] == {answer}" in gate["triggerPolicy"]["condition"])
     return dict(gate)
 
 
@@ -47,7 +49,8 @@ def test_the_champion_steps_pod_has_the_public_keys_and_the_store(documents: lis
 def test_three_gates_stand_before_the_registry(spec: dict[str, Any]) -> None:
     inside, steps = tasks(spec, "comp-exit-handler-1"), []
     for producer in ("evaluate", "evaluate-2", "compare"):
-        gate = gate_of(inside)
+        assert set(tasks(spec, gate_of(inside, "false")["componentRef"]["name"])) <= {"refuse", "refuse-2", "refuse-3"}
+        gate = gate_of(inside, "true")
         assert f"{producer}-Output'] == true" in gate["triggerPolicy"]["condition"]
         inside = tasks(spec, gate["componentRef"]["name"])
         steps.append({name for name in inside if not name.startswith("condition")})

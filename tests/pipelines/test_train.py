@@ -18,10 +18,20 @@ def executors(spec: dict[str, Any]) -> dict[str, dict[str, Any]]:
     return {name: entry["container"] for name, entry in spec["deploymentSpec"]["executors"].items()}
 
 
-def test_six_components_and_an_exit_handler_and_those_that_deploy(executors: dict[str, dict[str, Any]]) -> None:
+def test_seven_components_and_an_exit_handler_and_those_that_deploy(executors: dict[str, dict[str, Any]]) -> None:
     names = {name.removeprefix("exec-").rstrip("-0123456789") for name in executors}
     deploying = {"verify", "begin-rollout", "rollout-stage", "promote", "end-rollout"}
-    assert names == {"ingest", "preprocess", "train", "evaluate", "quantize", "register", "conclude", *deploying}
+    assert names == {
+        "ingest",
+        "preprocess",
+        "train",
+        "evaluate",
+        "quantize",
+        "refuse",
+        "register",
+        "conclude",
+        *deploying,
+    }
 
 
 def tasks(spec: dict[str, Any], name: str) -> dict[str, Any]:
@@ -29,15 +39,30 @@ def tasks(spec: dict[str, Any], name: str) -> dict[str, Any]:
     return dict(component["dag"]["tasks"])
 
 
+def gate_of(inside: dict[str, Any], answer: str) -> dict[str, Any]:
+    """What is behind a gate that answers so."""
+    gates = [task for task in inside.values() if "triggerPolicy" in task]
+    (gate,) = (gate for gate in gates if f"Output'] == {answer}" in gate["triggerPolicy"]["condition"])
+    return dict(gate)
+
+
 def test_a_gate_stands_before_quantize_and_before_register(spec: dict[str, Any]) -> None:
     inside = tasks(spec, "comp-exit-handler-1")
-    gate = next(task for task in inside.values() if "triggerPolicy" in task)
-    assert "Output'] == true" in gate["triggerPolicy"]["condition"]
+    gate = gate_of(inside, "true")
     after_val = tasks(spec, gate["componentRef"]["name"])
     assert "quantize" in after_val
-    second = next(task for task in after_val.values() if "triggerPolicy" in task)
-    after_test = tasks(spec, second["componentRef"]["name"])
+    after_test = tasks(spec, gate_of(after_val, "true")["componentRef"]["name"])
     assert {name for name, task in after_test.items() if "triggerPolicy" not in task} == {"register"}
+
+
+def test_a_refusal_of_either_gate_goes_to_the_registry(spec: dict[str, Any]) -> None:
+    inside, judged = tasks(spec, "comp-exit-handler-1"), []
+    for _ in range(2):
+        (refuse,) = tasks(spec, gate_of(inside, "false")["componentRef"]["name"]).values()
+        assert not refuse["cachingOptions"].get("enableCache", False)
+        judged.append(refuse["inputs"]["artifacts"]["model"]["componentInputArtifact"])
+        inside = tasks(spec, gate_of(inside, "true")["componentRef"]["name"])
+    assert judged == ["pipelinechannel--train-model", "pipelinechannel--quantize-quantized"]
 
 
 @pytest.mark.parametrize("name", ["train", "retrain"])

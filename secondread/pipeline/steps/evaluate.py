@@ -56,6 +56,7 @@ def evaluate(
         facts: dict[str, Any] = {
             "split": split,
             "passed": result.gate.passed,
+            "policy": policy.fingerprint(),
             "reasons": list(result.gate.reasons),
             "lines": [asdict(line) for line in result.gate.lines],
             "metrics": result.to_json()["metrics"],
