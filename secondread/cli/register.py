@@ -59,7 +59,8 @@ def register(
 
     environment = Environment.read()
     opened = ModelFolder.open(model)
-    registered = Registry(environment.mlflow_tracking_uri).register(
+    registry = Registry(environment.mlflow_tracking_uri)
+    registered = registry.register(
         opened,
         name=config.name,
         root=config.root or environment.home / "models",
@@ -71,6 +72,9 @@ def register(
         print_json(asdict(registered))
     else:
         print_facts({key: value for key, value in asdict(registered).items() if value})
+        if not registry.aliases(config.name).champion:
+            print_line("No version is champion: no gate passed one. `secondread pipeline run train` asks it, and")
+            print_line(f"`secondread register promote {registered.version} --force --reason ...` overrules that.")
 
 
 @app.command("list", epilog=example("secondread register list", "secondread register list --name oct --verify --json"))
@@ -199,8 +203,8 @@ def _verified(record: VersionRecord, environment: Environment) -> dict[str, Any]
 
 
 def _as_json(record: VersionRecord, checked: dict[str, Any] | None) -> dict[str, Any]:
+    from secondread.tracking.events import EVENT, events
     from secondread.tracking.gate_tags import GateTags
-    from secondread.tracking.promotion import EVENT, events
 
     gate = GateTags.read(record.tags)
     registered = {key: value for key, value in asdict(record.registered).items() if key != "alias"}
@@ -214,7 +218,7 @@ def _as_json(record: VersionRecord, checked: dict[str, Any] | None) -> dict[str,
         "signed_by": record.tags.get("signed_by"),
         "verified": None if checked is None else checked["verified"],
         "problem": checked["problem"] if checked else "",
-        "events": events(record.tags),
+        "events": events(record.tags, of=f"version {record.registered.version} of '{record.registered.name}'"),
         "tags": {key: text for key, text in record.tags.items() if not key.startswith(EVENT)},
     }
 

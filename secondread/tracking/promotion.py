@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
 
 from mlflow.exceptions import MlflowException
 from sqlalchemy.exc import SQLAlchemyError
@@ -18,11 +15,9 @@ from secondread.export.repository.opened import opened_repository
 from secondread.export.repository.signing import verify_folder
 from secondread.logging import get_logger
 from secondread.tracking.aliases import CHALLENGER, Aliases, Moves, moves
+from secondread.tracking.events import write_down
 from secondread.tracking.registry import RegisteredVersion, Registry, VersionRecord
 from secondread.tracking.runs import mlflow_errors, without_password
-
-EVENT = "event."  # tags of a version, by time
-_LONGEST_TAG = 5000  # characters that MLflow stores
 
 log = get_logger(__name__)
 
@@ -150,12 +145,6 @@ def signer(version: RegisteredVersion, environment: Environment) -> str:
     return key.name
 
 
-def events(tags: Mapping[str, str]) -> list[dict[str, object]]:
-    """What a version's tags say of promotions and rollbacks to it, in order."""
-    found = sorted((key, text) for key, text in tags.items() if key.startswith(EVENT))
-    return [{"at": key.removeprefix(EVENT), **json.loads(text)} for key, text in found]
-
-
 def _gate_objections(record: VersionRecord) -> list[SecondReadError]:
     passed, version = record.tags.get("gate.passed"), record.registered.version
     if passed == "true":
@@ -197,7 +186,7 @@ def _change(
         preparing, champion, tidying = moves(registry.raw_aliases(name), after)
         if champion:
             event = {"action": action, "actor": decision.actor, "reason": decision.reason, "from": before}
-            write_down(registry, name, version, {**event, "despite": despite} if despite else event)
+            write_down(registry.client, name, version, {**event, "despite": despite} if despite else event)
         _move(registry, name, [*preparing, *champion])
     try:
         _move(registry, name, tidying)
@@ -208,36 +197,6 @@ def _change(
     for objection in despite:
         log.warning("version %s of '%s' is champion although %s", version, name, objection)
     return change
-
-
-def write_down(
-    registry: Registry,
-    name: str,
-    version: str,
-    event: Mapping[str, object],
-    *,
-    prefix: str = EVENT,
-    at: datetime | None = None,
-) -> None:
-    """Keep something that happened with a version, as a tag.
-
-    Args:
-        registry: of the model.
-        name: of the model.
-        version: its number.
-        event: what, as JSON has it; where it is too long for a tag, without its `figures`.
-        prefix: of the tag's name.
-        at: when; now by default.
-    Raises:
-        InputError: there is no such version.
-        DependencyError: the registry does not answer.
-    """
-    when = (at or datetime.now(UTC)).strftime("%Y-%m-%dT%H-%M-%S.%fZ")  # MLflow takes no colon in every version
-    text = json.dumps(event)
-    if len(text) > _LONGEST_TAG:
-        text = json.dumps({key: each for key, each in event.items() if key != "figures"})
-    with mlflow_errors(registry.client):
-        registry.client.set_model_version_tag(name, version, f"{prefix}{when}", text[:_LONGEST_TAG])
 
 
 def _move(registry: Registry, name: str, wanted: Moves) -> None:

@@ -15,7 +15,8 @@ from secondread.config.registry import RegistryConfig
 from secondread.errors import GateRefused, InputError, IntegrityError
 from secondread.export.repository.signing_key import make_key_pair, signing_key
 from secondread.model.folder import ModelFolder
-from secondread.tracking.promotion import Change, Decision, events, promote, rollback
+from secondread.tracking.events import events
+from secondread.tracking.promotion import Change, Decision, promote, rollback
 from secondread.tracking.registry import Registry
 
 ADA = Decision("Ada", "no worse on a week of films")
@@ -81,12 +82,44 @@ def test_who_did_it_and_why_is_kept_with_the_version(shelf: Shelf) -> None:
     shelf.promote()
     shelf.rollback(decision=Decision("Bob", "misses effusions"))
     shelf.promote("2", Decision("Ada", "mended"))
-    (first, second) = events(shelf.registry.record("cxr", "2").tags)
+    (first, second) = events(shelf.registry.record("cxr", "2").tags, of="it")
     assert (first["action"], first["actor"], first["reason"], first["from"]) == ("promote", "Ada", ADA.reason, 1)
     assert (second["actor"], second["reason"]) == ("Ada", "mended")
     assert first["at"] < second["at"]
-    (back,) = events(shelf.registry.record("cxr", "1").tags)
+    (back,) = events(shelf.registry.record("cxr", "1").tags, of="it")
     assert (back["action"], back["actor"], back["from"]) == ("rollback", "Bob", 2)
+
+
+@pytest.mark.parametrize("letter", ["a", "\N{CYRILLIC SMALL LETTER ZHE}", "\N{GRINNING FACE}", '"', "\udc80"])
+def test_a_reason_however_long_is_kept_as_far_as_it_fits_and_read_back(shelf: Shelf, letter: str) -> None:
+    shelf.add(1)
+    shelf.add(2, passed="")
+    for length in (10, 820, 4900, 100_000):
+        decision = Decision("Ada", letter * length, force=True)
+        shelf.promote("2", decision)
+        shelf.rollback(decision=decision)
+    kept = events(shelf.registry.record("cxr", "2").tags, of="it")
+    assert len(kept) == 4
+    for event in kept:
+        assert event["actor"] == "Ada"
+        assert "no gate has judged version 2" in str(event["despite"])
+    readable = letter if letter != "\udc80" else "?"
+    assert kept[0]["reason"] == 10 * readable
+    assert all(str(event["reason"]).startswith(90 * readable) for event in kept[1:])
+
+
+def test_an_event_that_cannot_be_read_hides_no_other_and_is_said(
+    shelf: Shelf, caplog: pytest.LogCaptureFixture
+) -> None:
+    shelf.add(1)
+    shelf.add(2)
+    shelf.promote()
+    for at, text in (("2020", '{"reason": "cut'), ("2021", "[1]"), ("2022", "null")):
+        shelf.registry.client.set_model_version_tag("cxr", "2", f"event.{at}", text)
+    (kept,) = events(shelf.registry.record("cxr", "2").tags, of="version 2 of 'cxr'")
+    assert kept["action"] == "promote"
+    for at in ("2020", "2021", "2022"):
+        assert f"event.{at} of version 2 of 'cxr' is no event" in caplog.text
 
 
 @pytest.mark.parametrize(
@@ -98,11 +131,11 @@ def test_a_version_whose_gate_did_not_pass_is_refused_unless_forced(shelf: Shelf
     with pytest.raises(GateRefused, match=said):
         shelf.promote()
     assert shelf.aliases() == {"champion": "1", "challenger": "2"}
-    assert events(shelf.registry.record("cxr", "2").tags) == []
+    assert events(shelf.registry.record("cxr", "2").tags, of="it") == []
     forced = shelf.promote(decision=Decision("Ada", "the only one that reads children", force=True))
     assert forced.champion == 2
     assert said in forced.despite[0]
-    (event,) = events(shelf.registry.record("cxr", "2").tags)
+    (event,) = events(shelf.registry.record("cxr", "2").tags, of="it")
     assert event["despite"] == list(forced.despite)
 
 
@@ -170,7 +203,7 @@ def test_an_unknown_version_is_named(shelf: Shelf) -> None:
 def test_the_champion_stays_champion_and_nothing_is_written_down(shelf: Shelf) -> None:
     shelf.add(1)
     assert shelf.promote("champion") == Change("cxr", 1, 1, ())
-    assert events(shelf.registry.record("cxr", "1").tags) == []
+    assert events(shelf.registry.record("cxr", "1").tags, of="it") == []
 
 
 def test_mlflow_knows_inputs_and_outputs_of_a_version(

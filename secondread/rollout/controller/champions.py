@@ -6,7 +6,8 @@ from datetime import UTC, datetime, timedelta
 
 from secondread.config.environment import Environment
 from secondread.rollout.record.record import Event, Plan
-from secondread.tracking.promotion import Decision, check_promotable, promote, rollback, write_down
+from secondread.tracking.events import write_down
+from secondread.tracking.promotion import Decision, check_promotable, promote, rollback
 from secondread.tracking.registry import RegisteredVersion, Registry
 
 ROLLOUT = "rollout."  # tags of a version, by time
@@ -78,7 +79,7 @@ class RegistryChampions:
         self._written = event.at, number + 1 if event.at == before else 0  # one look has one time, and several events
         at = datetime.fromtimestamp(event.at, UTC) + timedelta(microseconds=self._written[1])
         what = {"stage": event.stage, "what": event.what, "reason": event.reason, "figures": event.figures}
-        write_down(self._registry(), plan.name, str(plan.candidate), what, prefix=ROLLOUT, at=at)
+        write_down(self._registry().client, plan.name, str(plan.candidate), what, prefix=ROLLOUT, at=at)
 
     def _registry(self) -> Registry:
         return Registry(self._environment.mlflow_tracking_uri)

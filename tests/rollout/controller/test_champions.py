@@ -13,7 +13,7 @@ from secondread.errors import GateRefused, IntegrityError
 from secondread.model.folder import ModelFolder
 from secondread.rollout.controller.champions import RegistryChampions
 from secondread.rollout.record.record import Event, Plan
-from secondread.tracking.promotion import events
+from secondread.tracking.events import events
 from tests.tracking.test_promotion import Shelf
 
 PLAN = Plan("cxr", 1, 2, RolloutConfig(), "Ada", "it reads effusions", 1_000_000.0)
@@ -36,7 +36,7 @@ def test_a_promotion_that_is_asked_for_twice_is_one(shelf: Shelf, champions: Reg
     for _ in range(2):
         champions.promoted("cxr", 2, actor="Ada", reason="it has shown itself")
     assert shelf.aliases() == {"champion": "2", "champion-1": "1"}
-    (promoted,) = events(shelf.registry.record("cxr", "2").tags)
+    (promoted,) = events(shelf.registry.record("cxr", "2").tags, of="it")
     assert (promoted["actor"], promoted["reason"], promoted["from"]) == ("Ada", "it has shown itself", 1)
 
 
