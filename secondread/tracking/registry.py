@@ -28,10 +28,12 @@ from secondread.export.repository.deliver import deliver, repository_uri
 from secondread.export.repository.signing_key import signing_key
 from secondread.model.folder import ModelFolder
 from secondread.tracking.aliases import CHALLENGER, CHAMPION, Aliases
-from secondread.tracking.gate_tags import GATE, MODEL_CARD, PASSED, POLICY, GateTags
+from secondread.tracking.events import EVENT
+from secondread.tracking.gate_tags import PASSED
 from secondread.tracking.model_file import MODEL_FILE, model_file, model_signature, signature_tags
 from secondread.tracking.origin import ORIGIN_FILE, Origin
 from secondread.tracking.runs import is_missing, mlflow_errors, open_client
+from secondread.tracking.verdict import complete, judge_anew
 
 _REPOSITORY_VERSION = "repository_version"
 
@@ -99,9 +101,9 @@ class Registry:
     ) -> RegisteredVersion:
         """Sign a model, put its Triton repository under its digest, and register it.
 
-        The first version of a name becomes `champion`, a later one `challenger`. A model that is registered already
-        keeps its version and its tags, but for a gate's verdict, which is the last one's; what an interrupted call left
-        undone is done, and a damaged repository mended.
+        The first version of a name that passed its gate becomes `champion`, any other one `challenger`. A model that is
+        registered already keeps its version, its alias and its tags, but for a gate's verdict, which is the last one's;
+        what an interrupted call left undone is done, and a damaged repository mended.
 
         The repository comes first, then the version with all of its tags in one call, then the alias: whatever goes
         down in between, no version is half registered, and no alias points to one.
@@ -143,9 +145,9 @@ class Registry:
             put(int(version.version))
         with mlflow_errors(self.client):
             if known:
-                self._judge_anew(known, tags)
-            self._complete(version, {**facts, _REPOSITORY_VERSION: str(version.version)})
-            self._give_alias(name, str(version.version))
+                judge_anew(self.client, known, tags)
+            complete(self.client, version, {**facts, _REPOSITORY_VERSION: str(version.version)})
+            self._give_alias(name, str(version.version), made=known is None)
         return self.get(name, str(version.version))
 
     def _next_number(self, name: str) -> int:
@@ -176,33 +178,8 @@ class Registry:
                 if version.tags.get("digest") == digest or (run_id and version.run_id == run_id)
             ]
             for version in found:
-                self._judge_anew(version, verdict)
+                judge_anew(self.client, version, verdict)
         return tuple(sorted(int(version.version) for version in found))
-
-    def _judge_anew(self, version: ModelVersion, tags: Mapping[str, str]) -> None:
-        """Give a version a new verdict, where there is one, and no line of the one before.
-
-        Cut anywhere it passes only with the whole of the new verdict: a no is written first, a yes last. What has no
-        figures was not asked on test, and adds to what was.
-        """
-        verdict = {name: text for name, text in tags.items() if name.startswith(GATE) or name in (MODEL_CARD, POLICY)}
-        if PASSED not in verdict:
-            return
-        passed = {PASSED: verdict.pop(PASSED)}
-        refused = passed[PASSED] != "true"
-        if refused:
-            self._complete(version, passed)
-        if GateTags.read(tags).figures or not refused:
-            for name in version.tags:
-                if name.startswith(GATE) and name != PASSED and name not in verdict:
-                    self.client.delete_model_version_tag(version.name, str(version.version), name)
-        self._complete(version, {**verdict, **passed})
-
-    def _complete(self, version: ModelVersion, facts: Mapping[str, str]) -> None:
-        """Write what differs; the number of the repository last, which makes it a version."""
-        for key, value in facts.items():
-            if version.tags.get(key) != value:
-                self.client.set_model_version_tag(version.name, str(version.version), key, value)
 
     def _source(self, storage_uri: str, origin: Origin) -> str:
         """What MLflow is told that a version is made of. A server refuses paths, which may be another machine's."""
@@ -237,7 +214,8 @@ class Registry:
                 raise
             raise InputError(
                 f"the registry has no model '{name}' with version or alias '{which or CHAMPION}'. "
-                "Run `secondread pipeline run train` first, or name another."
+                "Run `secondread pipeline run train` first, or name another; `secondread register promote` makes a "
+                "version champion."
             ) from error
 
     def versions(self, name: str) -> list[RegisteredVersion]:
@@ -297,11 +275,24 @@ class Registry:
     def _with_digest(self, name: str, digest: str) -> ModelVersion | None:
         return next((version for version in self._search(name) if version.tags.get("digest") == digest), None)
 
-    def _give_alias(self, name: str, version: str) -> None:
-        aliases = self.raw_aliases(name)
-        if version in aliases.values():
+    def _give_alias(self, name: str, number: str, *, made: bool) -> None:
+        """Give a version the alias that it has a claim to; whoever decided on it, or has one newer, is not overruled.
+
+        Args:
+            name: of the model.
+            number: of the version.
+            made: by this call; else it may be an old one whose run was repeated.
+        """
+        aliases, tags = self.raw_aliases(name), self.client.get_model_version(name, number).tags
+        decided = any(tag.startswith(EVENT) for tag in tags)
+        if CHAMPION not in aliases and tags.get(PASSED) == "true" and not decided:
+            self.client.set_registered_model_alias(name, CHAMPION, number)
+            if aliases.get(CHALLENGER) == number:
+                self.client.delete_registered_model_alias(name, CHALLENGER)
             return
-        self.client.set_registered_model_alias(name, CHALLENGER if CHAMPION in aliases else CHAMPION, version)
+        newest = int(number) > max(int(aliases.get(alias, 0)) for alias in (CHAMPION, CHALLENGER))
+        if number not in aliases.values() and (made or (newest and not decided)):
+            self.client.set_registered_model_alias(name, CHALLENGER, number)
 
 
 def _is_complete(version: ModelVersion) -> bool:

@@ -75,7 +75,13 @@ def registry(models: list[ModelFolder], mlflow_uri: str, tmp_path: Path, monkeyp
     monkeypatch.setenv("MLFLOW_TRACKING_URI", mlflow_uri)
     made = Registry(mlflow_uri)
     for each in models[:2]:
-        made.register(each, name="secondread", root=tmp_path / "models", tags={}, environment=Environment.read())
+        made.register(
+            each,
+            name="secondread",
+            root=tmp_path / "models",
+            tags={"gate.passed": "true"},
+            environment=Environment.read(),
+        )
     return made
 
 

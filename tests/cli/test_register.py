@@ -39,7 +39,7 @@ def error(*arguments: str) -> Exception:
 
 @pytest.fixture
 def two(tiny_model: ModelFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
-    """Two versions that were registered by hand; the first is champion."""
+    """Two versions that were registered by hand; somebody made the first champion."""
     monkeypatch.setenv("SECONDREAD_HOME", str(tmp_path / "home"))
     monkeypatch.setenv("USER", "ada")
     made = []
@@ -49,7 +49,23 @@ def two(tiny_model: ModelFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
         config = json.loads((folder / "config.json").read_text())
         (folder / "config.json").write_text(json.dumps({**config, "library_version": str(number)}))
         made.append(document("--model", str(folder), "--reason", "a look"))
+        if number == 1:
+            run("promote", "--force", "--reason", "there is no other")
     return made
+
+
+def test_a_first_version_by_hand_is_no_champion_and_is_told_how_to_become_one(
+    tiny_model: ModelFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SECONDREAD_HOME", str(tmp_path / "home"))
+    said = run("--model", str(tiny_model.root))
+    assert "challenger" in said
+    assert "register promote 1 --force --reason" in said
+    assert isinstance(error("promote", "1", "--reason", "a look"), GateRefused)
+    run("promote", "1", "--force", "--reason", "a look")
+    assert "promote" not in run("--model", str(tiny_model.root))
+    (event,) = document("list")[0]["events"]
+    assert (event["reason"], "no gate has judged version 1" in event["despite"][0]) == ("a look", True)
 
 
 def test_the_versions_are_shown_in_a_table(two: list[dict[str, Any]]) -> None:

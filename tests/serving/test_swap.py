@@ -36,7 +36,13 @@ def registry(models: list[ModelFolder], mlflow_uri: str, tmp_path: Path, monkeyp
     monkeypatch.setenv("MLFLOW_TRACKING_URI", mlflow_uri)
     made = Registry(mlflow_uri)
     for model in models[:2]:
-        made.register(model, name="secondread", root=tmp_path / "models", tags={}, environment=Environment.read())
+        made.register(
+            model,
+            name="secondread",
+            root=tmp_path / "models",
+            tags={"gate.passed": "true"},
+            environment=Environment.read(),
+        )
     return made
 
 

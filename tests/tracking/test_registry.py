@@ -10,6 +10,7 @@ from secondread.errors import DependencyError, InputError, IntegrityError
 from secondread.export.repository.layout import read_repository
 from secondread.export.repository.signing import verify_folder
 from secondread.model.folder import ModelFolder
+from secondread.tracking.promotion import Decision, promote, rollback
 from secondread.tracking.registry import RegisteredVersion, Registry
 from secondread.tracking.runs import TrackingConfig, open_client, open_run
 
@@ -29,6 +30,9 @@ def changed(model: ModelFolder, to: Path) -> ModelFolder:
     return ModelFolder.open(to)
 
 
+PASSED = {"gate.passed": "true"}
+
+
 def register(registry: Registry, model: ModelFolder, folder: Path, **tags: str) -> RegisteredVersion:
     return registry.register(model, name="cxr", root=folder / "models", tags=tags, environment=Environment.read())
 
@@ -37,11 +41,50 @@ def test_the_first_version_is_champion_and_the_second_challenger(
     uri: str, tmp_path: Path, tiny_model: ModelFolder
 ) -> None:
     registry = Registry(uri)
-    one = register(registry, tiny_model, tmp_path, a="b")
+    one = register(registry, tiny_model, tmp_path, a="b", **PASSED)
     two = register(registry, changed(tiny_model, tmp_path / "two"), tmp_path)
     assert [(item.version, item.alias) for item in registry.versions("cxr")] == [(1, "champion"), (2, "challenger")]
     assert registry.get("cxr") == one
     assert registry.get("cxr", "challenger") == two == registry.get("cxr", "2")
+
+
+def test_no_version_is_champion_before_a_gate_passed_one(uri: str, tmp_path: Path, tiny_model: ModelFolder) -> None:
+    """By hand the first one would be what `promote` refuses, and nobody would have said why."""
+    registry = Registry(uri)
+    register(registry, tiny_model, tmp_path)
+    register(registry, changed(tiny_model, tmp_path / "two"), tmp_path, **{"gate.passed": "false"})
+    assert registry.raw_aliases("cxr") == {"challenger": "2"}
+    register(registry, changed(tiny_model, tmp_path / "three"), tmp_path, **PASSED)
+    assert registry.raw_aliases("cxr") == {"challenger": "2", "champion": "3"}
+
+
+def test_a_first_version_that_passes_its_gate_later_is_champion_then(
+    uri: str, tmp_path: Path, tiny_model: ModelFolder
+) -> None:
+    registry = Registry(uri)
+    assert register(registry, tiny_model, tmp_path).alias == "challenger"
+    assert register(registry, tiny_model, tmp_path, **PASSED).alias == "champion"
+    assert registry.raw_aliases("cxr") == {"champion": "1"}
+
+
+def test_registering_an_old_version_again_takes_no_alias_from_a_newer_one(
+    uri: str, tmp_path: Path, tiny_model: ModelFolder
+) -> None:
+    """Nor does one come back that a rollback left behind, when its run is repeated."""
+    registry = Registry(uri)
+    models = [changed(tiny_model, tmp_path / name) for name in ("one", "two", "three", "four")]
+    for model in models[:3]:
+        register(registry, model, tmp_path, **PASSED)
+        if model is not models[0]:
+            promote(registry, "cxr", decision=Decision("Ada", "better"), environment=Environment.read())
+    rollback(registry, "cxr", decision=Decision("Ada", "worse"), environment=Environment.read())
+    before = registry.raw_aliases("cxr")
+    assert before == {"champion": "2", "champion-1": "1"}
+    register(registry, models[2], tmp_path, **PASSED)
+    assert registry.raw_aliases("cxr") == before
+    register(registry, models[3], tmp_path, **PASSED)
+    register(registry, models[2], tmp_path, **PASSED)
+    assert registry.raw_aliases("cxr") == {**before, "challenger": "4"}
 
 
 def test_the_repository_lies_under_the_digest(uri: str, tmp_path: Path, tiny_model: ModelFolder) -> None:
@@ -82,7 +125,7 @@ def test_what_an_interrupted_registration_left_undone_is_done(
     client.create_registered_model("cxr")
     client.create_model_version("cxr", source="x", tags={"digest": tiny_model.digest()})
     assert registry.versions("cxr") == []
-    assert register(registry, tiny_model, tmp_path).version == 1
+    assert register(registry, tiny_model, tmp_path, **PASSED).version == 1
     assert registry.get("cxr").version == 1
 
 
@@ -94,7 +137,7 @@ def test_a_number_that_was_taken_meanwhile_is_not_that_of_the_repository(
     client.create_registered_model("cxr")
     client.create_model_version("cxr", source="x")
     client.delete_model_version("cxr", "1")
-    made = register(registry, tiny_model, tmp_path)
+    made = register(registry, tiny_model, tmp_path, **PASSED)
     assert (made.version, made.alias) == (2, "champion")
     assert client.get_model_version("cxr", "2").tags["repository_version"] == "2"
     assert read_repository(Path(made.storage_uri), "cxr").version == "2"

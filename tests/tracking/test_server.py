@@ -38,7 +38,12 @@ def test_a_model_is_registered_with_the_run_that_trained_it(
 ) -> None:
     registry = Registry(server)
     made = registry.register(
-        tiny_model, name="cxr", root=tmp_path, tags={"a": "b"}, environment=Environment.read(), origin=origin
+        tiny_model,
+        name="cxr",
+        root=tmp_path,
+        tags={"a": "b", "gate.passed": "true"},
+        environment=Environment.read(),
+        origin=origin,
     )
     assert (made.version, made.alias, made.run_id) == (1, "champion", origin.run_id)
     assert made.storage_uri == str(tmp_path / "cxr" / tiny_model.digest())
