@@ -32,7 +32,7 @@ def take_over_frame_groups(dataset: Dataset, frame: int) -> bool:
         value = dataset.get_item(name).value
         if isinstance(value, bytes) and sum(map(value.count, _ITEMS)) > _MOST_ITEMS:
             raise ImageError("the DICOM file says far more of its frames than a film. Export them one by one.")
-        for group in list(dataset[name])[index : index + 1]:
+        for group in dataset[name].value[index : index + 1]:
             for item in (items[0] for macro in _MACROS if (items := group.get(macro))):
                 dataset.update(item)
                 found = True

@@ -184,12 +184,9 @@ def _figures(times: Times, chosen: npt.NDArray[np.bool_]) -> Figures:
     # a server that turns callers away must not seem the quicker for it
     spent = np.where(times.failed, np.inf, times.milliseconds)[chosen]
     answered = times.milliseconds[chosen & ~times.failed]
-    return Figures(
-        int(chosen.sum()),
-        int((chosen & times.failed).sum()),
-        *(_percentile(spent, share) for share in (50, 95, 99)),
-        slowest_ms=float(answered.max()) if answered.size else None,
-    )
+    p50, p95, p99 = (_percentile(spent, share) for share in (50, 95, 99))
+    slowest = float(answered.max()) if answered.size else None
+    return Figures(int(chosen.sum()), int((chosen & times.failed).sum()), p50, p95, p99, slowest)
 
 
 def _percentile(milliseconds: npt.NDArray[np.float64], share: float) -> float | None:
