@@ -51,6 +51,8 @@ def model_file(model: ModelFolder, signature: ModelSignature, *, name: str, vers
         run_id=run_id or None,
         # of the content, and no time: whoever writes it again writes the same
         utc_time_created=None,
+        # nor which MLflow wrote it, which another one would change
+        mlflow_version=None,
         model_uuid=model.digest()[:32],
         flavors={"onnx": flavor},
         signature=signature,

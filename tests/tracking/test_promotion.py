@@ -223,6 +223,8 @@ def test_mlflow_knows_inputs_and_outputs_of_a_version(
         ("ood_score", (-1,)),
     ]
     assert info.flavors["onnx"]["data"] == "cxr/1/model.onnx"
+    place = Path(shelf.registry.get("cxr", "1").storage_uri)
+    assert "mlflow_version" not in (place / "MLmodel").read_text()  # which the next MLflow would write otherwise
     tags = shelf.registry.record("cxr", "1").tags
     assert json.loads(tags["signature.inputs"])[0]["name"] == "pixels"
     assert tags["signed_by"] == signing_key(shelf.environment.signing).public.name

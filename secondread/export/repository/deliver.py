@@ -3,11 +3,14 @@
     <root>/<name>/<digest>/...           the repository, named after what is in it
     <root>/<name>/<digest>/model.sig     the signature, stored last: without it nobody uses the rest
 
-What is there already is not sent again, so delivering twice costs a few questions.
+What is there already is not sent again, so delivering twice costs a few questions. A repository that stands, signed by
+whom we trust and with the version, may be the one that is served: nothing of it is written but, for a new key, its
+signature. Another library or MLflow would write other files, and until its signature came no pod could start.
 """
 
 from __future__ import annotations
 
+import contextlib
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -18,11 +21,11 @@ from secondread.config.environment import Environment
 from secondread.data.store.open import is_stored, open_object_store
 from secondread.data.store.publish import in_parallel
 from secondread.data.store.store import ObjectStore, Stored
-from secondread.errors import IntegrityError
+from secondread.errors import InputError, IntegrityError
 from secondread.export.repository.drift_reference import drift_reference
-from secondread.export.repository.layout import verify_repository, write_repository
+from secondread.export.repository.layout import holds_version, verify_repository, write_repository
 from secondread.export.repository.signing import SIGNATURE_FILE, is_signed_with, sign_folder
-from secondread.export.repository.signing_key import SigningKey
+from secondread.export.repository.signing_key import PublicKey, SigningKey, trusted_keys
 from secondread.model.folder import ModelFolder
 from secondread.monitoring.answers import REFERENCE_FILE, encode_answers
 
@@ -73,17 +76,58 @@ def deliver(
         IntegrityError: the graph does not run, or something that is no part of the repository lies there.
         DependencyError: the store does not answer.
     """
-    uri = repository_uri(root, name, model.digest())
+    uri, digest = repository_uri(root, name, model.digest()), model.digest()
+
+    def stands(folder: Path) -> bool:
+        signed = any(is_signed_with(folder, each) for each in _trusted(key, environment))
+        return signed and holds_version(folder, name, version=version, digest=digest)
+
     if not is_stored(uri):
+        folder = Path(root, name, digest)
+        if stands(folder):
+            return Delivered(uri, int(_sign_anew(folder, key)))
         return Delivered(uri, _signed(model, Path(root), name, [version], key, further or {}))
     store = open_object_store(uri, environment)
     with tempfile.TemporaryDirectory(prefix="secondread-deliver-") as aside:
         there = {item.key for item in store.objects("", at_most=_MOST_FILES)}
         versions = sorted({version, *_versions(there, name)})
-        folder = Path(aside, name, model.digest())
+        folder, held = Path(aside, name, digest), Path(aside, "held")
         signature = store.read(SIGNATURE_FILE) if SIGNATURE_FILE in there else None
         _signed(model, Path(aside), name, versions, key, further or {}, signature=signature)
+        if signature is not None and _fetch(store, there, held, like=folder) and stands(held):
+            return Delivered(uri, int(_sign_anew(held, key) and _send_one(held / SIGNATURE_FILE, held, store)))
         return Delivered(uri, _send(folder, store))
+
+
+def _trusted(key: SigningKey, environment: Environment) -> list[PublicKey]:
+    """Whose signatures count: the key's own, and those of whoever serves, where this machine has them."""
+    with contextlib.suppress(InputError):
+        return [key.public, *trusted_keys(environment.signing.trusted).values()]
+    return [key.public]
+
+
+def _sign_anew(folder: Path, key: SigningKey) -> bool:
+    """Sign what stands with this key, if another one did; whether it was."""
+    if is_signed_with(folder, key.public):
+        return False
+    sign_folder(folder, key)
+    return True
+
+
+def _fetch(store: ObjectStore, keys: set[str], folder: Path, *, like: Path) -> bool:
+    """Have what a store holds in a folder; what is the same here is not asked for again. Whether all of it is there."""
+    for key in keys:
+        if {"", ".", ".."} & set(key.split("/")):
+            return False
+        ours, place = like / key, folder / key
+        data = ours.read_bytes() if ours.is_file() else None
+        if data is None or store.stat(key) != Stored(len(data), sha256_bytes(data)):
+            data = store.read(key)
+        if data is None:  # removed meanwhile
+            return False
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.write_bytes(data)
+    return True
 
 
 def _signed(

@@ -201,6 +201,14 @@ def verify_repository(folder: Path) -> None:
             _verified(version)
 
 
+def holds_version(folder: Path, name: str, *, version: int, digest: str) -> bool:
+    """Whether a repository has a model of that digest under that number, with the graph that was written."""
+    try:
+        return bool(_verified(folder / name / str(version))["digest"] == digest)
+    except IntegrityError:
+        return False
+
+
 def _verified(folder: Path) -> dict[str, Any]:
     """The `config.json` of a version whose graph is the one that it names.
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +17,13 @@ from secondread.config.environment import Environment
 from secondread.data.store.open import open_object_store
 from secondread.errors import DependencyError, IntegrityError
 from secondread.export.repository import deliver as module
+from secondread.export.repository import layout
 from secondread.export.repository.deliver import Delivered, deliver
 from secondread.export.repository.layout import read_repository
 from secondread.export.repository.opened import opened_repository
 from secondread.export.repository.signing import SIGNATURE_FILE, verify_folder
-from secondread.export.repository.signing_key import SigningKey
+from secondread.export.repository.signing_key import SigningKey, make_key_pair
+from secondread.export.repository.triton_config import triton_config
 from secondread.model.folder import REFERENCE_FILE, ModelFolder
 
 FILES = ["chest/1/config.json", "chest/1/model.onnx", "chest/config.pbtxt", "chest/configs/gpu.pbtxt"]
@@ -78,14 +83,13 @@ def test_what_the_model_answered_on_val_lies_beside_every_version_and_is_signed(
 ) -> None:
     model = tmp_path / "model"
     shutil.copytree(in_folder.model.root, model)
-    without = in_folder().sent
     answered = {"patient": [0, 1], "predicted": ["cxr-covid", "cxr-normal"], "confidence": np.float32([0.9, 0.8])}
     frame = pd.DataFrame(answered | {"embedding": [np.float32([1, 2])] * 2})
     frame.to_parquet(model / REFERENCE_FILE)
     in_folder.model = ModelFolder.open(model)
-    assert in_folder().sent == 2  # the reference, and a signature over it too
+    assert in_folder().sent == len(FILES) + 2
     assert in_folder().sent == 0
-    assert in_folder(version=2).sent == without - 1  # Triton's two configurations are there; the reference is one more
+    assert in_folder(version=2).sent == 4  # Triton's two configurations are there
     for version in ("1", "2"):
         assert Path(in_folder.uri, "chest", version, "reference.npz").is_file()
     with opened_repository(in_folder.uri, in_folder.environment) as folder:
@@ -159,12 +163,61 @@ def test_what_was_damaged_in_the_store_is_found_and_mended(in_store: Delivery, h
 
 
 def test_another_key_signs_it_anew(in_store: Delivery, tmp_path: Path) -> None:
-    from secondread.export.repository.signing_key import make_key_pair
-
     in_store()
     in_store.key = make_key_pair(tmp_path / "other")
     assert in_store().sent == 1
     assert in_store.verify() == f"1 {in_store.key.public.name}"
+
+
+@pytest.fixture
+def another_library(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
+    """From when it is called, Triton's configuration is another."""
+
+    def come() -> None:
+        monkeypatch.setattr(layout, "triton_config", lambda *given: triton_config(*given) + "# of a later library\n")
+
+    return come
+
+
+def test_what_a_folder_serves_is_left_alone_whatever_another_library_would_write(
+    in_folder: Delivery, another_library: Callable[[], None]
+) -> None:
+    in_folder(MLmodel="mlflow_version: 1\n")
+    another_library()
+    assert in_folder(MLmodel="mlflow_version: 2\n").sent == 0
+    assert in_folder.verify() == f"1 {in_folder.key.public.name}"
+
+
+def test_a_store_that_fails_after_the_first_object_leaves_what_pods_can_start_from(
+    in_store: Delivery, another_library: Callable[[], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    in_store(MLmodel="mlflow_version: 1\n")
+    another_library()
+    send, sent = module._send_one, 0
+
+    def goes_down(*given: Any) -> bool:
+        nonlocal sent
+        if sent:
+            raise DependencyError("the store does not answer")
+        sent += send(*given)
+        return bool(sent)
+
+    monkeypatch.setattr(module, "_send_one", goes_down)
+    with contextlib.suppress(DependencyError):
+        in_store(MLmodel="mlflow_version: 2\n")
+    assert in_store.verify() == f"1 {in_store.key.public.name}"
+    assert sent == 0
+
+
+def test_a_new_key_signs_what_a_trusted_one_signed_and_changes_nothing_else(in_store: Delivery, tmp_path: Path) -> None:
+    in_store(MLmodel="mlflow_version: 1\n")
+    signing = replace(in_store.environment.signing, trusted=in_store.key.path.with_suffix(".pub"))
+    in_store.environment = replace(in_store.environment, signing=signing)
+    in_store.key = make_key_pair(tmp_path / "other")
+    assert in_store(MLmodel="mlflow_version: 2\n").sent == 1
+    assert in_store.verify() == f"1 {in_store.key.public.name}"
+    with opened_repository(in_store.uri, in_store.environment) as folder:
+        assert (folder / "MLmodel").read_text() == "mlflow_version: 1\n"
 
 
 def test_another_version_of_the_same_model_stands_beside_the_first(in_store: Delivery) -> None:
