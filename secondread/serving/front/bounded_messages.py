@@ -14,7 +14,6 @@ from functools import lru_cache
 from typing import Any, TypeAlias
 
 import grpc
-from google.protobuf.descriptor import Descriptor, FieldDescriptor  # type: ignore[import-untyped]
 
 from secondread.errors import InputError
 from secondread.serving.observe.observed import note
@@ -29,7 +28,6 @@ _SENTENCE = (
 _VARINT_BYTES = 10
 _BYTES_OF = {1: 8, 5: 4}  # by wire type: numbers of a fixed length
 _VARINT, _LENGTH, _GROUPS = 0, 2, (3, 4)
-_BLOBS = (FieldDescriptor.TYPE_STRING, FieldDescriptor.TYPE_BYTES)
 
 # What may be more than one thing in a message, by its field's number: a message, or (None) packed numbers.
 _Shape: TypeAlias = "dict[int, _Shape | None]"
@@ -69,12 +67,12 @@ class _Refused:
         return self.size
 
 
-def fields_in(data: bytes, kind: Descriptor) -> int:
+def fields_in(data: bytes, kind: Any) -> int:
     """How many fields a message has, those of messages in it too; counted to a little above `MOST_FIELDS`.
 
     Args:
         data: on the wire. Where it is damaged, the count ends, as protobuf does.
-        kind: of message.
+        kind: descriptor of the message.
     """
     return _count(data, 0, len(data), _shape(kind), MOST_FIELDS)
 
@@ -118,16 +116,16 @@ def _varint(data: bytes, at: int) -> tuple[int, int]:
 
 
 @lru_cache
-def _kinds() -> dict[str, Descriptor]:
+def _kinds() -> dict[str, Any]:
     """The message of each call."""
     service = messages.DESCRIPTOR.services_by_name["GRPCInferenceService"]
     return {method.name: method.input_type for method in service.methods}
 
 
 @lru_cache
-def _shape(kind: Descriptor) -> _Shape:
+def _shape(kind: Any) -> _Shape:
     return {
         field.number: None if field.message_type is None else _shape(field.message_type)
         for field in kind.fields
-        if field.type not in _BLOBS
+        if field.type not in (field.TYPE_STRING, field.TYPE_BYTES)
     }
