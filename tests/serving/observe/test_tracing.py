@@ -194,9 +194,9 @@ def test_fetching_is_a_span_without_the_address(
     traced: Any, spans: Callable[..., dict[str, Span]], collector: tuple[str, Collector]
 ) -> None:
     trace = "3" * 32
-    assert ask(traced, f"{collector[0]}/Mueller.dcm".encode(), trace=trace, name="url") == 400  # it is no archive
+    assert ask(traced, f"{collector[0]}/Mueller.dcm".encode(), trace=trace, name="url") == 503  # it is no archive: 501
     found = spans(trace, f"POST {INFER}", "fetch")
-    assert attributes(found["fetch"]) == {"secondread.images": 1, "error.type": "InputError"}
+    assert attributes(found["fetch"]) == {"secondread.images": 1, "error.type": "DependencyError"}
     assert "Mueller" not in str(found)
 
 
