@@ -6,11 +6,14 @@ from dataclasses import dataclass
 
 from secondread.config.require import require, require_seed
 
+TARGETS = ("cpu", "gpu")
+
 
 @dataclass(frozen=True)
 class QuantizeConfig:
     """How faster graphs are made, compared and chosen."""
 
+    target: str = "cpu"  # what the chosen graph is served on, cpu or gpu: `config.json` names the one for it
     calibration_images: int = 256  # train images, as many of each class as there are; ranges settle by then
     percentile: float = 99.99  # % of an activation's values, the most usual, that the percentile ranges keep
     accuracy_points: float = 0.5  # percentage points of val accuracy that a faster graph may cost
@@ -34,6 +37,7 @@ class QuantizeConfig:
 
     def __post_init__(self) -> None:
         require_seed("seed", self.seed)
+        require(self.target in TARGETS, f"target must be {' or '.join(TARGETS)}, not '{self.target}'.")
         require(self.calibration_images > 0, f"calibration_images must be above 0, not {self.calibration_images}.")
         require(50 < self.percentile <= 100, f"percentile must be above 50 and at most 100, not {self.percentile}.")
         for name in ("accuracy_points", "calibration_error", "probability_change", "batch_dependence"):

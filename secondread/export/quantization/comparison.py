@@ -21,12 +21,24 @@ class Choices:
     """Which graphs are served.
 
     Attributes:
-        cpu: on a processor like this machine's; `config.json` names its graph.
+        cpu: on a processor like this machine's.
         gpu: on a GPU.
+        target: the one of them that is served; `config.json` names its graph.
     """
 
     cpu: Choice
     gpu: Choice
+    target: str = "cpu"
+
+    @property
+    def served(self) -> Choice:
+        """The one for the target."""
+        return self.gpu if self.target == "gpu" else self.cpu
+
+    @property
+    def otherwise(self) -> str:
+        """What would be served elsewhere, and why."""
+        return f"For processors: {self.cpu.reason}" if self.target == "gpu" else f"For GPUs: {self.gpu.reason}"
 
 
 @dataclass(frozen=True)
@@ -55,8 +67,8 @@ class QuantizeResult:
 
     @property
     def choice(self) -> Choice:
-        """The one for this processor."""
-        return self.choices.cpu
+        """The one that is served."""
+        return self.choices.served
 
     @property
     def graph(self) -> str:
@@ -75,12 +87,16 @@ class QuantizeResult:
 
     def to_json(self) -> dict[str, Any]:
         """As JSON, as `quantize.json` has it."""
-        fp32, gpu = self.candidates[0], self.choices.gpu
+        fp32, choices = self.candidates[0], {"cpu": self.choices.cpu, "gpu": self.choices.gpu}
         return {
+            "target": self.choices.target,
             "graph": self.graph,
             "chosen": self.choice.name,
             "reason": self.reason,
-            "gpu": {"graph": graph_file(gpu), "chosen": gpu.name, "reason": gpu.reason},
+            **{
+                target: {"graph": graph_file(choice), "chosen": choice.name, "reason": choice.reason}
+                for target, choice in choices.items()
+            },
             "n": self.n,
             "calibration_images": self.calibration_images,
             "machine": {**asdict(self.machine), "flags": list(self.machine.flags)},
@@ -115,7 +131,7 @@ class QuantizeResult:
             lines.append(f"| {' | '.join(cells)} |")
         runs = ", ".join(f"{fp32.latency[size].runs} at batch {size}" for size in sizes)
         lines += ["", f"{self.reason} Timed in turns on {self.machine}; runs of each graph: {runs}."]
-        lines += [f"For GPUs: {self.choices.gpu.reason}", *self.notes]
+        lines += [self.choices.otherwise, *self.notes]
         return "\n".join(lines) + "\n"
 
 

@@ -1,9 +1,9 @@
 """Quantize a model: make faster graphs, compare them with fp32 on val, and keep what is worth it.
 
 Training images set the ranges, val decides, test is not looked at. The output is a copy of the model folder with
-`quantize.json` (every candidate's figures, the choice and its reason) and `quantize.html` (the same for people). If a
-candidate wins it is there as `int8.onnx` or `fused.onnx` and `config.json` names it, with thresholds of its own; else
-fp32 stays: a folder holds only graphs worth serving. `fp16.onnx` is for GPUs, chosen apart; nothing here serves it.
+`quantize.json` (every candidate's figures, the choice and its reason) and `quantize.html` (the same for people). What
+wins on processors is there as `int8.onnx` or `fused.onnx`, what wins on GPUs as `fp16.onnx`; `config.json` names the
+one for the target, with thresholds of its own. Where none wins fp32 stays: a folder holds only graphs worth serving.
 """
 
 from __future__ import annotations
@@ -94,11 +94,12 @@ def quantize(
         outputs, batch_dependence, notes = _answers(written.graphs, val.images, config)
         thresholds = _thresholds(outputs, val, model)
         candidates = _measure(written, outputs, batch_dependence, val, thresholds, config)
-        choices = Choices(choose(candidates, config), choose_for_gpu(candidates, config))
+        choices = Choices(choose(candidates, config), choose_for_gpu(candidates, config), config.target)
+        served = choices.served
         result = QuantizeResult(
             model=ModelFolder(
                 output,
-                replace(model.config, graph=graph_file(choices.cpu), thresholds=thresholds[choices.cpu.name]),
+                replace(model.config, graph=graph_file(served), thresholds=thresholds[served.name]),
             ),
             choices=choices,
             candidates=candidates,
@@ -108,7 +109,7 @@ def quantize(
             notes=(*written.notes, *notes),
             in_float=written.in_float,
         )
-        _fill(folder, model, result, config, graphs=written.graphs, outputs=outputs[choices.cpu.name], val=val)
+        _fill(folder, model, result, config, graphs=written.graphs, outputs=outputs[served.name], val=val)
     log.info("%s", result.reason)
     return result
 

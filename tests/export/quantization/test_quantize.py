@@ -227,6 +227,32 @@ def test_fp16_is_never_served_on_a_processor_and_chosen_apart_for_gpus(
     assert (taken, given) == (onnx.TensorProto.UINT8, {onnx.TensorProto.FLOAT})
 
 
+def test_for_gpus_fp16_is_served_with_thresholds_of_its_own_and_what_is_told_is_of_it(
+    trained: tuple[ModelFolder, DatasetVersion], tmp_path: Path, int8_wins: None
+) -> None:
+    result = quantize(*trained, tmp_path / "quantized", replace(QUICK, target="gpu"))
+    opened, val = ModelFolder.open(tmp_path / "quantized"), trained[1].split("val")
+    assert result.choice.name == "fp16"
+    assert (result.graph, opened.config.graph) == ("fp16.onnx", "fp16.onnx")
+    document = json.loads((tmp_path / "quantized" / "quantize.json").read_text(encoding="utf-8"))
+    assert (document["target"], document["graph"], document["cpu"]["graph"]) == ("gpu", "fp16.onnx", INT8_GRAPH)
+    assert "For processors: static-minmax takes 4.00 ms" in result.table_markdown()
+    found = GraphSession(opened.graph_path()).run(val.images)
+    reference = pd.read_parquet(opened.root / REFERENCE_FILE)
+    np.testing.assert_allclose(np.stack(reference["probabilities"]), found.probabilities, atol=1e-6)
+    expected = GraphSession(trained[0].graph_path()).run(val.images)
+    assert not np.array_equal(found.probabilities, expected.probabilities)
+    np.testing.assert_array_equal(
+        found.ood_score > opened.config.thresholds.out_of_distribution,
+        expected.ood_score > trained[0].config.thresholds.out_of_distribution,
+    )
+
+
+def test_a_target_that_is_none_is_refused() -> None:
+    with pytest.raises(InputError, match="target must be cpu or gpu, not 'tpu'"):
+        QuantizeConfig(target="tpu")
+
+
 def test_the_fused_graph_is_served_where_it_alone_is_faster(
     trained: tuple[ModelFolder, DatasetVersion], tmp_path: Path, fused_wins: None
 ) -> None:
