@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from secondread.errors import InputError
@@ -71,6 +71,25 @@ class Taxonomy:
         known = tuple(info for info in self.classes if info.name in wanted)
         new = tuple(ClassInfo(name) for name in sorted(wanted - set(self.names)))
         return Taxonomy(known + new)
+
+    def with_urgency(self, *, urgent: Iterable[str], routine: Iterable[str]) -> Taxonomy:
+        """The same classes, some of another urgency.
+
+        Args:
+            urgent: names of those that a physician should look at at once.
+            routine: names of those that may wait.
+        Raises:
+            InputError: a name is of no class, or is both.
+        """
+        stated = dict.fromkeys(urgent, "urgent")
+        for name in routine:
+            if stated.setdefault(name, "routine") == "urgent":
+                raise InputError(f"class '{name}' is said to be urgent and routine: say one of the two.")
+        if strange := sorted(stated.keys() - set(self.names)):
+            raise InputError(
+                f"'{', '.join(strange)}' is said to be urgent or routine, but the classes are {', '.join(self.names)}."
+            )
+        return Taxonomy(tuple(replace(info, urgency=stated.get(info.name, info.urgency)) for info in self.classes))
 
     def to_dict(self) -> dict[str, Any]:
         """As JSON."""

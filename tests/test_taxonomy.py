@@ -24,6 +24,30 @@ def test_a_prefix_tells_the_modality() -> None:
     assert taxonomy_of(["cxr-pneumonia"]).classes[0].modality == "cxr"
 
 
+def test_urgency_may_be_stated_of_any_class_and_comes_before_the_librarys_own() -> None:
+    taxonomy = taxonomy_of(["oct-drusen", "cxr-pneumonia", "cxr-normal", "cxr-other"])
+    stated = taxonomy.with_urgency(urgent=["cxr-pneumonia", "oct-drusen"], routine=["cxr-other"])
+    assert {info.name: info.urgency for info in stated.classes} == {
+        "cxr-normal": "routine",
+        "oct-drusen": "urgent",
+        "cxr-other": "routine",
+        "cxr-pneumonia": "urgent",
+    }
+    assert [info.title for info in stated.classes] == [info.title for info in taxonomy.classes]
+
+
+@pytest.mark.parametrize(
+    ("urgent", "routine", "message"),
+    [
+        (["cxr-covid", "x"], ["y"], "'x, y' is said to be urgent or routine, but the classes are cxr-covid"),
+        (["cxr-covid"], ["cxr-covid"], "'cxr-covid' is said to be urgent and routine"),
+    ],
+)
+def test_an_urgency_of_no_class_or_of_two_kinds_is_refused(urgent: list[str], routine: list[str], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        taxonomy_of(["cxr-covid"]).with_urgency(urgent=urgent, routine=routine)
+
+
 def test_it_survives_json() -> None:
     assert Taxonomy.from_dict(seed_taxonomy().to_dict()) == seed_taxonomy()
 

@@ -59,6 +59,10 @@ def ingest(
     public_ids: Annotated[
         bool, typer.Option("--public-ids", help="Patient ids are published: do not hash them.")
     ] = False,
+    urgent: Annotated[
+        list[str] | None, typer.Option(help="A class that a physician should look at at once. May be given again.")
+    ] = None,
+    routine: Annotated[list[str] | None, typer.Option(help="A class that may wait. May be given again.")] = None,
     hide_names: Annotated[
         bool, typer.Option("--hide-names", help="File names tell who the patient is: list and log hashes instead.")
     ] = False,
@@ -80,6 +84,8 @@ def ingest(
         source=source,
         modality=modality,
         public_ids=public_ids,
+        urgent=tuple(urgent or ()),
+        routine=tuple(routine or ()),
         hide_names=hide_names,
         find_cropped_up_to=find_cropped_up_to,
     )

@@ -14,6 +14,10 @@ class IngestConfig:
     source: str  # URI: a folder, a .npz, or phantom://...
     public_ids: bool = False  # patient ids are published already: keep them, else they leave only as a keyed hash
     modality: str = ""  # `cxr` or `oct` for every image, where the source does not say
+    # Classes that a physician should look at at once, and those that may wait; a class that neither names has the
+    # urgency that the library's own taxonomy gives it, or none
+    urgent: tuple[str, ...] = ()
+    routine: tuple[str, ...] = ()
     # file names in the record and the log are replaced by the start of the image's hash; for sources whose file names
     # tell who the patient is
     hide_names: bool = False

@@ -91,6 +91,7 @@ def ingest(
     inputs = [local] if local else []
     if any(output.resolve().is_relative_to(path.resolve()) for path in inputs):
         raise InputError(f"{output} lies in the source {config.source}, which is not changed. Choose another folder.")
+    taxonomy = source.taxonomy().with_urgency(urgent=config.urgent, routine=config.routine)
     fingerprint = expected_fingerprint or source.fingerprint()
     key = resume_key("ingest", fingerprint, asdict(config))
     with resumable_folder(output, marker=SOURCE_FILE, key=key, inputs=inputs) as folder:
@@ -104,7 +105,7 @@ def ingest(
         result = IngestResult(
             kept=dict(sorted(Counter(kept["label"]).items())),
             rejected=_by_reason(left_out["reason"]),
-            taxonomy=source.taxonomy().restrict(kept["label"]),
+            taxonomy=taxonomy.restrict(kept["label"]),
             fingerprint=fingerprint,
             synthetic=source.synthetic,
             patient_key=max(kept.loc[kept["patient_id"] != "", "key"], default=""),
@@ -115,6 +116,12 @@ def ingest(
         Journal(folder).remove()
     for row in left_out[:20].itertuples():
         log.warning("left out %s: %s", row.name, row.reason)
+    if unknown := [info.name for info in result.taxonomy.classes if info.urgency == "unknown"]:
+        log.warning(
+            "nobody said how urgent %s is, so that no reading of it is urgent or routine: say so in ingest.urgent or "
+            "ingest.routine.",
+            ", ".join(unknown),
+        )
     return result
 
 

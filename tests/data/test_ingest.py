@@ -2,6 +2,7 @@
 
 import hashlib
 import io
+import json
 import re
 import stat
 import subprocess
@@ -51,14 +52,15 @@ def test_what_is_replaced_of_another_source_is_said_before_the_work_begins(
     films: Callable[..., Path], tmp_path: Path, film: Callable[[int], bytes], caplog: pytest.LogCaptureFixture
 ) -> None:
     first, second, out = films("first", a=2, b=3), films("second", a=4, b=3), tmp_path / "out"
-    ingest(IngestConfig(source=str(first)), out)
+    known = {"urgent": ("a",), "routine": ("b",)}
+    ingest(IngestConfig(source=str(first), **known), out)
     (first / "a" / "more.png").write_bytes(film(99))
-    ingest(IngestConfig(source=str(first)), out)  # the same source, which has grown
+    ingest(IngestConfig(source=str(first), **known), out)  # the same source, which has grown
     first.rename(tmp_path / "moved")
-    ingest(IngestConfig(source=str(tmp_path / "moved")), out)  # the same content in another place
+    ingest(IngestConfig(source=str(tmp_path / "moved"), **known), out)  # the same content in another place
     assert caplog.messages == []
     (second / "a" / "bad.png").write_bytes(b"")
-    ingest(IngestConfig(source=str(second)), out)
+    ingest(IngestConfig(source=str(second), **known), out)
     told, left_out = caplog.messages
     assert told == (
         f"{out} holds 6 images of {tmp_path / 'moved'}, which those of {second} will replace. "
@@ -336,3 +338,24 @@ def test_one_film_as_dicom_and_as_png_is_a_copy(tmp_path: Path, dicom: Callable[
     Image.fromarray(film[::-1].copy()).save(tmp_path / "in" / "covid" / "c.png")
     ingest(IngestConfig(source=str(tmp_path / "in"), public_ids=True), tmp_path / "out")
     assert set(rejected(tmp_path / "out")) == {"normal/a.png"}
+
+
+def test_the_urgency_of_classes_is_stated_and_told_of_where_nobody_states_it(
+    films: Callable[..., Path], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    source = str(films(cxr_pneumonia=3, cxr_nodule=3, cxr_other=3))
+    result = ingest(IngestConfig(source, urgent=("cxr-pneumonia",), routine=("cxr-other",)), tmp_path / "out")
+    found = {info.name: info.urgency for info in result.taxonomy.classes}
+    assert found == {"cxr-nodule": "unknown", "cxr-other": "routine", "cxr-pneumonia": "urgent"}
+    assert "nobody said how urgent cxr-nodule is" in caplog.text
+    write_dataset_version(tmp_path / "out", tmp_path / "dataset", PreprocessConfig(image_size=32))
+    document = json.loads((tmp_path / "dataset" / "dataset.json").read_text(encoding="utf-8"))
+    assert {info["name"]: info["urgency"] for info in document["taxonomy"]["classes"]} == found
+
+
+def test_an_urgency_of_a_class_that_is_not_there_is_refused_before_anything_is_read(
+    films: Callable[..., Path], tmp_path: Path
+) -> None:
+    with pytest.raises(InputError, match="'cxr-pneumonai' is said to be urgent or routine, but the classes are"):
+        ingest(IngestConfig(str(films(cxr_pneumonia=2)), urgent=("cxr-pneumonai",)), tmp_path / "out")
+    assert not (tmp_path / "out").exists()
