@@ -31,7 +31,7 @@ class LabelledImages:
         split: `val`, `test` or another word for which images they are.
         synthetic: the images are generated.
         version: content hash of the dataset version; empty where the images are of none.
-        factors: by what patients are divided, such as sex, to (images,) of str; `subgroups.factors_of`.
+        factors: by what patients are divided, such as sex, to (images,) of str; `subgroups.gaps.factors_of`.
     """
 
     images: npt.NDArray[np.uint8]

@@ -27,7 +27,7 @@ class ClassFigures:
     Attributes:
         support: images that have this class.
         predicted: images that were called this class.
-        figures: the others of `metrics.BY_CLASS`; NaN all of them where no image has the class.
+        figures: the others of `metrics.by_name.BY_CLASS`; NaN all of them where no image has the class.
     """
 
     support: int
@@ -89,7 +89,7 @@ class Evaluation:
         level: of the intervals, such as 0.95.
         fixed_specificity: at which each class's sensitivity is told, in [0, 1].
         fixed_sensitivity: at which each class's specificity is told, in [0, 1].
-        metrics: figures over all classes, by name of `metrics.OVERALL`.
+        metrics: figures over all classes, by name of `metrics.by_name.OVERALL`.
         per_class: figures of each class against the rest.
         confusion: images by true class (row) and predicted class (column).
         roc: curve of each class; None where it is not defined.

@@ -23,9 +23,9 @@ def judge(
         data: the images.
         threads: of ONNX Runtime; 0: the CPUs of the container.
     Returns:
-        Probabilities, float32 (images, classes); and the figures of `metrics.OVERALL` with `loss` (nats) for `nll`,
-        None where the images cannot tell. Of few images the calibration error is mostly chance and has no mean worth
-        taking: it is left out.
+        Probabilities, float32 (images, classes); and the figures of `metrics.by_name.OVERALL` with `loss` (nats) for
+        `nll`, None where the images cannot tell. Of few images the calibration error is mostly chance and has no mean
+        worth taking: it is left out.
     """
     probabilities = open_graph(model, threads=threads or None).run(data.images).probabilities
     figures = overall(probabilities, data.labels)

@@ -51,7 +51,7 @@ class Judged:
         image_ids: (images,) of str.
         groups: (images,), the patient of each image; None where that is not known.
         patients: how many there are.
-        figures: by name of `metrics.OVERALL`.
+        figures: by name of `metrics.by_name.OVERALL`.
     """
 
     name: str

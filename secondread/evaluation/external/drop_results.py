@@ -36,7 +36,7 @@ class Drop:
         widened: by how much intervals of `internal` that had to be taken again were made wider than by images alone; by
             figure, at least 1, and NaN where that is not known.
         shared_images: that are in both sets. They should be none: the sets are taken to be independent.
-        figures: by name of `metrics.OVERALL`.
+        figures: by name of `metrics.by_name.OVERALL`.
     """
 
     against: str

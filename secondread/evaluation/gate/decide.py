@@ -28,7 +28,7 @@ class Findings:
 
     Attributes:
         images: how many images the figures come from.
-        metrics: figures over all classes, by name of `metrics.OVERALL`.
+        metrics: figures over all classes, by name of `metrics.by_name.OVERALL`.
         sensitivity: of each class of the model; NaN where the images have none of it.
         ece_if_calibrated: where the calibration error of a perfectly calibrated model would lie on as many images.
         evidence: for whom the model is worse, what breaks it, and so on; None where it was not gathered.

@@ -36,8 +36,8 @@ class Intervals:
     """Bounds of every figure; NaN where they cannot be known, and of all where there are fewer than two patients.
 
     Attributes:
-        overall: by name of `metrics.OVERALL`.
-        by_class: by name of `metrics.BY_CLASS`, one a class; numbers of images have none.
+        overall: by name of `metrics.by_name.OVERALL`.
+        by_class: by name of `metrics.by_name.BY_CLASS`, one a class; numbers of images have none.
         ece_if_calibrated: where the calibration error of a perfectly calibrated model would lie on as many images.
         gaps_if_calibrated: likewise the gap of each bin, float64 (bins,): least and greatest.
     """
@@ -116,8 +116,8 @@ def intervals(
         resamples: number of draws; 1,000 gives bounds that move by about 0.001 from seed to seed.
         level: share of draws inside.
         seed: of the draws.
-        fixed_specificity: as in `metrics.measure`.
-        fixed_sensitivity: as in `metrics.measure`.
+        fixed_specificity: as in `metrics.by_name.measure`.
+        fixed_sensitivity: as in `metrics.by_name.measure`.
     Raises:
         InputError: the arrays differ in length.
     """

@@ -71,7 +71,7 @@ def auroc(ranking: Ranking) -> Draws:
 
 
 def auroc_by_class(probabilities: FloatArray, labels: IntArray, weights: npt.NDArray[np.number]) -> Draws:
-    """AUROC of each class against the rest, float64 (draws, classes); arguments as in `metrics.measure`."""
+    """AUROC of each class against the rest, float64 (draws, classes); arguments as in `metrics.by_name.measure`."""
     classes = range(probabilities.shape[1])
     return np.stack([auroc(rank(labels == index, probabilities[:, index], weights)) for index in classes], axis=1)
 

@@ -1,7 +1,7 @@
 """Makes INT8 graphs of a served graph, with onnxruntime's quantizer and products of our own.
 
 What is quantized: the products with constant weights (MatMul, Gemm, Conv) on the way to the embedding, weights per
-output channel; and, where it pays, attention's own products (`export.products`). What stays in float: LayerNorm,
+output channel; and, where it pays, attention's own products (`export.graphs.products`). What stays in float: LayerNorm,
 softmax and GELU, which lose accuracy and gain no time; the first convolution, which sees the raw pixels and costs next
 to nothing; and the class scores behind the embedding and the out-of-distribution score beside it: few products that
 decide everything.

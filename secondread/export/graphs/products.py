@@ -1,11 +1,11 @@
 """Attention's own products in 8 bits: scores from queries and keys, and the mixture of values.
 
-Only where all heads share keys and values (`export.fuse`): then each is one large product, and 8 bits pay. Scores are
-taken to weights as `exp(score - greatest)`, which lie in (0, 1] whatever the image, so that 8 bits need no calibration
-and a row of even weights keeps its detail; the sum divides at the end. The queries come in parts, so that the scores of
-one stay in the processor's cache.
+Only where all heads share keys and values (`export.graphs.fuse`): then each is one large product, and 8 bits pay.
+Scores are taken to weights as `exp(score - greatest)`, which lie in (0, 1] whatever the image, so that 8 bits need no
+calibration and a row of even weights keeps its detail; the sum divides at the end. The queries come in parts, so that
+the scores of one stay in the processor's cache.
 
-Tokens have 7 bits with sign, for the reason that weights have (`export.int8`).
+Tokens have 7 bits with sign, for the reason that weights have (`export.graphs.int8`).
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Every graph that may be served in the place of the exported one.
 
 fp32                        as exported
-fused                       the same numbers with fused attention (`export.fuse`)
+fused                       the same numbers with fused attention (`export.graphs.fuse`)
 dynamic                     8-bit weights, ranges of activations measured in every run
 static-minmax               8 bits with ranges from calibration images, convolutions too
 static-entropy              the same, other ranges

@@ -18,7 +18,7 @@ class Candidate:
     """One graph and what it costs.
 
     Attributes:
-        name: as in `export.candidates`.
+        name: as in `export.quantization.candidates`.
         accuracy: on val, in [0, 1].
         calibration_error: expected calibration error on val, in [0, 1].
         size_bytes: of the file.
