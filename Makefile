@@ -10,7 +10,7 @@ TESTS = $(if $(WORKERS),OMP_WAIT_POLICY=passive )$(BIN)/python -m pytest $(if $(
 export DATA ?= phantom://demo
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-full bench lint type compile images notebooks clean
+.PHONY: help setup demo test test-full bench lint type compile images notebooks clean clean-all
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -77,5 +77,8 @@ images: ## container images of the pipeline, of serving and of rollouts
 notebooks: $(SETUP) ## execute the notebooks in place, with their outputs
 	$(BIN)/python scripts/execute_notebooks.py notebooks/*.ipynb
 
-clean: ## remove environments, runs and caches
-	rm -rf .venv .venv-triton .venv-mlserver var build *.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache
+clean: ## remove environments and caches, and leave var/
+	rm -rf .venv .venv-triton .venv-mlserver build *.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache
+
+clean-all: clean ## and var/: runs, registered models and keys, without which no patient is recognised again
+	rm -rf var

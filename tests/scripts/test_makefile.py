@@ -83,3 +83,14 @@ def test_notebooks_are_executed_in_place(checkout: Path) -> None:
     (checkout / "notebooks").mkdir()
     (checkout / "notebooks" / "01-a.ipynb").touch()
     assert make(checkout, "notebooks")[-1] == "[python][scripts/execute_notebooks.py][notebooks/01-a.ipynb]"
+
+
+def test_cleaning_leaves_keys_and_registered_models_unless_all_is_asked_for(checkout: Path) -> None:
+    key = checkout / "var/keys/patient-1.key"
+    key.parent.mkdir(parents=True)
+    key.touch()
+    make(checkout, "clean")
+    assert key.exists()
+    assert not (checkout / ".venv-triton").exists()
+    make(checkout, "clean-all")
+    assert not (checkout / "var").exists()
