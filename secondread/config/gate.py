@@ -18,7 +18,7 @@ class GateConfig:
     What is asked for and not known is a no.
     """
 
-    accuracy_above: float | None = 0.70  # share of images, exclusive: the seed project's gate
+    accuracy_above: float | None = 0.70  # share of images, exclusive: below it too many are wrong to go on
     auroc_macro_above: float | None = None  # exclusive; ask for it where classes are rare and accuracy says little
     balanced_accuracy_above: float | None = None  # mean recall, exclusive
     sensitivity_above: float | None = None  # of every class, exclusive; a mean hides the class that is missed

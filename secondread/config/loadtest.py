@@ -30,8 +30,8 @@ class LoadTestConfig:
     # pace of an archive that sends film after film; a physician has one every half minute, and 0 is none.
     think_seconds: float = 0.05
     as_readings: bool = False  # the server is to compare the images with val, as it does those that come to be read
-    p99_below_ms: float = 300.0  # milliseconds, exclusive; the seed's gate
-    failures_below: float = 0.01  # share of requests, exclusive; the seed's gate
+    p99_below_ms: float = 300.0  # milliseconds, exclusive; a reader hardly waits
+    failures_below: float = 0.01  # share of requests, exclusive; few enough to be asked again
     # Inclusive. Where none of as many is too slow, P99 is below its limit with 95 % certainty: 0.99^300 = 0.05.
     requests_at_least: int = 300
 

@@ -62,7 +62,7 @@ class TrainConfig:
     accumulate: int = 1  # parts a step's batch is computed in, one after another: the same batch in less memory
     compile: bool = False  # compile the network: minutes at the start, and a C++ compiler, for faster steps
     strategy: str = "single"  # who trains: one of `STRATEGIES`
-    processes: int = 2  # on each machine, of all strategies but `single`; the seed's number of devices
+    processes: int = 2  # on each machine, of all strategies but `single`; the fewest that share work
     nodes: int = 1  # machines, of the strategies that span several
     accelerator: str = AUTO  # `cpu`; `gpu`: CUDA or ROCm, and refused without; `auto`: the GPUs that there are
     precision: str = AUTO  # `32-true`, `bf16-mixed`, or `auto`: bf16 where the processor computes with it

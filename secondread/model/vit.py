@@ -129,7 +129,7 @@ PRESETS: dict[str, ViTConfig] = {
         stem_channels=(16, 32, 64, 128, 128, 192, 192, 192),
         stem_strides=(2, 2, 2, 2, 1, 2, 1, 1),
     ),
-    # the configuration this project started from: 257 tokens and heads far wider than a token, 5.0 M parameters
+    # kept for comparison: 257 tokens and heads far wider than a token, 5.0 M parameters
     "vit-seed-64": ViTConfig(
         image_size=64,
         stem_channels=(32, 64, 128, 128),
