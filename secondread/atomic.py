@@ -120,7 +120,7 @@ def resumable_folder(
             else:
                 shutil.rmtree(aside, ignore_errors=True)
             if isinstance(error, OSError) and error.errno in _FULL:
-                raise _cannot_write(path, error) from error
+                raise cannot_write(path, error) from error
             raise
 
 
@@ -170,8 +170,21 @@ def room_in(folder: Path) -> Iterator[None]:
         yield
     except OSError as error:
         if error.errno in _FULL:
-            raise _cannot_write(folder, error) from error
+            raise cannot_write(folder, error) from error
         raise
+
+
+def cannot_write(path: Path, error: OSError) -> SecondReadError:
+    """What to say of a file or folder that cannot be written: whether somebody mends it, or the path is a wrong one."""
+    if error.errno in _FULL:
+        return DependencyError(
+            f"no room is left for {path}. Free space and start the run again: it goes on from there."
+        )
+    if error.errno in _FAILS:
+        return DependencyError(
+            f"cannot write {path}: {error.strerror}. Look after the disk or volume, and start again."
+        )
+    return InputError(f"cannot write {path}: {error.strerror}. Choose a folder that you may write to, or free space.")
 
 
 def _holds_files(folder: Path) -> bool:
@@ -207,7 +220,7 @@ def _lock(lock: Path, path: Path, kind: int) -> int:
             lock.parent.mkdir(parents=True, exist_ok=True)
             handle = os.open(lock, os.O_RDWR | os.O_CREAT, 0o600)
         except OSError as error:
-            raise _cannot_write(path, error) from error
+            raise cannot_write(path, error) from error
         try:
             fcntl.flock(handle, kind)
             if os.fstat(handle).st_ino == lock.stat().st_ino:
@@ -259,20 +272,8 @@ def _aside(path: Path, make: Callable[[Path], None]) -> Path:
                 _remove(left)
         make(aside)
     except OSError as error:
-        raise _cannot_write(path, error) from error
+        raise cannot_write(path, error) from error
     return aside
-
-
-def _cannot_write(path: Path, error: OSError) -> SecondReadError:
-    if error.errno in _FULL:
-        return DependencyError(
-            f"no room is left for {path}. Free space and start the run again: it goes on from there."
-        )
-    if error.errno in _FAILS:
-        return DependencyError(
-            f"cannot write {path}: {error.strerror}. Look after the disk or volume, and start again."
-        )
-    return InputError(f"cannot write {path}: {error.strerror}. Choose a folder that you may write to, or free space.")
 
 
 def _is_running(pid: str) -> bool:

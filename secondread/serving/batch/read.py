@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from secondread.atomic import atomic_file, resumable_folder
+from secondread.atomic import atomic_file, cannot_write, resumable_folder
 from secondread.config.engine import EngineConfig
 from secondread.data.engines.engine import open_engine
 from secondread.data.engines.journal import Journal, resume_key, work_through
@@ -126,15 +126,19 @@ def score(
             the next run writes elsewhere.
     Raises:
         InputError: there is no image, or the output cannot be written.
-        DependencyError: a store or the engine is not there.
+        DependencyError: a store or the engine is not there, or no room is left.
     """
+    if output.is_dir():
+        raise InputError(f"{output} is a folder. Name the file to write.")
     opened, model = open_images(place), scorer.model
     images = opened.images
     key = resume_key("batch", opened.state, model.digest, model.version)
     batches = [images[start : start + BATCH_IMAGES] for start in range(0, len(images), BATCH_IMAGES)]
     columns: dict[str, list[Any]] = {name: [] for name in columns_of(model.config)}
     work = work or output.with_name(f".{output.name}.work")
-    with _removed(work), resumable_folder(work, marker=_READINGS, key=key) as folder, open_engine(engine) as running:
+    # readings are right, whatever keeps the table from its place
+    kept = resumable_folder(work, marker=_READINGS, key=key, kept_after=(InputError,))
+    with _removed(work), kept as folder, open_engine(engine) as running:
         documents = work_through(
             running,
             partial(_read, graph=str(scorer.graph.resolve()), config=model.config.to_dict()),
@@ -213,7 +217,7 @@ def _put(made: Path, output: Path) -> None:
         with atomic_file(output) as aside:
             shutil.copyfile(made, aside)
     except OSError as error:
-        raise InputError(f"{output} cannot be written ({error.strerror}): choose another --output.") from error
+        raise cannot_write(output, error) from error
 
 
 @contextmanager

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import csv
+import errno
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -193,6 +195,41 @@ def test_a_run_that_was_interrupted_goes_on_where_it_was(
     assert pq.read_table(tmp_path / "cut.parquet").equals(pq.read_table(tmp_path / "whole.parquet"))
 
 
+def _without_room(made: Path, aside: Path) -> None:
+    Path("/dev/full").write_text("a byte")
+
+
+def _without_leave(made: Path, aside: Path) -> None:
+    raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+
+
+@pytest.mark.parametrize(
+    ("copy", "kind", "said"),
+    [(_without_room, DependencyError, "no room is left for"), (_without_leave, InputError, "Permission denied")],
+)
+def test_what_was_read_is_not_lost_where_the_table_cannot_be_put(
+    copy: Callable[..., None],
+    kind: type[Exception],
+    said: str,
+    films: Path,
+    scorer: Scorer,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(batch.shutil, "copyfile", copy)
+        with pytest.raises(kind, match=said):
+            score(str(films), scorer, tmp_path / "readings.parquet")
+    assert not (tmp_path / "readings.parquet").exists()
+
+    def never(*_: Any, **__: Any) -> Any:
+        raise AssertionError("an image was read again")
+
+    monkeypatch.setattr(batch, "_read", never)
+    assert score(str(films), scorer, tmp_path / "readings.parquet").images == IMAGES + 1
+    assert not list(tmp_path.glob(".readings*"))
+
+
 # a run of the command line that is killed when its second batch is in the journal, and says what it had started
 _KILLED = """
 import os, signal
@@ -275,8 +312,8 @@ def test_what_cannot_be_read_or_written_is_told(films: Path, scorer: Scorer, tmp
     with pytest.raises(InputError, match="no column 'path'"):
         score(str(films / "list.csv"), scorer, tmp_path / "readings.parquet")
     (tmp_path / "folder.parquet").mkdir()
-    with pytest.raises(InputError, match=r"folder\.parquet cannot be written"):
-        score(str(films), scorer, tmp_path / "folder.parquet")
+    with pytest.raises(InputError, match=r"folder\.parquet is a folder\. Name the file"):
+        score(str(tmp_path / "empty"), scorer, tmp_path / "folder.parquet")  # said before anything is looked at
     with pytest.raises(IntegrityError, match="is no model folder"):
         Scorer.of_folder(tmp_path / "empty")
 
