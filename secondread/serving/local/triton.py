@@ -93,8 +93,8 @@ class LocalTriton:
         if not self._models:
             raise InputError(f"{self.repository} is no model repository: no model in it has a config.pbtxt.")
         installation = TritonInstallation.find(self._environment)
-        self._stopping.clear()
         for last in (False, False, True):
+            self._stopping.clear()
             ports = _free_ports(3)
             self.grpc_address, self.http_address, self.metrics_address = (f"{_ADDRESS}:{port}" for port in ports)
             self._process = self._spawn(installation)

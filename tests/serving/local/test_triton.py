@@ -210,13 +210,16 @@ def test_a_model_that_does_not_load_is_said_in_one_line(repository: Path, tmp_pa
 
 
 def test_a_port_that_was_taken_meanwhile_is_not_the_end(
-    repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, wait_until: Callable[..., None]
 ) -> None:
     with socket.create_server(("127.0.0.1", 0)) as other:
         choices = iter([[other.getsockname()[1], *_free_ports(2)], _free_ports(3)])
         monkeypatch.setattr("secondread.serving.local.triton._free_ports", lambda _: next(choices))
         with LocalTriton(repository, home=tmp_path) as server:
             assert server.ready()
+            victim = server_process(server)
+            victim.kill()
+            wait_until(lambda: not alive(victim) and server.ready(), seconds=20, what="another server")
     assert next(choices, None) is None
 
 
