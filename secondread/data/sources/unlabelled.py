@@ -6,15 +6,15 @@
     s3://bucket/films/list.csv    those that it names, beside it in the store
     archive.zip, phantom://demo   the images of any source of labelled ones: `secondread.data.sources.open`
 
-In a folder, what starts with a dot is passed over, and links to folders are not followed.
+In a folder, what starts with a dot is passed over. Links to folders are not followed; how many there are is said, as of
+files that are no image.
 """
 
 from __future__ import annotations
 
 import csv
 import io
-import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -24,7 +24,7 @@ from secondread.atomic import sha256_bytes, sha256_file
 from secondread.config.environment import Environment
 from secondread.data.fingerprint import fingerprint_files
 from secondread.data.pixels.decode import DEFAULT_LIMITS, read_bounded
-from secondread.data.sources.folder_scan import IMAGE_SUFFIXES, is_dicom
+from secondread.data.sources.folder_scan import IMAGE_SUFFIXES, scan_images
 from secondread.data.sources.names import readable_name
 from secondread.data.sources.open import identify, open_source
 from secondread.data.sources.remote import Remote, look_up
@@ -32,9 +32,12 @@ from secondread.data.sources.source import SourceImage
 from secondread.data.store.mirror import list_objects
 from secondread.data.store.open import is_stored, open_object_store
 from secondread.errors import InputError
+from secondread.logging import get_logger
 
 _CSV = ".csv"
 _COLUMN = "path"
+
+log = get_logger(__name__)
 
 
 @dataclass(frozen=True)
@@ -64,14 +67,14 @@ def open_images(place: str) -> UnlabelledImages:
     remote = _remote(place)
     if remote:
         path, held = remote.fetched(Environment.read().home)
-        files = _files(path, shown=remote.uri, inside=True)
-        return UnlabelledImages(_images(files, remote.uri), [remote.uri, remote.fingerprint], held)
+        files, left_out = _files(path, shown=remote.uri, inside=True)
+        return UnlabelledImages(_images(files, left_out, remote.uri), [remote.uri, remote.fingerprint], held)
     path_here = _path(place)
     if path_here is None:
         source = open_source(place)
         return UnlabelledImages(list(source.images()), [source.uri, source.fingerprint()], source)
-    files = _files(path_here, shown=place)
-    return UnlabelledImages(_images(files, place), [[name, *_stat(file)] for name, file in files.items()])
+    files, left_out = _files(path_here, shown=place)
+    return UnlabelledImages(_images(files, left_out, place), [[name, *_stat(file)] for name, file in files.items()])
 
 
 def identify_images(place: str) -> tuple[str, str]:
@@ -91,7 +94,7 @@ def identify_images(place: str) -> tuple[str, str]:
     uri = str(path.resolve())
     if readable_name(uri) != uri:
         raise InputError(f"'{readable_name(uri)}' is a name that is no line of UTF-8. Rename it.")
-    files = _files(path, shown=place)
+    files, _ = _files(path, shown=place)
     hashed = fingerprint_files(Path("/"), (file.absolute() for file in files.values()))
     return uri, sha256_bytes(f"{sha256_file(path) if path.is_file() else ''} {hashed}".encode())
 
@@ -122,8 +125,8 @@ def _path(place: str) -> Path | None:
         return None
 
 
-def _files(path: Path, *, shown: str, inside: bool = False) -> dict[str, Path]:
-    """The files of a folder or list, by the name of the image.
+def _files(path: Path, *, shown: str, inside: bool = False) -> tuple[dict[str, Path], tuple[str, ...]]:
+    """The files of a folder or list, by the name of the image, and sentences of what is left out.
 
     Args:
         path: of the folder or list.
@@ -131,25 +134,12 @@ def _files(path: Path, *, shown: str, inside: bool = False) -> dict[str, Path]:
         inside: the list may name only what lies beside it.
     """
     if path.is_dir():
-        return {readable_name(file.relative_to(path)): file for file in sorted(_below(path, shown))}
+        images, left_out = scan_images(path, shown)
+        return {readable_name(file.relative_to(path)): file for file in images}, left_out
     files = {name: path.parent / name for name in _listed(path.read_bytes(), shown)}
     if inside and not all(file.resolve().is_relative_to(path.parent.resolve()) for file in files.values()):
         raise InputError(f"{shown} names files that do not lie beside it. Name them relative to it.")
-    return files
-
-
-def _below(folder: Path, shown: str) -> Iterator[Path]:
-    def refuse(error: OSError) -> None:
-        raise InputError(f"{shown} cannot be listed ({error.strerror}). Allow it to be read.") from error
-
-    for top, folders, files in os.walk(folder, onerror=refuse):
-        folders[:] = [name for name in folders if not name.startswith(".")]
-        paths = (Path(top, name) for name in files if not name.startswith("."))
-        yield from (path for path in paths if path.is_file() and _is_image(path))
-
-
-def _is_image(path: Path) -> bool:
-    return path.suffix.lower() in IMAGE_SUFFIXES or is_dicom(path)
+    return files, ()
 
 
 def _listed(data: bytes, shown: str) -> list[str]:
@@ -169,13 +159,15 @@ def _listed(data: bytes, shown: str) -> list[str]:
     return names
 
 
-def _images(files: Mapping[str, Path], shown: str) -> list[SourceImage]:
+def _images(files: Mapping[str, Path], left_out: Sequence[str], shown: str) -> list[SourceImage]:
     if not files:
         raise InputError(
             f"{shown} holds no image: files are looked at that end in {', '.join(sorted(IMAGE_SUFFIXES))}, or are "
-            "DICOM without an ending."
+            f"DICOM without an ending.{''.join(f' It {sentence}' for sentence in left_out)}"
         )
-    read = {name: partial(read_bounded, file.resolve(), DEFAULT_LIMITS) for name, file in files.items()}
+    for sentence in left_out:
+        log.warning("%s: %s", shown, sentence)
+    read = {name: partial(read_bounded, file.absolute(), DEFAULT_LIMITS) for name, file in files.items()}
     return [SourceImage(name=name, label="", read=each) for name, each in read.items()]
 
 

@@ -65,6 +65,42 @@ def test_of_a_folder_every_image_is_read_whatever_its_folders_are_called(folder:
     assert names(open_images(f"file://{folder}")) == names(found)
 
 
+def test_what_may_be_an_image_but_cannot_be_read_is_told_when_it_is_read(folder: Path) -> None:
+    there = names(open_images(str(folder)))
+    (folder / "gone.png").symlink_to(folder / "nothing.png")
+    (folder / "circle.jpg").symlink_to(folder / "circle.jpg")
+    (folder / "IM0002").symlink_to("/nothing")
+    (folder / "IM0003").symlink_to("/proc/self/mem")  # a file whose first byte nobody can read, root neither
+    found = open_images(str(folder))
+    assert names(found) == sorted([*there, "IM0002", "IM0003", "circle.jpg", "gone.png"])
+    assert identify_images(str(folder)) == identify_images(str(folder))
+    for image in found.images:
+        if image.name not in there:
+            with pytest.raises(OSError, match=r"No such file|symbolic links|error"):
+                image.read()
+
+
+def test_what_is_left_out_is_counted_and_not_named(
+    folder: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    there = names(open_images(str(folder)))
+    caplog.clear()
+    (folder / "Doe").symlink_to(folder / "2024 ward")
+    os.mkfifo(folder / "Doe.png")  # whoever opens it waits
+    assert names(open_images(str(folder))) == there
+    said = sorted(message.removeprefix(f"{folder}: ") for message in caplog.messages)
+    assert [sentence.partition(".")[0] for sentence in said] == [
+        "left out 1 link(s) or special file(s) with no file behind them",
+        "left out 1 link(s) to folders, which are not followed here",
+        "left out 2 file(s) that are no JPEG, PNG or DICOM",
+    ]
+    assert "Doe" not in caplog.text
+    (tmp_path / "links").mkdir()
+    (tmp_path / "links" / "films").symlink_to(folder)
+    with pytest.raises(InputError, match=r"holds no image.* It left out 1 link\(s\) to folders"):
+        open_images(str(tmp_path / "links"))
+
+
 def test_a_name_that_is_no_utf_8_can_be_written_down(folder: Path, film: Film) -> None:
     Path(os.fsdecode(bytes(folder) + b"/M\xfcller.png")).write_bytes(film(4))
     assert "M\\xfcller.png" in names(open_images(str(folder)))

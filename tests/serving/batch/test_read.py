@@ -162,6 +162,18 @@ def test_a_csv_names_its_images(films: Path, scorer: Scorer, tmp_path: Path) -> 
     assert (scored.unreadable, rows["ward-0/gone.png"]["error"]) == (1, "No such file or directory")
 
 
+def test_a_link_that_leads_nowhere_or_in_a_circle_is_one_row(films: Path, scorer: Scorer, tmp_path: Path) -> None:
+    (films / "ward-0" / "circle.png").symlink_to(films / "ward-0" / "circle.png")
+    (films / "ward-0" / "gone.png").symlink_to(films / "nothing.png")
+    (films / "list.csv").write_text("path\nward-0/00.png\nward-0/circle.png\nward-0/gone.png\n")
+    for place, readable in ((films, IMAGES), (films / "list.csv", 1)):
+        scored = score(str(place), scorer, tmp_path / "readings.parquet")
+        rows = rows_of(tmp_path / "readings.parquet")
+        assert rows["ward-0/circle.png"]["error"] == os.strerror(errno.ELOOP)
+        assert rows["ward-0/gone.png"]["error"] == os.strerror(errno.ENOENT)
+        assert scored.images - scored.unreadable == readable
+
+
 def test_phantoms_are_a_source_as_any_other(scorer: Scorer, tmp_path: Path) -> None:
     scored = score("phantom://cxr?images=6&size=64", scorer, tmp_path / "readings.parquet")
     assert (scored.images, scored.unreadable) == (6, 0)
