@@ -14,14 +14,14 @@ from typing import Any
 
 import numpy as np
 
-from secondread.atomic import atomic_file, cannot_write, resumable_folder
+from secondread.atomic import atomic_file, cannot_write, resumable_folder, sha256_file
 from secondread.config.engine import EngineConfig
 from secondread.data.engines.engine import open_engine
 from secondread.data.engines.journal import Journal, resume_key, work_through
 from secondread.data.pixels.preprocess import preprocess
 from secondread.data.sources.source import SourceImage
 from secondread.data.sources.unlabelled import open_images
-from secondread.errors import ImageError, InputError, TooLargeError
+from secondread.errors import ImageError, InputError, IntegrityError, TooLargeError
 from secondread.export.repository.layout import GRAPH_FILE, RepositoryModel, read_repository
 from secondread.model.folder import ModelConfigFile, ModelFolder
 from secondread.model.session import GraphSession
@@ -81,10 +81,12 @@ class Scorer:
     Attributes:
         graph: ONNX file.
         model: that it is of.
+        sha256: of the graph, hex; a worker refuses another.
     """
 
     graph: Path
     model: RepositoryModel
+    sha256: str
 
     @classmethod
     def of_folder(cls, folder: Path) -> Scorer:
@@ -94,7 +96,8 @@ class Scorer:
             IntegrityError: it is none.
         """
         model = ModelFolder.open(folder)
-        return cls(model.graph_path(), RepositoryModel(model.config.name, "", model.digest(), model.config))
+        graph, named = model.graph_path(), RepositoryModel(model.config.name, "", model.digest(), model.config)
+        return cls(graph, named, sha256_file(graph))
 
     @classmethod
     def of_repository(cls, folder: Path, name: str) -> Scorer:
@@ -104,7 +107,8 @@ class Scorer:
             IntegrityError: it holds no such model.
         """
         model = read_repository(folder, name)
-        return cls(folder / name / model.version / GRAPH_FILE, model)
+        graph = folder / name / model.version / GRAPH_FILE
+        return cls(graph, model, sha256_file(graph))
 
 
 def score(
@@ -126,6 +130,7 @@ def score(
             the next run writes elsewhere.
     Raises:
         InputError: there is no image, or the output cannot be written.
+        IntegrityError: the graph was replaced meanwhile.
         DependencyError: a store or the engine is not there, or no room is left.
     """
     if output.is_dir():
@@ -141,7 +146,7 @@ def score(
     with _removed(work), kept as folder, open_engine(engine) as running:
         documents = work_through(
             running,
-            partial(_read, graph=str(scorer.graph.resolve()), config=model.config.to_dict()),
+            partial(_read, graph=str(scorer.graph.resolve()), sha256=scorer.sha256, config=model.config.to_dict()),
             batches,
             Journal(folder),
             finish=lambda _, found: found,
@@ -174,7 +179,7 @@ def _reason(error: str) -> str:
     return re.sub(r"\d+", "#", re.sub(r"\s*(\(.*\)|'[^']*')", "", error))
 
 
-def _read(images: Sequence[SourceImage], *, graph: str, config: dict[str, Any]) -> dict[str, list[Any]]:
+def _read(images: Sequence[SourceImage], *, graph: str, sha256: str, config: dict[str, Any]) -> dict[str, list[Any]]:
     """What is said of some images, by column. Runs in a worker, which may be on another machine."""
     model = ModelConfigFile.from_dict(config)
     rows: list[dict[str, Any]] = [
@@ -191,7 +196,7 @@ def _read(images: Sequence[SourceImage], *, graph: str, config: dict[str, Any]) 
             row["error"] = (error.strerror or "cannot be read") if isinstance(error, OSError) else str(error)
     if readable:
         # as many threads as images are read in already; each run alone is the slower, all together are the faster
-        outputs = _session(graph).run(np.stack(pixels)[:, np.newaxis], batch_size=_RUN_IMAGES)
+        outputs = _session(graph, sha256).run(np.stack(pixels)[:, np.newaxis], batch_size=_RUN_IMAGES)
         reading = interpret(outputs.probabilities, outputs.ood_score, model)
         for index, row in enumerate(readable):
             row |= {
@@ -207,8 +212,11 @@ def _read(images: Sequence[SourceImage], *, graph: str, config: dict[str, Any]) 
 
 
 @lru_cache(maxsize=2)
-def _session(graph: str) -> GraphSession:
-    return GraphSession(graph, threads=1)
+def _session(graph: str, sha256: str) -> GraphSession:
+    session = GraphSession(graph, threads=1)
+    if sha256_file(graph) != sha256:  # asked afterwards, so that what was opened is what was asked about
+        raise IntegrityError(f"{graph} was replaced since the run began. Start it again.")
+    return session
 
 
 def _put(made: Path, output: Path) -> None:

@@ -6,6 +6,7 @@ import csv
 import errno
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -23,7 +24,7 @@ import pyarrow.parquet as pq
 import pytest
 from onnx import numpy_helper
 
-from secondread.atomic import sha256_bytes
+from secondread.atomic import sha256_bytes, sha256_file
 from secondread.config.engine import EngineConfig
 from secondread.config.environment import Environment
 from secondread.data.store.open import open_object_store
@@ -147,8 +148,28 @@ def test_a_graph_that_gives_no_numbers_leaves_no_table(films: Path, scorer: Scor
     head.CopyFrom(numpy_helper.from_array(np.full(head.dims, np.nan, np.float32), "head"))
     onnx.save(graph, tmp_path / "broken.onnx")
     with pytest.raises(DependencyError, match="figures are no numbers"):
-        score(str(films), replace(scorer, graph=tmp_path / "broken.onnx"), tmp_path / "readings.parquet")
+        broken = tmp_path / "broken.onnx"
+        score(str(films), replace(scorer, graph=broken, sha256=sha256_file(broken)), tmp_path / "readings.parquet")
     assert not (tmp_path / "readings.parquet").exists()
+
+
+def test_a_graph_that_took_the_place_of_another_answers_under_its_own_digest(
+    films: Path, model: ModelFolder, tmp_path: Path
+) -> None:
+    folder, output = tmp_path / "model", tmp_path / "readings.parquet"
+    shutil.copytree(model.root, folder)
+    first = Scorer.of_folder(folder)
+    score(str(films), first, output)
+    before = [row["label"] for row in rows_of(output).values()]
+    graph = onnx.load(first.graph)
+    (head,) = (each for each in graph.graph.initializer if each.name == "head")
+    head.CopyFrom(numpy_helper.from_array(-numpy_helper.to_array(head), "head"))
+    onnx.save(graph, first.graph)
+    score(str(films), Scorer.of_folder(folder), output)
+    assert [row["label"] for row in rows_of(output).values()] != before
+    batch._session.cache_clear()  # as in a worker that starts later
+    with pytest.raises(IntegrityError, match=r"was replaced since the run began\. Start it again"):
+        score(str(films), first, output)
 
 
 def test_a_csv_names_its_images(films: Path, scorer: Scorer, tmp_path: Path) -> None:
