@@ -46,7 +46,7 @@ class UnlabelledImages:
 
     Attributes:
         images: in a stable order, their bytes not read yet.
-        state: JSON that is another when an image is likely to be: of files it has size and time, and none is read.
+        state: JSON that is another when an image is likely to be: the place, and of files size and time; none is read.
         held: keeps what was fetched as it is.
     """
 
@@ -74,7 +74,8 @@ def open_images(place: str) -> UnlabelledImages:
         source = open_source(place)
         return UnlabelledImages(list(source.images()), [source.uri, source.fingerprint()], source)
     files, left_out = _files(path_here, shown=place)
-    return UnlabelledImages(_images(files, left_out, place), [[name, *_stat(file)] for name, file in files.items()])
+    state = [str(path_here.resolve()), *([name, *_stat(file)] for name, file in files.items())]
+    return UnlabelledImages(_images(files, left_out, place), state)
 
 
 def identify_images(place: str) -> tuple[str, str]:

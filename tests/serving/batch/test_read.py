@@ -263,6 +263,32 @@ def test_what_was_read_is_not_lost_where_the_table_cannot_be_put(
     assert not list(tmp_path.glob(".readings*"))
 
 
+def test_a_run_is_not_gone_on_with_on_other_images_of_the_same_names_sizes_and_times(
+    scorer: Scorer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("monday", "tuesday"):
+        for index in range(3):
+            file = tmp_path / name / f"{index}.png"
+            file.parent.mkdir(exist_ok=True)
+            file.write_bytes(f"{index} of {name:>7}".encode())
+            os.utime(file, ns=(1, 1))
+    monkeypatch.setattr(batch, "BATCH_IMAGES", 1)
+    genuine = batch._read
+
+    def cut(images: Any, **rest: Any) -> Any:
+        if images[0].name == "1.png":
+            raise KeyboardInterrupt
+        return genuine(images, **rest)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(batch, "_read", cut)
+        with pytest.raises(KeyboardInterrupt):
+            score(str(tmp_path / "monday"), scorer, tmp_path / "readings.parquet")
+    score(str(tmp_path / "tuesday"), scorer, tmp_path / "readings.parquet")
+    for name, row in rows_of(tmp_path / "readings.parquet").items():
+        assert row["image_id"] == sha256_bytes((tmp_path / "tuesday" / name).read_bytes())
+
+
 # a run of the command line that is killed when its second batch is in the journal, and says what it had started
 _KILLED = """
 import os, signal
