@@ -9,6 +9,7 @@ import http.client
 import importlib.util
 import os
 import socket
+import ssl
 import subprocess
 import sys
 import tempfile
@@ -73,6 +74,11 @@ def _check_server(config: LoadTestConfig) -> None:
         except urllib.error.HTTPError as error:
             raise DependencyError(f"{config.name} is not ready at {config.url} (status {error.code}).") from error
         except (OSError, ValueError, http.client.HTTPException) as error:
+            if isinstance(reason := getattr(error, "reason", None), ssl.SSLCertVerificationError):
+                raise DependencyError(
+                    f"{config.url} has a certificate that is not trusted here ({reason.verify_message}). Name your "
+                    "authority's in SSL_CERT_FILE."
+                ) from error
             raise _nobody(config.url) from error
     if config.grpc_url:
         host, _, port = config.grpc_url.rpartition(":")

@@ -39,6 +39,7 @@ class RestUser(FastHttpUser):
 
     wait_time = THINK
     connection_timeout = network_timeout = ANSWER_SECONDS
+    insecure = False  # locust's own default is to ask nobody for a certificate, and the token goes to whoever answers
 
     @task
     def infer(self) -> None:

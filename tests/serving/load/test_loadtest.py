@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import json
 import re
+import ssl
 import subprocess
 import sys
+import threading
+from collections.abc import Iterator
 from dataclasses import replace
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -69,6 +73,69 @@ def test_the_answer_of_another_model_is_a_failure(served: Any, tmp_path: Path) -
     assert set(result.by_protocol) == {"REST", "gRPC"}
     assert result.failures == result.requests
     assert result.failure_counts == {"the answer is of another model than ffffffffffff": result.requests}
+
+
+class Reader(BaseHTTPRequestHandler):
+    """Answers as a server does, to whoever comes."""
+
+    def do_GET(self) -> None:
+        self._answer(b"")
+
+    def do_POST(self) -> None:
+        self.rfile.read(int(self.headers["Content-Length"]))
+        self.server.tokens.append(self.headers["Authorization"])
+        self._answer(b'{"outputs": [{"name": "label"}]}')
+
+    def _answer(self, body: bytes) -> None:
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_: Any) -> None:
+        pass
+
+
+@pytest.fixture
+def authority(tmp_path: Path) -> Path:
+    """Key and certificate of 127.0.0.1, which signs itself."""
+    file, key = tmp_path / "authority.pem", tmp_path / "key"
+    request = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=server"]
+    request += ["-addext", "subjectAltName=IP:127.0.0.1", "-keyout", str(key), "-out", str(file)]
+    subprocess.run(request, check=True, capture_output=True)
+    file.write_text(file.read_text() + key.read_text())
+    return file
+
+
+@pytest.fixture
+def over_tls(authority: Path) -> Iterator[ThreadingHTTPServer]:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(authority)
+    with ThreadingHTTPServer(("127.0.0.1", 0), Reader) as server:
+        server.daemon_threads, server.tokens = True, []
+        server.socket = context.wrap_socket(server.socket, server_side=True)
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield server
+        server.shutdown()
+        thread.join()
+
+
+def test_token_and_films_go_to_no_server_whose_certificate_nobody_vouches_for(
+    over_tls: ThreadingHTTPServer, authority: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = LoadTestConfig(url=f"https://127.0.0.1:{over_tls.server_port}", grpc_url="", users=1, seconds=1, **ANY)
+    report = tmp_path / "report.html"
+    with pytest.raises(DependencyError, match=r"not trusted here \(self-signed certificate\)\. Name"):
+        loadtest(config, report=report, token="secret")  # noqa: S106 - of this test
+    with monkeypatch.context() as patch:  # as where another takes the server's place later
+        patch.setattr("secondread.serving.load.loadtest._check_server", lambda _: None)
+        result = loadtest(config, report=report, token="secret")  # noqa: S106 - of this test
+    assert result.failures == result.requests > 0
+    assert over_tls.tokens == []
+    monkeypatch.setenv("SSL_CERT_FILE", str(authority))
+    result = loadtest(config, report=report, token="secret")  # noqa: S106 - of this test
+    assert (result.failures, set(over_tls.tokens)) == (0, {"Bearer secret"})
 
 
 def command(*options: str) -> subprocess.CompletedProcess[str]:
