@@ -7,6 +7,7 @@ import re
 import pytest
 
 import secondread
+from secondread.config.serve import ServeConfig
 
 BUILDS = [
     "manifests/overlays/dev",
@@ -194,12 +195,13 @@ def test_both_containers_are_probed(build, pod):
         assert f":{arguments(containers[TRITON])['http-port']}/" in url
 
 
-def test_a_pod_that_stops_lets_the_transformer_finish_first(pod, render):
-    containers, _ = pod("kserve/services/standard")
+@pytest.mark.parametrize("build", [build for build in BUILDS if "knative" not in build])
+def test_a_pod_that_stops_lets_the_transformer_finish_first(build, pod, render):
+    containers, _ = pod(build)
     wait = {
         name: int(container["lifecycle"]["preStop"]["exec"]["command"][1]) for name, container in containers.items()
     }
-    (service,) = [d for d in render("kserve/services/standard") if d["kind"] == "InferenceService"]
+    (service,) = [d for d in render(build) if d["kind"] == "InferenceService"]
     grace = service["spec"]["predictor"]["terminationGracePeriodSeconds"]
-    assert wait[TRANSFORMER] < wait[TRITON]
+    assert wait[TRANSFORMER] + ServeConfig.drain_seconds <= wait[TRITON]
     assert wait[TRITON] + int(arguments(containers[TRITON])["exit-timeout-secs"]) < grace
