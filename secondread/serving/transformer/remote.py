@@ -14,14 +14,15 @@ import http.client
 import ipaddress
 import re
 import socket
+import ssl
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from http import HTTPStatus
 from urllib.parse import urlsplit
 
 import urllib3
-from urllib3.connection import HTTPConnection, HTTPSConnection
+from urllib3.connection import HTTPConnection
 
 from secondread.config.serve import ServeConfig
 from secondread.errors import DependencyError, InputError, TooLargeError
@@ -80,7 +81,8 @@ class RemoteImages:
             index: of the image in its request, for errors.
             url: as it came.
             hold: accounts for bytes as they come.
-            deadline: of its request, on the monotonic clock; see `deadline`.
+            deadline: of its request, on the monotonic clock; see `deadline`. Looking the name up alone is not cut, but
+                ends when the system's resolver gives up.
         Raises:
             InputError: the address is not allowed, or gives no image; the message names the index, and never the path,
                 which may hold a patient's name or a token.
@@ -92,43 +94,27 @@ class RemoteImages:
         address, left = self._address(index, host, port), deadline - time.monotonic()
         if left <= 0:
             raise self.too_late(index)
-        connection = self._connection(scheme, address, port, host, left)
         late = threading.Event()
-
-        def cut(line: socket.socket) -> None:
-            late.set()
-            with contextlib.suppress(OSError):
-                line.shutdown(socket.SHUT_RDWR)
-
-        watchdog: threading.Timer | None = None
         try:
-            connection.connect()
-            # each read may take that long; all together must not
-            watchdog = threading.Timer(deadline - time.monotonic(), cut, [connection.sock])
-            watchdog.daemon = True
-            watchdog.start()
-            named = f"[{host}]" if ":" in host else host
-            connection.request(
-                "GET",
-                target,
-                headers={"Host": named if port == _PORTS[scheme] else f"{named}:{port}", "Accept-Encoding": "identity"},
-                preload_content=False,
-                decode_content=False,
-            )
-            with contextlib.closing(connection.getresponse()) as response:
-                data = self._read(index, host, response, hold)
+            with (
+                self._line(scheme, address, port, host, left, late) as line,
+                contextlib.closing(HTTPConnection(address, port, timeout=left)) as connection,
+            ):
+                connection.sock = line
+                named = f"[{host}]" if ":" in host else host
+                named = named if port == _PORTS[scheme] else f"{named}:{port}"
+                headers = {"Host": named, "Accept-Encoding": "identity"}
+                connection.request("GET", target, headers=headers, preload_content=False, decode_content=False)
+                with contextlib.closing(connection.getresponse()) as response:
+                    data = self._read(index, host, response, hold)
             if late.is_set():  # what has no length ends where it is cut
                 raise TimeoutError
             return data
         except (urllib3.exceptions.HTTPError, http.client.HTTPException, OSError) as error:
-            if late.is_set():
+            if late.is_set() or time.monotonic() >= deadline:
                 raise self.too_late(index) from error
             why = f"does not answer ({type(error).__name__})"
             raise DependencyError(f"image {index}: {host} {why}: try again, or send the image itself.") from error
-        finally:
-            if watchdog is not None:
-                watchdog.cancel()
-            connection.close()
 
     def too_late(self, index: int) -> DependencyError:
         """What to say of an image that has not come by the deadline."""
@@ -137,18 +123,35 @@ class RemoteImages:
             "fewer, or send the images themselves."
         )
 
-    def _connection(self, scheme: str, address: str, port: int, host: str, seconds: float) -> HTTPConnection:
-        """To the address; with TLS, to whoever has a certificate of the name."""
-        if scheme == "http":
-            return HTTPConnection(address, port, timeout=seconds)
-        return HTTPSConnection(
-            address,
-            port,
-            timeout=seconds,
-            server_hostname=host,
-            cert_reqs="CERT_REQUIRED",
-            ca_certs=self._authorities,
-        )
+    @contextlib.contextmanager
+    def _line(
+        self, scheme: str, address: str, port: int, host: str, seconds: float, late: threading.Event
+    ) -> Iterator[socket.socket]:
+        """To the address, with TLS to whoever has a certificate of the name; cut, and `late` set, when time is up.
+
+        Connecting, the handshake and each read may take that long; all together must not.
+        """
+        deadline = time.monotonic() + seconds
+        plain = socket.create_connection((address, port), seconds)
+        with plain, plain.dup() as same:  # TLS takes the first one over
+
+            def cut() -> None:
+                late.set()
+                with contextlib.suppress(OSError):
+                    same.shutdown(socket.SHUT_RDWR)
+
+            watchdog = threading.Timer(deadline - time.monotonic(), cut)
+            watchdog.daemon = True
+            watchdog.start()
+            try:
+                if scheme == "https":
+                    context = ssl.create_default_context(cafile=self._authorities)
+                    yield context.wrap_socket(plain, server_hostname=host)
+                else:
+                    yield plain
+            finally:
+                watchdog.cancel()
+                watchdog.join()
 
     def _parts(self, index: int, url: str) -> tuple[str, str, int, str]:
         """Scheme, host, port and what is asked for there."""

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import json
 import socket
 import ssl
 import subprocess
 import threading
+import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
@@ -18,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import psutil
 import pytest
 
 from secondread.config.serve import ServeConfig
@@ -223,6 +226,33 @@ def test_what_does_not_come_whole_and_in_time_is_no_image(archive: ThreadingHTTP
         fetch(url, url_hosts=(host,), url_timeout_seconds=0.5)
 
 
+def test_a_handshake_that_does_not_come_is_too_late() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        host = f"pacs.test:{silent.getsockname()[1]}"
+        with pytest.raises(DependencyError, match=r"took more than 0\.5 s to come"):
+            fetch(f"https://{host}/film", url_hosts=(host,), url_timeout_seconds=0.5)
+
+
+def test_a_host_that_is_slow_to_connect_has_no_second_time_for_the_handshake(wait_until: Callable[..., None]) -> None:
+    """The kernel asks a second later again where no place was left to wait for the server."""
+    with contextlib.ExitStack() as stack, ThreadPoolExecutor(1) as pool:
+        silent = stack.enter_context(socket.create_server(("127.0.0.1", 0), backlog=0))
+        stack.enter_context(socket.create_connection(silent.getsockname()))  # takes the only place
+        host = f"pacs.test:{silent.getsockname()[1]}"
+        started = time.monotonic()
+        late = pool.submit(fetch, f"https://{host}/film", url_hosts=(host,), url_timeout_seconds=1.5)
+
+        def asked() -> bool:
+            return any(each.status == psutil.CONN_SYN_SENT for each in psutil.Process().connections())
+
+        wait_until(asked, seconds=10, what="the connection to be asked for")
+        for _ in range(2):
+            stack.enter_context(silent.accept()[0])
+        with pytest.raises(DependencyError, match=r"took more than 1\.5 s to come"):
+            late.result()
+        assert time.monotonic() - started < 2.4  # connecting took one of the 1.5 seconds; with as many again, 2.5
+
+
 def test_a_host_that_is_down_or_unknown_is_a_503(archive: ThreadingHTTPServer) -> None:
     def unknown(_host: str, _port: int) -> list[str]:
         raise socket.gaierror(-2, "Name or service not known")
@@ -253,6 +283,9 @@ def test_tls_is_with_the_name_at_the_address(archive: ThreadingHTTPServer, certi
     hosts = tuple(f"{name}.test:{archive.server_port}" for name in ("pacs", "other"))
     url = f"https://{hosts[0]}/film"
     assert fetch(url, url_hosts=hosts, url_authorities=str(certificate)) == Archive.image
+    with pytest.raises(DependencyError, match=r"took more than 0\.5 s to come"):
+        slow = f"https://{hosts[0]}/drip"
+        fetch(slow, url_hosts=hosts, url_authorities=str(certificate), url_timeout_seconds=0.5)
     with pytest.raises(DependencyError, match="SSL"):  # a certificate that nobody vouches for
         fetch(url, url_hosts=hosts)
     with pytest.raises(DependencyError, match="SSL"):  # of another name
