@@ -30,7 +30,8 @@ CATALOGUE_KEY = "SECONDREAD_CATALOGUE_URI"
 
 ROLLOUTS_CLAIM = "secondread-rollout"  # PersistentVolumeClaim: what is kept of rollouts, the controller's own, and
 ROLLOUTS_FOLDER = "rollouts"  # where they are on it
-ROLLOUTS_PATH = f"/tmp/var/{ROLLOUTS_FOLDER}"  # noqa: S108 - where a step looks for them
+HOME_PATH = "/tmp/var"  # noqa: S108 - SECONDREAD_HOME of a step
+ROLLOUTS_PATH = f"{HOME_PATH}/{ROLLOUTS_FOLDER}"  # where a step looks for them
 
 
 def ask(task: dsl.PipelineTask, size: str) -> dsl.PipelineTask:
@@ -82,8 +83,12 @@ def with_catalogue(task: dsl.PipelineTask) -> dsl.PipelineTask:
 def with_rollouts(task: dsl.PipelineTask) -> dsl.PipelineTask:
     """Let a task see and carry on rollouts: what is kept of them, the models that they let in, and whose they must be.
 
+    A runtime makes the folders above a mount that the image lacks, as root: no step could write beside the claim. An
+    empty volume is anybody's, and is mounted first, since it lies above.
+
     Never cached: a cluster does not ask whether what a rollout once came to is so still.
     """
+    kubernetes.empty_dir_mount(task, volume_name="home", mount_path=HOME_PATH)
     kubernetes.mount_pvc(task, pvc_name=ROLLOUTS_CLAIM, mount_path=ROLLOUTS_PATH, sub_path=ROLLOUTS_FOLDER)
     return with_store(with_trusted_keys(task)).set_caching_options(enable_caching=False)
 

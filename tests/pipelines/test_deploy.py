@@ -1,7 +1,7 @@
 """The compiled deployment pipeline has the shape that its docstring draws, alone and at the end of training."""
 
 import re
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import pytest
@@ -118,6 +118,15 @@ def test_every_step_that_acts_sees_what_is_kept_where_the_image_keeps_it(pods: d
         assert (claim["mountPath"], claim["subPath"]) == (f"{home}/var/rollouts", "rollouts")
         assert f"`{claim['constant']}`" in manual
         assert claim["constant"] == controllers["metadata"]["name"]
+
+
+def test_a_step_may_write_beside_what_is_kept(pods: dict[str, dict[str, Any]]) -> None:
+    """A runtime makes the missing folders above a mount as root, which a step is not; it keeps keys there, too."""
+    mounted = {name: pod for name, pod in pods.items() if "pvcMount" in pod}
+    assert mounted
+    for name, pod in mounted.items():
+        (claim,), (volume,) = pod["pvcMount"], pod.get("emptyDirMounts") or [{}]
+        assert volume.get("mountPath") == str(PurePosixPath(claim["mountPath"]).parent), name
 
 
 def test_whoever_verifies_or_promotes_has_the_public_keys(pods: dict[str, dict[str, Any]]) -> None:
