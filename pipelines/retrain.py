@@ -42,6 +42,7 @@ def retrain(
     node_selector: dict = {},  # noqa: B006 - KFP reads the default and never changes it
     train_settings: dict = {},  # noqa: B006
     evaluate_settings: dict = {},  # noqa: B006
+    evaluate_files: str = "",
     quantize_settings: dict = {},  # noqa: B006
     gate: dict = {},  # noqa: B006
     compare_settings: dict = {},  # noqa: B006
@@ -65,6 +66,7 @@ def retrain(
         node_selector: labels of the nodes to train on, such as {"pool": "gpu"}.
         train_settings: further fields of TrainConfig; the preset is by default the champion's.
         evaluate_settings: fields of EvaluateConfig.
+        evaluate_files: stands for the content of the files that they name; part of the cache's key.
         quantize_settings: fields of QuantizeConfig.
         gate: fields of GateConfig.
         compare_settings: fields of PairedConfig.
@@ -110,6 +112,7 @@ def retrain(
                 model_step="train",
                 gate=gate,
                 settings=evaluate_settings,
+                named_files="",  # none is read for val
             ).set_display_name("evaluate on val"),
             "data",
         )
@@ -130,6 +133,7 @@ def retrain(
                     model_step="quantize",
                     gate=gate,
                     settings=evaluate_settings,
+                    named_files=evaluate_files,
                 ).set_display_name("evaluate on test"),
                 "data",
             )

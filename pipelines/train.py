@@ -42,6 +42,7 @@ def train(
     preprocess_settings: dict = {},  # noqa: B006
     train_settings: dict = {},  # noqa: B006
     evaluate_settings: dict = {},  # noqa: B006
+    evaluate_files: str = "",
     quantize_settings: dict = {},  # noqa: B006
     gate: dict = {},  # noqa: B006
     deploy: bool = False,
@@ -67,6 +68,7 @@ def train(
         preprocess_settings: fields of PreprocessConfig.
         train_settings: further fields of TrainConfig.
         evaluate_settings: fields of EvaluateConfig.
+        evaluate_files: stands for the content of the files that they name; part of the cache's key.
         quantize_settings: fields of QuantizeConfig.
         gate: fields of GateConfig.
         deploy: end in the deployment pipeline, of the version that was registered.
@@ -112,6 +114,7 @@ def train(
                 model_step="train",
                 gate=gate,
                 settings=evaluate_settings,
+                named_files="",  # none is read for val
             ).set_display_name("evaluate on val"),
             "data",
         )
@@ -131,6 +134,7 @@ def train(
                     model_step="quantize",
                     gate=gate,
                     settings=evaluate_settings,
+                    named_files=evaluate_files,
                 ).set_display_name("evaluate on test"),
                 "data",
             )

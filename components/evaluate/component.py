@@ -19,6 +19,7 @@ def evaluate(
     model_step: str,
     gate: dict,
     settings: dict,
+    named_files: str,  # noqa: ARG001 - for the cache's key alone
 ) -> bool:
     """Judge a model's graph on a split and ask the gate.
 
@@ -37,6 +38,7 @@ def evaluate(
         model_step: the step that wrote the model, train or quantize.
         gate: fields of GateConfig.
         settings: fields of EvaluateConfig.
+        named_files: stands for the content of the files that the settings name, for the cache's key.
 
     Returns:
         Whether the gate said yes; its reasons are in the summary.

@@ -21,7 +21,7 @@ _PIXEL_PACKAGES = (
     *("numpy", "pillow", "pydicom", "pylibjpeg", "pylibjpeg-openjpeg", "python-gdcm"),
     *("scipy", "simplejpeg"),
 )
-_CODE_SUFFIXES = frozenset({".py", ".json", ".html", ".css"})
+_CODE_SUFFIXES = frozenset({".py", ".json", ".yaml", ".html", ".css", ".md"})
 
 
 def fingerprint_files(root: Path, files: Iterable[Path]) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import uuid
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any
@@ -162,6 +163,7 @@ def pipeline_arguments(settings: TrainPipelineSettings, *, remote: bool = False)
         "ingest_settings": plain(settings.ingest),
         "preprocess_settings": plain(settings.preprocess),
         "evaluate_settings": plain(settings.evaluate),
+        "evaluate_files": _evaluate_files(settings.evaluate),
         "quantize_settings": plain(settings.quantize),
         "gate": plain(settings.gate),
     }
@@ -197,6 +199,7 @@ def retrain_arguments(settings: RetrainPipelineSettings, *, remote: bool = False
         **placed(settings.train, settings.accelerator_type),
         "node_selector": dict(settings.node_selector),
         "evaluate_settings": plain(settings.evaluate),
+        "evaluate_files": _evaluate_files(settings.evaluate),
         "quantize_settings": plain(settings.quantize),
         "gate": plain({name: limit for name, limit in settings.gate.items() if name not in _MARGINS}),
         "compare_settings": plain(settings.margins),
@@ -259,6 +262,16 @@ def placed(train: Settings, accelerator_type: str) -> dict[str, Any]:
         further = without_placement(further)
     from_mapping(TrainConfig, placement.settings(further))
     return {**asdict(placement), "train_settings": plain(further)}
+
+
+def _evaluate_files(evaluate: Settings) -> str:
+    """What stands in the cache's key for the files that evaluation is to read; empty where it is to read none.
+
+    It is another each time. Paths say nothing of what lies there, which only whoever runs the step can see: a gate must
+    not say yes because of tests that are others by now.
+    """
+    config = from_mapping(EvaluateConfig, evaluate)
+    return uuid.uuid4().hex if config.behaviour or config.known_failures or config.other_fields else ""
 
 
 def _check_data_stages(source: str, ingest: Settings, preprocess: Settings) -> None:

@@ -1,10 +1,13 @@
 """Which code runs: told by the image, else by the checkout."""
 
+import configparser
+import shutil
 import subprocess
 from pathlib import Path
 
 import pytest
 
+import secondread
 from secondread.config.environment import Environment
 from secondread.errors import IntegrityError
 from secondread.pipeline import code
@@ -48,3 +51,28 @@ def test_other_codecs_are_another_key_here_but_not_on_a_cluster(monkeypatch: pyt
     assert cached_code(remote=False) != here
     with pytest.raises(IntegrityError, match="packages that decode images have other versions here"):
         check_code(here)
+
+
+def test_whatever_the_package_carries_is_code_but_for_what_only_a_server_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The behaviour tests that a gate goes by are YAML, a model card Markdown: with others no verdict is the same."""
+    setup = configparser.ConfigParser()
+    setup.read(ROOT / "setup.cfg")
+    carried = {
+        path.relative_to(ROOT)
+        for package, patterns in setup["options.package_data"].items()
+        if package.startswith("secondread.")
+        for pattern in patterns.split(",")
+        for path in (ROOT / package.replace(".", "/")).glob(pattern.strip())
+    }
+    assert Path("secondread/evaluation/stress/behaviour.yaml") in carried
+    shutil.copytree(ROOT / "secondread", tmp_path / "secondread", ignore=shutil.ignore_patterns("__pycache__"))
+    monkeypatch.setattr(secondread, "__file__", str(tmp_path / "secondread" / "__init__.py"))
+    known = {code_fingerprint()}
+    for path in sorted(carried):
+        with (tmp_path / path).open("a") as file:
+            file.write("\n")
+        if path.suffix != ".cc":
+            assert code_fingerprint() not in known, path
+        known.add(code_fingerprint())

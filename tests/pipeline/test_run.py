@@ -24,6 +24,7 @@ from secondread.pipeline.success import failures
 from secondread.pipeline.train_run import TrainRun
 from secondread.tracking.registry import Registry
 from secondread.tracking.runs import open_client
+from tests.pipeline.conftest import TINY
 
 ROOT = Path(__file__).resolve().parents[2]
 STEPS = ("ingest", "preprocess", "train", "evaluate on val", "quantize", "evaluate on test", "register")
@@ -211,6 +212,25 @@ def test_a_stricter_policy_refuses_the_registered_version_too_and_a_looser_one_t
         assert {tag: text for tag, text in registry.record("tiny", name).tags.items() if tag.startswith("gate")} == {
             tag: text for tag, text in loose.items() if tag.startswith("gate")
         }
+
+
+def test_behaviour_tests_that_changed_under_their_name_are_asked_again(
+    first_run: TrainRun, pipeline: Any, tmp_path: Path
+) -> None:
+    """The gate goes by what the file says now, whatever the cache knows of its path."""
+    easy = {"name": "brighter", "asks": "?", "change": {"kind": "brightness", "by": 0.3}, "images_at_least": 1}
+    tests = tmp_path / "behaviour.yaml"
+    asking = {
+        "evaluate": {**TINY["evaluate"], "behaviour": str(tests)},
+        "gate": {**TINY["gate"], "behaviour_tests": True},
+    }
+    tests.write_text(json.dumps({"invariance": [{**easy, "tolerance": 0.99}]}))
+    assert pipeline.run(**asking).status == "registered"
+    tests.write_text(json.dumps({"invariance": [{**easy, "tolerance": 0.0}]}))
+    again = pipeline.run(**asking)
+    assert (again.status, again.cached) == ("refused", STEPS[:5])
+    assert "brighter" in again.reason
+    pipeline.run()  # the registered version is again what it was: other tests look at it, too
 
 
 def test_a_changed_image_is_not_served_from_the_cache(first_run: TrainRun, pipeline: Any) -> None:
