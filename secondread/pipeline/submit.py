@@ -221,16 +221,18 @@ def _client(host: str, namespace: str, token: str) -> kfp.Client:
 
 def _upload(client: kfp.Client, path: Path, pipeline: str, version: str, namespace: str) -> tuple[str, str]:
     """Ids of the pipeline and of its version, uploaded if they are not there."""
-    pipeline_id = client.get_pipeline_id(pipeline)
-    if pipeline_id is None:
-        pipeline_id = client.upload_pipeline(str(path), pipeline, namespace=namespace or None).pipeline_id
+    # not `get_pipeline_id`, which asks for what is nobody's alone
+    named = {"key": "display_name", "operation": "EQUALS", "stringValue": pipeline}
+    known = client.list_pipelines(filter=json.dumps({"predicates": [named]}), namespace=namespace or None).pipelines
+    found = known[0] if known else client.upload_pipeline(str(path), pipeline, namespace=namespace or None)
+    pipeline_id = found.pipeline_id
     page = ""
     while True:
-        found = client.list_pipeline_versions(pipeline_id, page_token=page, page_size=100)
-        for item in found.pipeline_versions or []:
+        listed = client.list_pipeline_versions(pipeline_id, page_token=page, page_size=100)
+        for item in listed.pipeline_versions or []:
             if item.display_name == version:
                 return pipeline_id, item.pipeline_version_id
-        page = found.next_page_token or ""
+        page = listed.next_page_token or ""
         if not page:
             break
     uploaded = client.upload_pipeline_version(str(path), version, pipeline_id=pipeline_id)

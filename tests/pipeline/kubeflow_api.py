@@ -1,6 +1,7 @@
 """A stand-in for the API of Kubeflow Pipelines: the few calls that `submit` makes, over real HTTP.
 
-Of version 2 (v2beta1), but for one: what a run's pods said when they ended only version 1 gives out.
+Of version 2 (v2beta1), but for one: what a run's pods said when they ended only version 1 gives out. As on a server of
+many users a pipeline is of a namespace, and is found in no other; without one it is everybody's.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ class KubeflowApi:
     """What the stand-in was told, and what it answers for a run."""
 
     def __init__(self) -> None:
-        self.pipelines: dict[str, dict[str, Any]] = {}
+        self.pipelines: dict[tuple[str, str], dict[str, Any]] = {}  # by namespace and name
         self.versions: list[dict[str, Any]] = []
         self.runs: list[dict[str, Any]] = []
         self.states: list[dict[str, Any]] = []
@@ -33,21 +34,27 @@ class KubeflowApi:
         if path.endswith("/healthz"):
             return 200, {"multi_user": False}
         if path.endswith("/pipelines/upload"):
-            self.pipelines[query["name"][0]] = {"pipeline_id": "p1", "display_name": query["name"][0]}
-            return 200, {"pipeline_id": "p1"}
+            place = query.get("namespace", [""])[0], query["name"][0]
+            if place in self.pipelines:
+                return 409, {"message": f"pipeline {place} is there already"}
+            self.pipelines[place] = {"pipeline_id": f"p{len(self.pipelines) + 1}", "display_name": place[1]}
+            return 200, self.pipelines[place]
         if path.endswith("/pipelines/upload_version"):
             version = {
-                "pipeline_id": "p1",
+                "pipeline_id": query["pipelineid"][0],
                 "pipeline_version_id": f"v{len(self.versions)}",
                 "display_name": query["name"][0],
             }
             self.versions.append(version | {"bytes": len(body), "body": body})
             return 200, version
-        if re.search(r"/pipelines/p1/versions$", path):
+        if of := re.search(r"/pipelines/(p\d+)/versions$", path):
             known = ("pipeline_id", "pipeline_version_id", "display_name")
-            return 200, {"pipeline_versions": [{key: each[key] for key in known} for each in self.versions]}
+            found = [each for each in self.versions if each["pipeline_id"] == of[1]]
+            return 200, {"pipeline_versions": [{key: each[key] for key in known} for each in found]}
         if path.endswith("/pipelines"):
-            return 200, {"pipelines": list(self.pipelines.values())}
+            (asked,) = json.loads(query["filter"][0])["predicates"]
+            place = query.get("namespace", [""])[0], asked["stringValue"]
+            return 200, {"pipelines": [self.pipelines[place]]} if place in self.pipelines else {}
         if path.endswith("/experiments"):
             experiment = {"experiment_id": "e1", "display_name": "secondread"}
             return 200, experiment if method == "POST" else {"experiments": [experiment]}

@@ -45,9 +45,9 @@ def api() -> Iterator[Any]:
         yield running
 
 
-def send(api: Any, *, reuse: bool = True) -> Any:
+def send(api: Any, **how: Any) -> Any:
     arguments = pipeline_arguments(TrainPipelineSettings(source="phantom://demo?images=90", root=MODELS), remote=True)
-    return submit("train", arguments, host=api.url, experiment="secondread", token="secret", reuse=reuse)  # noqa: S106
+    return submit("train", arguments, host=api.url, experiment="secondread", token="secret", **how)  # noqa: S106
 
 
 def ended(state: str, *tasks: tuple[str, str]) -> dict[str, Any]:
@@ -71,6 +71,14 @@ def test_the_same_yaml_is_uploaded_once(api: Any) -> None:
     send(api)
     assert len(api.versions) == 1
     assert len(api.runs) == 2
+
+
+def test_a_pipeline_is_looked_for_in_the_namespace_that_it_was_uploaded_to(api: Any) -> None:
+    """Found nowhere else, it would be uploaded again, which the server refuses."""
+    sent = [send(api, namespace=each) for each in ("ward", "ward", "research", "")]
+    assert [each.pipeline_id for each in sent] == ["p1", "p1", "p2", "p3"]
+    assert len(api.versions) == len(api.pipelines) == 3
+    assert [run["pipeline_version_reference"]["pipeline_id"] for run in api.runs] == ["p1", "p1", "p2", "p3"]
 
 
 def test_waiting_follows_the_run_to_its_end(api: Any) -> None:
@@ -112,7 +120,7 @@ def send_data(api: Any) -> Any:
 def test_the_data_pipeline_is_published_by_its_own_last_step(api: Any) -> None:
     api.states = [ended("SUCCEEDED", ("audit", "SUCCEEDED"), ("publish", "SUCCEEDED"))]
     assert wait(send_data(api)) == "published"
-    assert list(api.pipelines) == ["secondread-data"]
+    assert list(api.pipelines) == [("", "secondread-data")]
     parameters = api.runs[0]["runtime_config"]["parameters"]
     assert parameters["publish_to"] == "s3://films/versions"
     assert parameters["audit_settings"] == {"fail_on": "serious"}
@@ -133,7 +141,7 @@ def send_scoring(api: Any) -> Any:
 def test_the_scoring_pipeline_delivers_by_its_own_last_step(api: Any) -> None:
     api.states = [ended("SUCCEEDED", ("score", "SUCCEEDED"), ("deliver", "SUCCEEDED"))]
     assert wait(send_scoring(api)) == "delivered"
-    assert list(api.pipelines) == ["secondread-batch-score"]
+    assert list(api.pipelines) == [("", "secondread-batch-score")]
     parameters = api.runs[0]["runtime_config"]["parameters"]
     assert (parameters["model_version"], parameters["publish_to"]) == ("3", "s3://films/readings")
     assert len(parameters["source_fingerprint"]) == len(parameters["code_fingerprint"]) == 64
