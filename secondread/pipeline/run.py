@@ -118,13 +118,21 @@ def _runner(root: Path, cache: VerifiedCache, home: Path) -> Iterator[None]:
 @contextlib.contextmanager
 def _stop_children_on_signal() -> Iterator[None]:
     """On SIGTERM end this process the way Ctrl-C does; its steps end with it."""
+    told = False
 
-    def stop(signal_number: int, _: FrameType | None) -> None:
-        raise SystemExit(128 + signal_number)
+    def stop(_: int, __: FrameType | None) -> None:
+        nonlocal told
+        told = True
+        # this exception alone leaves `with subprocess.Popen`, in which KFP runs a step, before the step has ended
+        raise KeyboardInterrupt
 
     before = signal.signal(signal.SIGTERM, stop)
     try:
         yield
+    except KeyboardInterrupt:
+        if told:
+            raise SystemExit(128 + signal.SIGTERM) from None
+        raise
     finally:
         signal.signal(signal.SIGTERM, before)
 

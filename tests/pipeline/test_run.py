@@ -1,5 +1,6 @@
 """A real run through KFP's local runner: from a folder of films to a registered version, and what can go wrong."""
 
+import contextlib
 import json
 import os
 import shutil
@@ -276,6 +277,36 @@ def test_a_killed_run_goes_on_where_it_was(
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["cached"] == ["ingest", "preprocess"]
+
+
+def test_a_run_that_is_told_to_end_does_not_wait_for_its_step(tmp_path: Path) -> None:
+    """As a scheduler or a service manager tells it: what does not end soon they kill."""
+    environment = {**os.environ, "SECONDREAD_HOME": str(tmp_path / "home")}
+    command = [sys.executable, "-m", "secondread", "pipeline", "run", "data", "--data", "phantom://demo?images=90000"]
+    command += ["--publish-to", str(tmp_path / "versions")]
+    with subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL) as run:
+        try:
+            steps = wait_for_step(run)
+            run.terminate()
+            assert run.wait(timeout=20) == 128 + signal.SIGTERM
+        finally:
+            run.kill()
+    for pid in steps:
+        wait_until_gone(pid)
+    assert not (tmp_path / "versions").exists()
+
+
+def wait_for_step(run: subprocess.Popen[bytes]) -> list[int]:
+    """Process ids below a run, as soon as a step is among them."""
+    import psutil
+
+    while True:
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            pytest.fail(f"the run ended by itself, with {run.wait(timeout=0.2)}")
+        found = psutil.Process(run.pid).children(recursive=True)
+        with contextlib.suppress(psutil.NoSuchProcess):
+            if any("kfp.dsl.executor_main" in each.cmdline() for each in found):
+                return [each.pid for each in found]
 
 
 def children(pid: int) -> list[int]:
