@@ -131,11 +131,14 @@ def check_promotable(registry: Registry, name: str, which: str, *, environment: 
 def signer(version: RegisteredVersion, environment: Environment) -> str:
     """Which trusted key signed a version's repository; its files are fetched where they are in a store, and read.
 
+    What is fetched is not kept: each version is asked for a few times, and the home of a controller of rollouts is a
+    small volume.
+
     Raises:
         IntegrityError: it is unsigned, altered, signed with another key, or of another model.
         InputError, DependencyError: it cannot be reached.
     """
-    with opened_repository(version.storage_uri, environment) as folder:
+    with opened_repository(version.storage_uri, environment, keep=False) as folder:
         model = read_repository(folder, version.name)
         key = verify_folder(folder, environment.signing.trusted)
     if model.digest != version.digest:

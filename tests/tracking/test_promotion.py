@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import shutil
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import mlflow
 import pytest
@@ -16,7 +18,7 @@ from secondread.errors import GateRefused, InputError, IntegrityError
 from secondread.export.repository.signing_key import make_key_pair, signing_key
 from secondread.model.folder import ModelFolder
 from secondread.tracking.events import events
-from secondread.tracking.promotion import Change, Decision, promote, rollback
+from secondread.tracking.promotion import Change, Decision, promote, rollback, signer
 from secondread.tracking.registry import Registry
 
 ADA = Decision("Ada", "no worse on a week of films")
@@ -182,6 +184,27 @@ def test_a_key_that_is_not_trusted_here_signs_no_champion(
     shelf.environment = Environment.read()
     with pytest.raises(IntegrityError, match="not trusted here"):
         shelf.promote()
+
+
+def test_what_was_fetched_to_be_verified_is_not_kept(
+    mlflow_uri: str,
+    tiny_model: ModelFolder,
+    swift: Any,
+    store_root: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The home of a controller of rollouts is a small volume, and every version that is let in would stay there."""
+    (tmp_path / "tmp").mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "tmp"))
+    environment = swift.environment(SECONDREAD_HOME=str(tmp_path / "home"))
+    registry = Registry(mlflow_uri)
+    registered = registry.register(
+        tiny_model, name="cxr", root=store_root, tags={"gate.passed": "true"}, environment=environment
+    )
+    assert signer(registered, environment) == signing_key(environment.signing).public.name
+    assert {path.name for path in (tmp_path / "home").iterdir()} == {"keys"}
+    assert list((tmp_path / "tmp").iterdir()) == []
 
 
 def test_another_model_where_the_registry_says_it_lies_is_refused(shelf: Shelf) -> None:

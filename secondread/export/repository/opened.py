@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from secondread.data.store.open import is_stored, open_object_store
 
 
 @contextlib.contextmanager
-def opened_repository(uri: str, environment: Environment) -> Iterator[Path]:
+def opened_repository(uri: str, environment: Environment, *, keep: bool = True) -> Iterator[Path]:
     """A repository as a folder of this machine; one in a store is fetched to `<home>/sources/models/`, once.
 
     Nothing is verified here.
@@ -21,6 +22,7 @@ def opened_repository(uri: str, environment: Environment) -> Iterator[Path]:
     Args:
         uri: `storage_uri` of a version.
         environment: endpoints, credentials and the folder of what is fetched.
+        keep: what is fetched, for the next time; if not, it goes to a temporary folder, and is removed again.
     Raises:
         InputError, DependencyError: as the store says.
     """
@@ -28,7 +30,8 @@ def opened_repository(uri: str, environment: Environment) -> Iterator[Path]:
         yield Path(uri)
         return
     store = open_object_store(uri, environment)
-    place = environment.home / "sources" / "models" / sha256_bytes(uri.encode())[:32]
-    held = mirror(store, list_objects(store), place)
-    yield held.content
-    del held  # the lock on what was fetched
+    kept = contextlib.nullcontext(environment.home / "sources" / "models")
+    with kept if keep else tempfile.TemporaryDirectory(prefix="secondread-model-") as models:
+        held = mirror(store, list_objects(store), Path(models, sha256_bytes(uri.encode())[:32]))
+        yield held.content
+        del held  # the lock on what was fetched
