@@ -7,6 +7,8 @@
 
 A file is what the store listed if it has the size and the time that were noted when it arrived. Whoever reads the
 content holds a lock on the folder, so that nobody changes it meanwhile.
+
+No message holds a key, which may hold a patient's name: what a step says when it ends is kept by its cluster.
 """
 
 from __future__ import annotations
@@ -24,7 +26,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from secondread.atomic import atomic_file, sha256_bytes, write_json
-from secondread.data.sources.names import readable_name
 from secondread.data.store.retry import again
 from secondread.data.store.store import THREADS, Listed, ObjectStore
 from secondread.errors import DependencyError, InputError, IntegrityError, TooLargeError
@@ -140,17 +141,22 @@ def _folders_of(keys: Iterable[str]) -> set[str]:
 
 def _check_keys(store: ObjectStore, keys: Sequence[str]) -> None:
     """Refuse what would not be a file in a folder of its own."""
-    for key in keys:
-        parts = key.split("/")
-        strange = any(part in ("", ".", "..") or len(part.encode()) > _LONGEST_NAME for part in parts)
-        if strange or "\0" in key:
-            raise InputError(
-                f"{store.uri} has the object '{readable_name(key)}', which can be no file in a folder. Rename it."
-            )
+    if strange := sum(map(_is_strange, keys)):
+        raise InputError(
+            f"{store.uri} has objects that can be no file in a folder ({strange} of {len(keys)}): a part of the key is "
+            f"empty, . or .., has more than {_LONGEST_NAME} bytes, or a zero byte. Rename them."
+        )
     folders = _folders_of(keys)
-    both = next((key for key in keys if key in folders), None)
-    if both is not None:
-        raise InputError(f"{store.uri} has '{readable_name(both)}' both as an object and before others. Rename it.")
+    if both := sum(key in folders for key in keys):
+        raise InputError(
+            f"{store.uri} has objects whose keys are folders of others ({both} of {len(keys)}), as a is of a/b. "
+            "Rename them."
+        )
+
+
+def _is_strange(key: str) -> bool:
+    parts = key.split("/")
+    return "\0" in key or any(part in ("", ".", "..") or len(part.encode()) > _LONGEST_NAME for part in parts)
 
 
 def _lock(lock: int, kind: int, store: ObjectStore) -> None:
@@ -257,7 +263,6 @@ def _remove_others(content: Path, wanted: set[str]) -> None:
 def _fetch(store: ObjectStore, item: Listed, folder: Path, stopping: threading.Event) -> Noted:
     """Have one object as a file. What is there of it from before is not fetched again."""
     partial = folder / _PARTIAL / sha256_bytes(json.dumps([item.key, item.size, item.etag]).encode())
-    where = f"{store.uri}/{item.key}"
     with partial.open("ab") as file:
         # of a piece that is whole already the last byte comes again, with what the store says of it
         start = min(file.tell(), max(item.size - 1, 0))
@@ -265,15 +270,17 @@ def _fetch(store: ObjectStore, item: Listed, folder: Path, stopping: threading.E
         with store.stream(item.key, start) as stream:
             if stream is None or stream.etag != item.etag:
                 state = "was removed" if stream is None else "changed"
-                raise IntegrityError(f"{where} {state} while it was read. Run it again when nobody writes there.")
+                raise IntegrityError(
+                    f"an object of {store.uri} {state} while it was read. Run it again when nobody writes there."
+                )
             for chunk in stream.chunks:
                 file.write(chunk)
                 if stopping.is_set():
-                    raise IntegrityError(f"{where} was not fetched to its end. Run it again.")
+                    raise IntegrityError(f"{store.uri} was not fetched to its end. Run it again.")
         is_md5 = stream.is_md5
     if partial.stat().st_size != item.size or (is_md5 and _md5(partial) != item.etag):
         partial.unlink()
-        raise DependencyError(f"{where} arrived damaged. Run it again.")
+        raise DependencyError(f"an object of {store.uri} arrived damaged. Run it again.")
     path = folder / CONTENT / item.key
     path.parent.mkdir(parents=True, exist_ok=True)
     os.replace(partial, path)

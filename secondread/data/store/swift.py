@@ -99,7 +99,7 @@ class SwiftStore:
                 return
             if "X-Object-Manifest" in response.headers:
                 raise InputError(
-                    f"{self.uri}/{key} is a dynamic large object, whose listing does not tell when it changes. "
+                    f"{self.uri} has a dynamic large object, whose listing does not tell when it changes. "
                     "Upload it as a static one."
                 )
             is_md5 = "X-Static-Large-Object" not in response.headers
