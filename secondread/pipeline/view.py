@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TextIO
 
 from rich.console import Console
+from rich.text import Text
 
 from secondread.pipeline.cache import StepRun
 
@@ -89,9 +90,10 @@ class RunView(io.TextIOBase):
         if match is None or match[2] == "secondread.pipeline.show":  # what it says is shown below anyway
             return
         level, _, message = match.groups()
+        # `Text`, since brackets of a message are no markup
         if level in "WE":
-            self._console.print(f"[yellow]![/yellow] {message}", markup=True)
+            self._console.print(Text.assemble(("!", "yellow"), f" {message}"))
         elif self._status:
-            self._status.update(f"{self._step}: {message}")
+            self._status.update(Text(f"{self._step}: {message}"))
         else:
-            self._console.print(f"  {self._step}: {message}", markup=False)
+            self._console.print(Text(f"  {self._step}: {message}"))
