@@ -169,4 +169,6 @@ def retrain(
                         ),
                         "small",
                     )
-                    with_store(with_signing_key(registered)).set_caching_options(enable_caching=False)
+                    with_store(with_signing_key(with_trusted_keys(registered))).set_caching_options(
+                        enable_caching=False
+                    )

@@ -23,7 +23,14 @@ from secondread_components.refuse.component import refuse
 from secondread_components.register.component import register
 from secondread_components.train.component import train as train_model
 from secondread_pipelines.deploy import deploy as let_in
-from secondread_pipelines.pods import ask, with_accelerators, with_patient_key, with_signing_key, with_store
+from secondread_pipelines.pods import (
+    ask,
+    with_accelerators,
+    with_patient_key,
+    with_signing_key,
+    with_store,
+    with_trusted_keys,
+)
 
 
 @dsl.pipeline(name="secondread-train", description="From a folder of medical images to a registered second reader.")
@@ -157,7 +164,7 @@ def train(
                     ),
                     "small",
                 )
-                with_store(with_signing_key(registered)).set_caching_options(enable_caching=False)
+                with_store(with_signing_key(with_trusted_keys(registered))).set_caching_options(enable_caching=False)
                 with dsl.If(deploy == True, name="if it is to be deployed"):  # noqa: E712
                     let_in(
                         model_name=model_name,
