@@ -11,6 +11,7 @@ import tempfile
 import time
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -30,6 +31,7 @@ from secondread.logging import get_logger
 from secondread.model.folder import FP32_GRAPH, ModelFolder
 from secondread.model.session import INPUT, OUTPUTS
 from secondread.serving.load.limit import find_limit
+from secondread.serving.local.run_threads import threads_of_a_run
 
 IMAGES = 48
 BLOCKS, BLOCK = 60, 12  # of requests one after the other
@@ -56,7 +58,7 @@ def p50_over_bare(place: Workplace) -> Sequence[Measurement]:
 def _p50(key: str, place: Workplace, trained: Trained) -> Measurement:
     """Blocks of requests and of bare runs by turns, on the same images; the median over blocks of their p50s' ratio."""
     model, images = fp32(trained), place.films.encoded(IMAGES)
-    bare = Bare(model)
+    bare = Bare(model, threads=run_threads(model))
     ratios, served_times, bare_times = [], [], []
     with tempfile.TemporaryDirectory() as work, our_server(model, Path(work)) as server:
         caller = GrpcCaller(server.grpc_address)
@@ -102,7 +104,10 @@ def _cpu(key: str, place: Workplace, trained: Trained) -> Measurement:
                 served_times.append(served)
                 bare_times.append(alone)
                 answers += count
-    took = f"{1e3 * np.median(served_times):.2f} ms served, {1e3 * np.median(bare_times):.2f} ms bare"
+    took = (
+        f"{1e3 * np.median(served_times):.2f} ms served, {1e3 * np.median(bare_times):.2f} ms bare, its runs in "
+        f"{cpu_limit()} threads"
+    )
     log.info("processor time an image of %s: %s", trained.recipe.name, took)
     peer = (
         f"the same decoding and onnxruntime in batches of {BARE_BATCH} without a server ({took}); gRPC, {BARE_BATCH} "
@@ -169,15 +174,16 @@ def limit_rps(place: Workplace) -> Sequence[Measurement]:
 
 
 class Bare:
-    """The work that any server must do for an answer, with as many threads as ours has.
+    """The work that any server must do for an answer.
 
     Args:
         model: whose graph is run.
+        threads: of a run; by default as many as there are CPUs, which is what onnxruntime does by itself.
     """
 
-    def __init__(self, model: ModelFolder) -> None:
+    def __init__(self, model: ModelFolder, *, threads: int = 0) -> None:
         options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = cpu_limit()
+        options.intra_op_num_threads = threads or cpu_limit()
         options.add_session_config_entry("session.force_spinning_stop", "1")  # as served
         path = str(model.graph_path())
         self._session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
@@ -223,4 +229,14 @@ def fp32(trained: Trained) -> ModelFolder:
 
 def setting(place: Workplace, trained: Trained) -> str:
     """On what is measured, in words."""
-    return f"{place.films.name}; {trained.name}, fp32, {cpu_limit()} threads"
+    return f"{place.films.name}; {trained.name}, fp32, {run_threads(fp32(trained))} thread(s) a run"
+
+
+def run_threads(model: ModelFolder) -> int:
+    """That our server gives a run of a model's graph here."""
+    return _run_threads(model.graph_path())
+
+
+@lru_cache
+def _run_threads(graph: Path) -> int:
+    return threads_of_a_run(graph, cpu_limit())

@@ -22,11 +22,10 @@ import psutil
 
 from benchmarks.callers import GrpcCaller, grpc_load
 from benchmarks.measure import Measurement
-from benchmarks.serve import BARE_BATCH, BLOCK, BLOCKS, IMAGES, ROUND_SECONDS, ROUNDS, Bare, fp32, setting
+from benchmarks.serve import BARE_BATCH, BLOCK, BLOCKS, IMAGES, ROUND_SECONDS, ROUNDS, Bare, fp32, run_threads, setting
 from benchmarks.servers import Server, grpc_alone, our_server
 from benchmarks.triton_settings import AS_SERVED, NAME, Setting, on_this_machine
 from benchmarks.workplace import Workplace
-from secondread.cpus import cpu_limit
 from secondread.logging import get_logger
 from secondread.model.folder import ModelFolder
 from secondread.serving.transformer.predictor import Predictor
@@ -41,7 +40,7 @@ log = get_logger(__name__)
 def p50_over_parts(place: Workplace) -> Sequence[Measurement]:
     """Of one caller: blocks of requests and of each part by turns, on the same images; medians over blocks."""
     model, images = fp32(place.trained_served), place.films.encoded(IMAGES)
-    bare = Bare(model)
+    bare = Bare(model, threads=run_threads(model))
     pixels = [bare.pixels([image]) for image in images]
     blocks: list[dict[str, float]] = []
     with _servers(model) as (ours, alone, triton):
@@ -108,7 +107,7 @@ def _servers(model: ModelFolder) -> Iterator[tuple[Server, Server, _Triton]]:
     """Ours, gRPC that does nothing else, and a Triton."""
     with tempfile.TemporaryDirectory() as folder:
         work = Path(folder)
-        with on_this_machine(model, work, Setting(1, cpu_limit(), AS_SERVED)) as address:
+        with on_this_machine(model, work, Setting(1, run_threads(model), AS_SERVED)) as address:
             [process] = psutil.Process().children()
             line = Predictor(address, NAME, "1", timeout_seconds=_TIMEOUT_SECONDS)
             with our_server(model, work) as ours, grpc_alone(work) as alone:

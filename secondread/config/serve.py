@@ -20,7 +20,9 @@ class ServeConfig:
     host: str = "127.0.0.1"  # address to listen on; only this machine, unless someone decides to open it
     http_port: int = 8080  # REST; KServe's port. 0 picks a free one
     grpc_port: int = 8081  # gRPC; KServe's port. 0 picks a free one
-    threads: int = 0  # of decoding and of one run of the graph; 0: the CPUs of the container
+    # Of decoding and of one run of the graph. 0: the CPUs of the container; a light graph is then run in one by the
+    # Triton that `secondread serve` starts, which shares them
+    threads: int = 0
     max_in_flight: int = 32  # requests; above this the answer is 503 at once, since a queue only makes all of them late
     max_request_bytes: int = 64 << 20  # bytes of one REST request; the largest films have 30 MB, as base64 40
     max_grpc_message_bytes: int = 32 << 20  # bytes of one gRPC request; each call holds one before it can be refused

@@ -9,12 +9,14 @@ from pathlib import Path
 
 from secondread.config.serve import ServeConfig
 from secondread.config.trace import TraceSettings
-from secondread.export.repository.layout import read_repository
+from secondread.cpus import cpu_limit
+from secondread.export.repository.layout import GRAPH_FILE, read_repository
 from secondread.export.repository.signing import verify_folder
 from secondread.logging import ROOT, get_logger
 from secondread.serving.front.server import Endpoints, check_ports, open_tracing, run
 from secondread.serving.local.follow import Follow, Follower, on_triton
 from secondread.serving.local.private_repository import PrivateRepository
+from secondread.serving.local.run_threads import threads_of_a_run
 from secondread.serving.local.triton import LocalTriton
 from secondread.serving.transformer.transformer import Transformer
 
@@ -67,13 +69,14 @@ def serve(
             endpoints.grpc_url,
         )
 
+    graph = repository / model.name / model.version / GRAPH_FILE
     with PrivateRepository.below(home, config.name, trusted) as private:
         models = private.add(repository)
         with LocalTriton(
             private.folder,
             home=home,
             environment=triton_environment,
-            threads=config.threads,
+            threads=config.threads or threads_of_a_run(graph, cpu_limit()),
             start_timeout_seconds=config.start_timeout_seconds,
         ) as triton:
             transformer = Transformer(on_triton(triton, models, config), config)
