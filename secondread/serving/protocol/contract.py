@@ -37,6 +37,7 @@ import struct
 import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -48,6 +49,7 @@ from secondread.export.repository.layout import EXPLAIN_SUFFIX, RepositoryModel
 from secondread.export.repository.triton_config import MAX_BATCH_SIZE
 from secondread.model.session import SALIENCY
 from secondread.serving.protocol.interpret import Interpretation
+from secondread.taxonomy import Taxonomy
 
 INPUT = "image"
 TEST = "secondread_test"
@@ -192,14 +194,21 @@ def answer(
 
 def answer_parameters(model: RepositoryModel) -> dict[str, str | bool]:
     """Which model answered, in what order its classes stand, and what the answer is not."""
+    classes, titles = _lists(model.config.taxonomy)
     return {
         "model_version": model.version,
         "digest": model.digest,
-        "classes": json.dumps(model.config.taxonomy.names),
-        "titles": json.dumps([info.title for info in model.config.taxonomy.classes]),
+        "classes": classes,
+        "titles": titles,
         "synthetic": model.config.synthetic,
         "notice": NOTICE,
     }
+
+
+@lru_cache(maxsize=8)  # of the few versions that are served; every answer has them
+def _lists(taxonomy: Taxonomy) -> tuple[str, str]:
+    """Names and titles of the classes, as JSON."""
+    return json.dumps(taxonomy.names), json.dumps([info.title for info in taxonomy.classes])
 
 
 def wanted_outputs(names: Sequence[str], model: RepositoryModel) -> tuple[str, ...]:
